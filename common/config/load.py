@@ -1,0 +1,252 @@
+"""From a file to a ConfigFile, or to one line for each thing that is wrong with it.
+
+Every problem names the file, the line, the key, what was expected and, where a key is misspelt, the nearest right one.
+No problem ever quotes a value: it might be a secret.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from common.config.model import ConfigFile, GatewaySettings, ServerEntry, SupervisorSettings
+
+KeyPath = tuple[str | int, ...]
+
+_PLACEHOLDER = re.compile(r"\$(\$?)\{([^}]*)\}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+_EXPECTED = {
+    "missing": "this key is missing; expected {0}",
+    "string_type": "expected a text; if this is one, put it in quotes",
+    "string_too_short": "expected a text that is not empty",
+    "int_type": "expected a whole number",
+    "int_parsing": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "bool_type": "expected true or false",
+    "bool_parsing": "expected true or false",
+    "tuple_type": "expected a list",
+    "dict_type": "expected a map of keys to values",
+    "model_type": "expected a map of keys to values",
+    "model_attributes_type": "expected a map of keys to values",
+    "byte_size": "expected a size such as 512KiB or 16MiB",
+    "byte_size_unit": "expected a size such as 512KiB or 16MiB",
+    "too_short": "expected something here; it is empty",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, and where: `line` counts from 1, and 0 stands for the file as a whole."""
+
+    file: str
+    line: int
+    key: str
+    text: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{where}: {self.key}: {self.text}" if self.key else f"{where}: {self.text}"
+
+
+class ConfigError(Exception):
+    """The file cannot be used; `problems` says why, a line each."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The file's content, cut in two; no part of either program sees both."""
+
+    gateway: GatewaySettings
+    supervisor: SupervisorSettings
+
+
+def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
+    """The checked content of the file at `path`, its `${VAR}`s taken from `environ`.
+
+    A relative `path` of a server is relative to the file's directory. Raises ConfigError, with every problem that was
+    found and not just the first.
+    """
+    document = _parse(path)
+    reader = _Reader(str(path), document, environ)
+    plain = reader.plain(document, ())
+    if reader.problems:
+        raise ConfigError(reader.problems)
+    try:
+        config = ConfigFile.model_validate(plain)
+    except ValidationError as error:
+        problems = (reader.describe(detail) for detail in error.errors(include_url=False, include_input=False))
+        raise ConfigError(sorted(set(problems), key=lambda problem: (problem.line, problem.key))) from None
+    config = _with_absolute_paths(config, path.resolve().parent)
+    return Settings(config.gateway(), config.supervisor(_command_lines(document)))
+
+
+def _parse(path: Path) -> CommentedMap:
+    file = str(path)
+    try:
+        document = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError([Problem(file, 0, "", f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([Problem(file, 0, "", "expected a text in UTF-8")]) from None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        text = " ".join(str(error.problem or error.context or "it cannot be parsed").split())
+        raise ConfigError([Problem(file, mark.line + 1 if mark else 0, "", f"bad YAML: {text}")]) from None
+    except YAMLError as error:
+        raise ConfigError([Problem(file, 0, "", f"bad YAML: {' '.join(str(error).split())}")]) from None
+    if not isinstance(document, CommentedMap):
+        raise ConfigError([Problem(file, 1, "", "expected a map of keys to values, with 'servers' among them")])
+    return document
+
+
+class _Reader:
+    """Turns the parsed document into plain data, and paths of keys back into lines."""
+
+    def __init__(self, file: str, document: CommentedMap, environ: Mapping[str, str]) -> None:
+        self.file = file
+        self.document = document
+        self.environ = environ
+        self.problems: list[Problem] = []
+
+    def plain(self, node: object, path: KeyPath) -> object:
+        """`node` without ruamel's own types, its variables replaced; problems are collected, not raised."""
+        if isinstance(node, CommentedMap):
+            return {self._key(key): self.plain(value, (*path, self._key(key))) for key, value in node.items()}
+        if isinstance(node, CommentedSeq):
+            return [self.plain(value, (*path, index)) for index, value in enumerate(node)]
+        if isinstance(node, str):
+            return self._expand(str(node), path)
+        if isinstance(node, bool) or node is None:
+            return node
+        if isinstance(node, int):
+            return int(node)
+        if isinstance(node, float):
+            return float(node)
+        return str(node)
+
+    @staticmethod
+    def _key(key: object) -> str:
+        return str(key)
+
+    def _expand(self, text: str, path: KeyPath) -> str:
+        def replace(match: re.Match[str]) -> str:
+            if match[1]:
+                return match[0][1:]
+            name = match[2]
+            if not _VARIABLE.fullmatch(name):
+                self._problem(path, f"expected the name of an environment variable between the braces of ${{{name}}}")
+            elif name not in self.environ:
+                self._problem(
+                    path,
+                    f"the environment has no variable {name}; set it, or write $${{{name}}} for the text",
+                )
+            return self.environ.get(name, "")
+
+        return _PLACEHOLDER.sub(replace, text)
+
+    def _problem(self, path: KeyPath, text: str) -> None:
+        self.problems.append(Problem(self.file, self.line(path), dotted(path), text))
+
+    def line(self, path: KeyPath) -> int:
+        """The line of the deepest key of `path` that the file has; 1 where it has none of them."""
+        node: Any = self.document
+        line = 1
+        for key in path:
+            try:
+                if isinstance(node, CommentedMap):
+                    original = next(each for each in node if str(each) == str(key))
+                    line, node = node.lc.key(original)[0] + 1, node[original]
+                elif isinstance(node, CommentedSeq) and isinstance(key, int):
+                    line, node = node.lc.item(key)[0] + 1, node[key]
+                else:
+                    break
+            except (StopIteration, KeyError, IndexError):
+                break
+        return line
+
+    def describe(self, detail: ErrorDetails) -> Problem:
+        """One of pydantic's errors, in the words of the file."""
+        path: KeyPath = tuple(part for part in detail["loc"] if part != "[key]")
+        return Problem(self.file, self.line(path), dotted(path), _sentence(detail, path))
+
+
+def _sentence(detail: ErrorDetails, path: KeyPath) -> str:
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        return _unknown_key(path)
+    if kind == "missing":
+        return _EXPECTED[kind].format(_what_is_missing(path))
+    if kind in _EXPECTED:
+        return _EXPECTED[kind]
+    return detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected a value")
+
+
+def _what_is_missing(path: KeyPath) -> str:
+    wanted = {"command": "the program to start", "servers": "at least one server under it"}
+    return wanted.get(str(path[-1]), "a value for it")
+
+
+def _unknown_key(path: KeyPath) -> str:
+    known = _known_keys(path[:-1])
+    nearest = difflib.get_close_matches(str(path[-1]), known, n=1)
+    if nearest:
+        return f"unknown key; did you mean '{nearest[0]}'?"
+    return f"unknown key; expected one of {', '.join(sorted(known))}"
+
+
+def _known_keys(path: KeyPath) -> list[str]:
+    """The keys that the model allows at `path`."""
+    model: type[BaseModel] = ConfigFile
+    if path[:1] == ("servers",):
+        model, path = ServerEntry, path[2:]
+    for key in path:
+        if isinstance(key, str):
+            model = _model_in(model.model_fields[key].annotation) or model
+    return list(model.model_fields)
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    """The model that `annotation` holds, however deep in its optional, tuple or dict."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for each in get_args(annotation) if (model := _model_in(each))), None)
+
+
+def dotted(path: KeyPath) -> str:
+    """`servers.fs.args[0]` for ("servers", "fs", "args", 0)."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def _command_lines(document: CommentedMap) -> dict[str, str]:
+    """Each server's command line as its author wrote it."""
+    return {
+        str(name): " ".join(map(str, (entry["command"], *(entry.get("args") or ()))))
+        for name, entry in document["servers"].items()
+    }
+
+
+def _with_absolute_paths(config: ConfigFile, directory: Path) -> ConfigFile:
+    servers = {
+        name: entry.model_copy(update={"path": str(directory / Path(entry.path).expanduser())})
+        if entry.path is not None
+        else entry
+        for name, entry in config.servers.items()
+    }
+    return config.model_copy(update={"servers": servers})

@@ -1,0 +1,277 @@
+"""What a configuration file may say: every key, its type, its default.
+
+The file has one owner, the supervisor, which gives each program its own part: `GatewaySettings` crosses the control
+socket; `SupervisorSettings`, with the commands and their environment, never does.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    SerializationInfo,
+    model_validator,
+)
+
+from common.units import Duration
+
+SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+RESERVED_NAMES: Final = frozenset(
+    """api mcp sse ws message messages health metrics docs openapi.json openapi.yaml deploy admin dashboard static
+    oauth favicon.ico v1 sessionid sessions""".split()
+)
+"""First segments of paths that the gateway's own routes use or will use."""
+
+DEFAULT_IDLE_TIMEOUT: Final = 30 * 60.0
+"""Above LibreChat's own 15 minutes, so that its DELETE normally comes first."""
+
+
+class Model(BaseModel):
+    """No unknown keys, no silent conversions of what matters, and no value in an error's text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+def _server_name(name: str) -> str:
+    if not SERVER_NAME.fullmatch(name):
+        raise ValueError(
+            "expected a server name of 1 to 32 letters, digits, '.', '_' or '-' that begins with a letter or a digit"
+        )
+    if name.lower() in RESERVED_NAMES:
+        raise ValueError("this name is taken by a route of the gateway; expected another one")
+    return name
+
+
+def _word(value: object) -> object:
+    """A whole number, written without quotes, is a word too; 3.10 is not, for YAML makes 3.1 of it."""
+    if isinstance(value, float):
+        raise ValueError("expected a text; put this number in quotes")
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _secret_to_wire(value: SecretStr, info: SerializationInfo) -> str:
+    return value.get_secret_value() if info.context == REVEAL_SECRETS else str(value)
+
+
+REVEAL_SECRETS: Final = "reveal secrets"
+"""The serialization context in which the supervisor hands the gateway its settings; elsewhere secrets are stars."""
+
+ServerName = Annotated[str, AfterValidator(_server_name)]
+NonEmpty = Annotated[str, Field(min_length=1)]
+Word = Annotated[str, BeforeValidator(_word)]
+Secret = Annotated[SecretStr, Field(min_length=1), PlainSerializer(_secret_to_wire)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class SessionLimits(Model):
+    """What holds for every session, and may be given for one server too."""
+
+    idle_timeout: Duration = DEFAULT_IDLE_TIMEOUT
+    max_lifetime: Duration = 24 * 3600.0
+    start_timeout: Duration = 25.0
+    request_timeout: Duration = 300.0
+    stop_grace: Duration = 2.0
+    terminate_grace: Duration = 3.0
+    kill_grace: Duration = 5.0
+    max_message_bytes: Annotated[ByteSize, Field(ge=1024, le=1 << 30)] = ByteSize(16 * 1024 * 1024)
+
+
+class _LimitOverrides(Model):
+    """The same keys as SessionLimits, each of them unset: a server's own say in the matter."""
+
+    idle_timeout: Duration | None = None
+    max_lifetime: Duration | None = None
+    start_timeout: Duration | None = None
+    request_timeout: Duration | None = None
+    stop_grace: Duration | None = None
+    terminate_grace: Duration | None = None
+    kill_grace: Duration | None = None
+    max_message_bytes: Annotated[ByteSize, Field(ge=1024, le=1 << 30)] | None = None
+
+
+class ServerEntry(_LimitOverrides):
+    """One entry under `servers:`."""
+
+    command: NonEmpty
+    args: tuple[Word, ...] = ()
+    path: NonEmpty | None = None
+    env: dict[NonEmpty, Word] = Field(default_factory=dict)
+    max_sessions: Count | None = None
+
+
+class BasicCredentials(Model):
+    """One user of HTTP Basic authentication."""
+
+    username: NonEmpty
+    password: Secret
+
+
+class BasicAuth(Model):
+    """`auth.basic`."""
+
+    enabled: bool = True
+    credentials: tuple[BasicCredentials, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_credentials(self) -> "BasicAuth":
+        if self.enabled and not self.credentials:
+            raise ValueError("enabled without any credentials; expected at least one under 'credentials'")
+        return self
+
+
+class BearerAuth(Model):
+    """`auth.bearer`."""
+
+    enabled: bool = True
+    tokens: tuple[Secret, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_tokens(self) -> "BearerAuth":
+        if self.enabled and not self.tokens:
+            raise ValueError("enabled without any token; expected at least one under 'tokens'")
+        return self
+
+
+class Auth(Model):
+    """`auth`: whatever is on, anything valid admits."""
+
+    basic: BasicAuth | None = None
+    bearer: BearerAuth | None = None
+
+    @property
+    def is_on(self) -> bool:
+        return self.basic_is_on or self.bearer_is_on
+
+    @property
+    def basic_is_on(self) -> bool:
+        return self.basic is not None and self.basic.enabled
+
+    @property
+    def bearer_is_on(self) -> bool:
+        return self.bearer is not None and self.bearer.enabled
+
+
+class Debug(Model):
+    """`debug`."""
+
+    level: Literal["error", "warn", "info", "debug", "verbose"] = "info"
+
+
+class ServerPolicy(Model):
+    """What the gateway may know of a server: nothing of how it is started."""
+
+    start_timeout: float
+    request_timeout: float
+    max_message_bytes: int
+
+
+class GatewaySettings(Model):
+    """The gateway's part of the file."""
+
+    hostname: str
+    port: int
+    node: str
+    allowed_hosts: tuple[str, ...]
+    auth: Auth
+    debug: Debug
+    servers: dict[str, ServerPolicy]
+
+
+class Graces(Model):
+    """The bounded waits, in seconds, between two steps of ending a child."""
+
+    stop: float
+    terminate: float
+    kill: float
+
+
+class ServerSpec(Model):
+    """How to start a server, and how long its children may live."""
+
+    name: str
+    as_written: str
+    """The command line as the file has it, variables not replaced: the one that a log may show."""
+    command: str
+    args: tuple[str, ...]
+    path: str | None
+    env: dict[str, str]
+    idle_timeout: float
+    max_lifetime: float
+    graces: Graces
+    max_sessions: int | None
+
+
+class SupervisorSettings(Model):
+    """The supervisor's part of the file."""
+
+    debug: Debug
+    max_sessions: int
+    servers: dict[str, ServerSpec]
+
+
+class ConfigFile(SessionLimits):
+    """The whole file, as its author sees it. Only the loader handles one."""
+
+    hostname: NonEmpty = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 3000
+    node: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,16}$")] = "gw"
+    allowed_hosts: tuple[NonEmpty, ...] = ()
+    debug: Debug = Debug()
+    auth: Auth = Auth()
+    max_sessions: Count = 200
+    servers: dict[ServerName, ServerEntry] = Field(min_length=1)
+
+    def _limit(self, entry: ServerEntry, key: str) -> float:
+        own = getattr(entry, key)
+        return float(getattr(self, key) if own is None else own)
+
+    def gateway(self) -> GatewaySettings:
+        """The gateway's part."""
+        policies = {
+            name: ServerPolicy(
+                start_timeout=self._limit(entry, "start_timeout"),
+                request_timeout=self._limit(entry, "request_timeout"),
+                max_message_bytes=int(self._limit(entry, "max_message_bytes")),
+            )
+            for name, entry in self.servers.items()
+        }
+        return GatewaySettings(
+            hostname=self.hostname,
+            port=self.port,
+            node=self.node,
+            allowed_hosts=self.allowed_hosts,
+            auth=self.auth,
+            debug=self.debug,
+            servers=policies,
+        )
+
+    def supervisor(self, as_written: Mapping[str, str]) -> SupervisorSettings:
+        """The supervisor's part. `as_written` has each server's command line before its variables were replaced."""
+        specs = {
+            name: ServerSpec(
+                name=name,
+                as_written=as_written[name],
+                command=entry.command,
+                args=entry.args,
+                path=entry.path,
+                env=entry.env,
+                idle_timeout=self._limit(entry, "idle_timeout"),
+                max_lifetime=self._limit(entry, "max_lifetime"),
+                graces=Graces(
+                    stop=self._limit(entry, "stop_grace"),
+                    terminate=self._limit(entry, "terminate_grace"),
+                    kill=self._limit(entry, "kill_grace"),
+                ),
+                max_sessions=entry.max_sessions,
+            )
+            for name, entry in self.servers.items()
+        }
+        return SupervisorSettings(debug=self.debug, max_sessions=self.max_sessions, servers=specs)

@@ -1,0 +1,117 @@
+"""The gateway's process: the supervisor's other end, sessions, HTTP.
+
+Exit status: 0 after an orderly end, 1 when the port cannot be had or the supervisor was lost.
+"""
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+import anyio.abc
+from loguru import logger
+
+from common import logs
+from common.config.model import GatewaySettings
+from common.limits import raise_open_files_limit
+from common.reasons import Reason
+from gateway.app import create_app
+from gateway.server import CannotBind, bind, serve_http, url
+from gateway.sessions import Sessions
+from supervisor.client import SupervisorClient, SupervisorLost, connect
+from supervisor.protocol import ProtocolError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run until told to stop; returns the exit status."""
+    arguments = _parse(argv)
+    logs.setup("gateway", "info")
+    raise_open_files_limit()
+    try:
+        return anyio.run(_run, arguments)
+    except SupervisorLost:
+        # It hung up before it said a word; its own last line says why.
+        return 1
+    except (OSError, ProtocolError) as error:
+        logger.error("cannot reach the supervisor: {}", error)
+        return 1
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m gateway", description=__doc__)
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--control-fd", type=int, help="a connected Unix socket, the supervisor at its other end")
+    where.add_argument("--socket", type=Path, help="the supervisor listens here")
+    parser.add_argument("--hostname", help="listen here, whatever the configuration says")
+    parser.add_argument("--port", type=int, help="listen here, whatever the configuration says")
+    return parser.parse_args(argv)
+
+
+async def _run(arguments: argparse.Namespace) -> int:
+    if arguments.control_fd is not None:
+        stream = await anyio.abc.UNIXSocketStream.from_socket(arguments.control_fd)
+    else:
+        stream = await anyio.connect_unix(arguments.socket)
+    async with connect(stream) as supervisor:
+        settings = GatewaySettings.model_validate_json(supervisor.settings)
+        logs.setup("gateway", settings.debug.level)
+        given = {"hostname": arguments.hostname, "port": arguments.port}
+        settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
+        return await _serve(settings, supervisor)
+
+
+async def _serve(settings: GatewaySettings, supervisor: SupervisorClient) -> int:
+    try:
+        listener = bind(settings.hostname, settings.port)
+    except CannotBind as error:
+        logger.error("{}; stop what is there, or choose another with 'port' or --port", error)
+        return 1
+    sessions = Sessions(supervisor, settings.servers, settings.node)
+    app = create_app(settings, sessions, supervisor)
+    _say_where(settings, url(listener))
+    lost = False
+
+    async def until_told_to_end() -> None:
+        nonlocal lost
+        lost = await _signal_or_loss(supervisor)
+        # Streams end with their sessions, so the server has only short answers left to finish.
+        sessions.end_all(Reason.SUPERVISOR_LOST if lost else Reason.SHUTDOWN)
+
+    await serve_http(app, listener, until_told_to_end)
+    return 1 if lost else 0
+
+
+def _say_where(settings: GatewaySettings, where: str) -> None:
+    logger.info("listening on {} for {}", where, ", ".join(settings.servers))
+    if not settings.auth.is_on:
+        logger.warning(
+            "no 'auth' is configured: whoever reaches {} may use every server. It answers to loopback names{}",
+            where,
+            f" and to {', '.join(settings.allowed_hosts)}"
+            if settings.allowed_hosts
+            else " alone ('allowed_hosts' adds)",
+        )
+
+
+async def _signal_or_loss(supervisor: SupervisorClient) -> bool:
+    """Wait for SIGTERM, SIGINT or the supervisor's end; whether it was the latter."""
+    async with anyio.create_task_group() as tasks:
+
+        async def wait_for_loss() -> None:
+            await supervisor.lost.wait()
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(wait_for_loss, name="watch the supervisor")
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for _ in signals:
+                tasks.cancel_scope.cancel()
+    if supervisor.lost.is_set():
+        logger.error("the supervisor is gone")
+        return True
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

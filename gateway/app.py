@@ -1,0 +1,73 @@
+"""The application: wiring, and nothing else."""
+
+from http import HTTPStatus
+
+from loguru import logger
+from quart import Quart, Response, request
+from werkzeug.exceptions import HTTPException
+
+from common.config.model import GatewaySettings
+from common.reasons import Reason
+from gateway.errors import GatewayError
+from gateway.http import bodies
+from gateway.http.front import Front
+from gateway.http.guards import Guards
+from gateway.http.health import HealthDoor
+from gateway.http.rest import RestDoor
+from gateway.http.sse import SseDoor
+from gateway.http.streamable import StreamableDoor
+from gateway.sessions import Sessions
+from supervisor.client import SupervisorClient
+
+_SPEAKS_JSON_RPC = frozenset({"front", "sse", "streamable"})
+
+_FROM_HTTP = {
+    HTTPStatus.NOT_FOUND: Reason.ROUTE_NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED: Reason.METHOD_NOT_ALLOWED,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Reason.MESSAGE_TOO_LARGE,
+}
+
+
+def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorClient) -> Quart:
+    """The ASGI application over `sessions`, which `supervisor` gives their children."""
+    app = Quart("gateway", static_folder=None)
+    app.url_map.strict_slashes = False  # /mcp and /mcp/ are alike, and nobody is redirected
+    app.url_map.merge_slashes = False
+    # Quart buffers a body as it comes, so the largest bound of all must be its own; doors check the server's.
+    app.config["MAX_CONTENT_LENGTH"] = max(policy.max_message_bytes for policy in settings.servers.values())
+    Guards(settings).install(app)
+    streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
+    for door in (HealthDoor(sessions, supervisor), RestDoor(sessions), streamable, sse, Front(streamable, sse)):
+        app.register_blueprint(door.blueprint())
+    app.register_error_handler(GatewayError, _answer_error)
+    app.register_error_handler(HTTPException, _answer_http_error)
+    app.register_error_handler(Exception, _answer_fault)
+    return app
+
+
+async def _answer_error(error: GatewayError) -> Response:
+    body = error.rpc_body() if request.blueprint in _SPEAKS_JSON_RPC else error.rest_body()
+    return bodies.json_response(body, error.status)
+
+
+async def _answer_http_error(error: HTTPException) -> Response:
+    """What the framework found wrong, in our own shape."""
+    code = error.code or 500
+    reason = _FROM_HTTP.get(HTTPStatus(code), Reason.BAD_REQUEST if code < 500 else Reason.INTERNAL_ERROR)
+    sentences = {
+        Reason.ROUTE_NOT_FOUND: "there is nothing at this path",
+        Reason.METHOD_NOT_ALLOWED: f"{request.method} is not for this path",
+        Reason.MESSAGE_TOO_LARGE: "the body is larger than any server's max_message_bytes",
+    }
+    answer = await _answer_error(GatewayError(reason, sentences.get(reason, error.name), path=request.path[:255]))
+    answer.status_code = code
+    for name, value in error.get_headers():
+        if name.lower() == "allow":
+            answer.headers[name] = ", ".join(sorted(set(value.split(", ")) - {"HEAD"}))
+    return answer
+
+
+async def _answer_fault(error: Exception) -> Response:
+    """Our own fault: the traceback is for the log, a sentence for the client."""
+    logger.opt(exception=error).error("a request to {} failed", request.endpoint)
+    return await _answer_error(GatewayError(Reason.INTERNAL_ERROR, "the gateway failed; its log says how"))

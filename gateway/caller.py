@@ -1,0 +1,134 @@
+"""The gateway itself as the MCP client of one child: how a REST call reaches a tool.
+
+The handshake is done once. The child's tools are listed before the first call, and again when the child says that they
+changed or when a name is asked for that is not among them.
+"""
+
+from importlib.metadata import version
+from typing import Final
+
+import anyio
+import msgspec
+from mcp.types import INVALID_PARAMS, METHOD_NOT_FOUND
+from mcp_types.version import LATEST_HANDSHAKE_VERSION
+from msgspec import Raw
+
+from common.reasons import Reason
+from gateway.errors import GatewayError
+from gateway.jsonrpc import Response, decode, notification, request
+from gateway.relay import Relay
+
+_CLIENT_INFO: Final = {"name": "mcp-gateway", "version": version("mcp-gateway")}
+
+MAX_PAGES: Final = 100
+"""Pages of a tool list that are asked for: a child that always has one more must not keep the gateway busy."""
+
+MAX_QUOTED: Final = 1000
+"""Characters of a child's error message that a caller gets."""
+
+_NO_BOUND: Final = 1e8
+"""The relay answers every request within its own bound, so waiting for the answer needs none."""
+
+
+class _Tool(msgspec.Struct):
+    name: str
+
+
+class _Tools(msgspec.Struct):
+    tools: list[_Tool]
+    nextCursor: str | None = None  # noqa: N815 - the protocol's spelling
+
+
+class _RpcError(msgspec.Struct):
+    code: int
+    message: str = ""
+
+
+class Caller:
+    """Calls the tools of `server` over `relay`."""
+
+    def __init__(self, relay: Relay, server: str) -> None:
+        self._relay = relay
+        self._server = server
+        self._last_id = 0
+        self._tools: frozenset[str] | None = None
+        relay.on_list_changed = self._forget_tools
+
+    async def shake_hands(self) -> None:
+        """Do the handshake, once. Raises GatewayError where the child does not manage it."""
+        hello = {"protocolVersion": LATEST_HANDSHAKE_VERSION, "capabilities": {}, "clientInfo": _CLIENT_INFO}
+        try:
+            await self._ask("initialize", hello)
+        except GatewayError as error:
+            if error.reason in (Reason.CHILD_ERROR, Reason.BAD_REQUEST):
+                raise GatewayError(Reason.START_FAILED, "the server refused 'initialize'", **error.about) from None
+            raise
+        self._relay.notify(notification("notifications/initialized"))
+
+    async def call(self, tool: str, arguments: bytes) -> bytes:
+        """The result of `tool`, as MCP gives it; `arguments` is the JSON of an object. Raises GatewayError.
+
+        Cancellation leaves the call running in the child, and drops its result.
+        """
+        if not await self._has(tool):
+            raise GatewayError(
+                Reason.TOOL_NOT_FOUND, f"server '{self._server}' has no such tool", server=self._server, tool=tool[:128]
+            )
+        return await self._ask("tools/call", {"name": tool, "arguments": Raw(arguments)})
+
+    async def _has(self, tool: str) -> bool:
+        if self._tools is not None and tool in self._tools:
+            return True
+        self._tools = await self._list_tools()
+        return tool in self._tools
+
+    async def _list_tools(self) -> frozenset[str]:
+        names: set[str] = set()
+        cursor: str | None = None
+        for _ in range(MAX_PAGES):
+            try:
+                page = await self._ask("tools/list", {} if cursor is None else {"cursor": cursor})
+                listed = msgspec.json.decode(page, type=_Tools)
+            except msgspec.ValidationError:
+                raise GatewayError(Reason.CHILD_ERROR, "the server's list of tools is malformed") from None
+            except GatewayError as error:
+                if error.about.get("code") == METHOD_NOT_FOUND:
+                    return frozenset()
+                raise
+            names.update(tool.name for tool in listed.tools)
+            cursor = listed.nextCursor
+            if cursor is None:
+                break
+        return frozenset(names)
+
+    def _forget_tools(self) -> None:
+        self._tools = None
+
+    async def _ask(self, method: str, params: object) -> bytes:
+        """The result of one request. Raises GatewayError for an error, the child's or our own."""
+        self._last_id += 1
+        outbox = self._relay.new_outbox()
+        self._relay.request(request(self._last_id, method, params), outbox, can_carry_more=False)
+        try:
+            answer = await outbox.take(_NO_BOUND)
+        except anyio.EndOfStream:
+            answer = None
+        finally:
+            self._relay.hang_up(outbox)
+        if outbox.failure is not None:
+            raise outbox.failure
+        response = decode(answer) if answer is not None else None
+        if not isinstance(response, Response):
+            raise GatewayError(Reason.INTERNAL_ERROR, "the call ended without an answer")
+        if response.error:
+            raise self._as_gateway_error(response.error)
+        return response.result
+
+    def _as_gateway_error(self, data: bytes) -> GatewayError:
+        """The child's own error."""
+        try:
+            error = msgspec.json.decode(data, type=_RpcError)
+        except msgspec.ValidationError:
+            return GatewayError(Reason.CHILD_ERROR, "the server answered with a malformed error", server=self._server)
+        reason = Reason.BAD_REQUEST if error.code == INVALID_PARAMS else Reason.CHILD_ERROR
+        return GatewayError(reason, error.message[:MAX_QUOTED], server=self._server, code=error.code)

@@ -1,0 +1,154 @@
+"""Messages over one child's pipes. Owns both descriptors.
+
+Reading is `add_reader` and `os.read`, because that costs a quarter of what a stream object does. `O_NONBLOCK` belongs to
+our end of each pipe alone; the child's end stays as it was.
+"""
+
+import asyncio
+import os
+from collections import deque
+from typing import Final, Protocol
+
+from gateway.framing import LineSplitter, Oversized
+
+_READ: Final = 65536
+
+UNSENT_BYTES: Final = 8 * 1024 * 1024
+"""Beyond `max_message_bytes`, how much may wait for a child that does not read before it counts as not reading."""
+
+
+class ChildNotReading(Exception):
+    """The child leaves so much of its input unread that nothing more is kept for it."""
+
+
+class Listener(Protocol):
+    """Whom a channel tells what happens on it. Called from the event loop, one at a time."""
+
+    def on_line(self, line: bytes) -> None:
+        """The child wrote a line."""
+
+    def on_oversized(self, size: int) -> None:
+        """The child wrote a line of `size` bytes, over the limit; it was dropped."""
+
+    def on_closed(self) -> None:
+        """The child closed its stdout, or has gone. Called at most once."""
+
+
+class Channel:
+    """Both pipes of one child. `limit` bounds a line in bytes, both ways."""
+
+    def __init__(self, stdin: int, stdout: int, limit: int, listener: Listener) -> None:
+        self._stdin = stdin
+        self._stdout = stdout
+        self._listener = listener
+        self._splitter = LineSplitter(limit)
+        self._unsent: deque[memoryview] = deque()
+        self._unsent_bytes = 0
+        self._unsent_limit = limit + UNSENT_BYTES
+        self._paused = False
+        self._loop = asyncio.get_running_loop()
+        os.set_blocking(stdin, False)
+        os.set_blocking(stdout, False)
+        self._loop.add_reader(stdout, self._readable)
+
+    def __repr__(self) -> str:
+        return f"<Channel {self._stdin}, {self._stdout}: {self._unsent_bytes} bytes unsent>"
+
+    def write(self, line: bytes) -> None:
+        """Send one line, now or as soon as the child reads. Raises ChildNotReading; a dead child is on_closed's news."""
+        if self._stdin < 0:
+            return
+        if self._unsent_bytes > self._unsent_limit:
+            raise ChildNotReading
+        data = memoryview(line + b"\n")
+        if not self._unsent:
+            data = data[self._write_some(data) :]
+            if not data or self._stdin < 0:
+                return
+            self._loop.add_writer(self._stdin, self._writable)
+        self._unsent.append(data)
+        self._unsent_bytes += len(data)
+
+    def pause(self) -> None:
+        """Stop reading: the pipe fills, and then the child waits."""
+        if not self._paused and self._stdout >= 0:
+            self._paused = True
+            self._loop.remove_reader(self._stdout)
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._paused and self._stdout >= 0:
+            self._paused = False
+            self._loop.add_reader(self._stdout, self._readable)
+
+    def drain(self) -> None:
+        """Read what the child has written so far, without waiting: it has ended, and its last words count."""
+        while self._stdout >= 0 and self._read_some():
+            pass
+
+    def close(self) -> None:
+        """Let go of both pipes, which asks the child to leave. May be called again; nothing is reported afterwards."""
+        self._close_stdin()
+        self._close_stdout()
+
+    def _readable(self) -> None:
+        self._read_some()
+
+    def _read_some(self) -> bool:
+        """Whether there was anything."""
+        try:
+            data = os.read(self._stdout, _READ)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self._close_stdout()
+            self._listener.on_closed()
+            return False
+        for line in self._splitter.feed(data):
+            if isinstance(line, Oversized):
+                self._listener.on_oversized(line.size)
+            else:
+                self._listener.on_line(line)
+            if self._stdout < 0:
+                return False
+        return True
+
+    def _write_some(self, data: memoryview) -> int:
+        """How many bytes the pipe took."""
+        try:
+            return os.write(self._stdin, data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            # EPIPE. The reader sees the end too, and reports it; but this callback must not run for ever.
+            self._close_stdin()
+            return 0
+
+    def _writable(self) -> None:
+        while self._unsent:
+            data = self._unsent[0]
+            sent = self._write_some(data)
+            if self._stdin < 0:
+                return
+            self._unsent_bytes -= sent
+            if sent < len(data):
+                self._unsent[0] = data[sent:]
+                return
+            self._unsent.popleft()
+        self._loop.remove_writer(self._stdin)
+
+    def _close_stdin(self) -> None:
+        if self._stdin >= 0:
+            self._loop.remove_writer(self._stdin)
+            os.close(self._stdin)
+            self._stdin = -1
+        self._unsent.clear()
+        self._unsent_bytes = 0
+
+    def _close_stdout(self) -> None:
+        if self._stdout >= 0:
+            self._loop.remove_reader(self._stdout)
+            os.close(self._stdout)
+            self._stdout = -1

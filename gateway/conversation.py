@@ -1,0 +1,279 @@
+"""One session's conversation: which requests are in flight, and which stream gets which message. No I/O, no clock.
+
+Three parties meet here: the client, on its **streams** (the answer to a POST, a standing GET, an HTTP+SSE stream, or the
+future of one REST call, each known by a number), the child, and the gateway itself, which answers `ping` for either.
+
+* A request gets an id of the gateway's own towards the child, because two HTTP requests may both say `"id": 1`; its
+  answer goes to the stream of that request and nowhere else, with the client's id restored.
+* What the child says without being asked goes to exactly one stream: progress to the stream of the request whose token
+  it bears; a question (sampling, elicitation, roots) or a log line to the newest request's stream that can carry it,
+  else to the standing stream; news about the server as a whole (`…/list_changed`, `resources/updated`) to the standing
+  stream first. Where there is no stream, the last few wait for one.
+* A question of the child is forwarded with the child's own id, and its answer is let through once. Where nobody can
+  answer (REST), the gateway declines in the client's place.
+
+Every method returns what is to be done, in order; `relay` does it.
+"""
+
+from collections import Counter, deque
+from dataclasses import dataclass
+from typing import Final
+
+from mcp.types import METHOD_NOT_FOUND
+
+from gateway.errors import GatewayError
+from gateway.jsonrpc import (
+    Message,
+    Notification,
+    Request,
+    Response,
+    cancelled_id,
+    encode,
+    progress_token,
+    reported_token,
+    with_cancelled_id,
+)
+
+UNHEARD_MESSAGES: Final = 64
+UNHEARD_BYTES: Final = 1024 * 1024
+"""What is kept for a client that has no stream open: the newest messages, within both bounds."""
+
+_EMPTY_RESULT: Final = b"{}"
+_ABOUT_THE_SERVER: Final = frozenset({"notifications/resources/updated"})
+_DECLINED: Final = b'{"code":%d,"message":"the client of this session cannot be asked"}' % METHOD_NOT_FOUND
+
+
+@dataclass(frozen=True, slots=True)
+class ToChild:
+    """Write this line to the child."""
+
+    line: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ToStream:
+    """Give this message to the stream; it is not the last one there."""
+
+    stream: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Give this answer to the stream; the request `call` is no longer in flight.
+
+    `failure` is set where the answer is the gateway's own, in the child's place.
+    """
+
+    stream: int
+    data: bytes
+    call: int
+    failure: GatewayError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The request `call` is no longer in flight, and its client wants no answer."""
+
+    stream: int
+    call: int
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """The session is over before it began: the child refused `initialize`."""
+
+
+Effect = ToChild | ToStream | Answered | Cancelled | Over
+
+
+@dataclass(slots=True)
+class Call:
+    """One request in flight."""
+
+    client_id: bytes
+    method: str
+    stream: int
+    token: bytes
+
+
+class Conversation:
+    """The state of one conversation. `answers_questions` says whether the client can be asked anything."""
+
+    def __init__(self, *, answers_questions: bool) -> None:
+        self._answers_questions = answers_questions
+        self._last_call = 0
+        self._calls: dict[int, Call] = {}
+        self._open: dict[int, None] = {}
+        """Streams of requests in flight that can carry more than the answer, oldest first."""
+        self._standing: int | None = None
+        self._questions: set[bytes] = set()
+        self._unheard: deque[bytes] = deque()
+        self._unheard_bytes = 0
+        self.initialized = False
+        """Whether the child has accepted `initialize`."""
+        self.counters: Counter[str] = Counter()
+        """What was dropped, by why."""
+
+    def __repr__(self) -> str:
+        return f"<Conversation: {len(self._calls)} in flight, standing stream {self._standing}>"
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests wait for the child."""
+        return len(self._calls)
+
+    def method_of(self, call: int) -> str | None:
+        """The method of the request `call`, or None where it is not in flight any more."""
+        found = self._calls.get(call)
+        return found.method if found is not None else None
+
+    # What the client says.
+
+    def request(self, message: Request, stream: int, *, can_carry_more: bool = True) -> tuple[int | None, list[Effect]]:
+        """The client asks, and wants the answer on `stream`; the call's number (None for `ping`), and what to do."""
+        if message.method == "ping":
+            self._last_call += 1
+            return None, [Answered(stream, encode(Response(message.id, _EMPTY_RESULT, b"")), self._last_call)]
+        self._last_call += 1
+        call = self._last_call
+        self._calls[call] = Call(message.id, message.method, stream, progress_token(message))
+        effects: list[Effect] = [ToChild(encode(Request(b"%d" % call, message.method, message.params)))]
+        if can_carry_more and stream != self._standing:
+            self._open[stream] = None
+            effects += self._hear(stream)
+        return call, effects
+
+    def notify(self, message: Notification) -> list[Effect]:
+        """The client tells the child something."""
+        if message.method == "notifications/cancelled":
+            return self._cancel(message)
+        return [ToChild(encode(message))]
+
+    def respond(self, message: Response) -> list[Effect]:
+        """The client answers a question of the child's. Anything but the first answer to an open one is dropped."""
+        if message.id not in self._questions:
+            self.counters["answer_to_no_question"] += 1
+            return []
+        self._questions.discard(message.id)
+        return [ToChild(encode(message))]
+
+    def stand(self, stream: int) -> list[Effect]:
+        """From now on `stream` is the standing one; the one before it, if any, gets nothing more."""
+        self._standing = stream
+        return self._hear(stream)
+
+    def close_stream(self, stream: int) -> None:
+        """The client hung up on `stream`. Its requests stay in flight: hanging up is no cancellation."""
+        self._open.pop(stream, None)
+        if self._standing == stream:
+            self._standing = None
+
+    # What the child says.
+
+    def from_child(self, message: Message, line: bytes) -> list[Effect]:
+        """The child said `message`, which stood in `line`."""
+        match message:
+            case Response():
+                return self._answer(message)
+            case Request(method="ping"):
+                return [ToChild(encode(Response(message.id, _EMPTY_RESULT, b"")))]
+            case Request():
+                return self._ask(message, line)
+            case Notification(method="notifications/progress"):
+                return self._report(message, line)
+            case Notification():
+                return self._tell(line, self._stream_for(message.method))
+
+    # What time and faults say.
+
+    def expire(self, call: int, error: GatewayError) -> list[Effect]:
+        """`call` takes too long: its client gets `error`, the child is told to stop."""
+        found = self._forget(call)
+        if found is None:
+            return []
+        cancel = b'{"requestId":%d,"reason":"the request timed out"}' % call
+        return [
+            Answered(found.stream, error.rpc_body(found.client_id), call, error),
+            ToChild(encode(Notification("notifications/cancelled", cancel))),
+        ]
+
+    def fail(self, error: GatewayError) -> list[Effect]:
+        """The child is no more: every request in flight gets `error`."""
+        return [
+            Answered(found.stream, error.rpc_body(found.client_id), call, error)
+            for call in tuple(self._calls)
+            if (found := self._forget(call)) is not None
+        ]
+
+    # Within.
+
+    def _forget(self, call: int) -> Call | None:
+        found = self._calls.pop(call, None)
+        if found is not None and all(other.stream != found.stream for other in self._calls.values()):
+            self._open.pop(found.stream, None)
+        return found
+
+    def _answer(self, message: Response) -> list[Effect]:
+        call = int(message.id) if message.id.isdigit() else 0
+        found = self._forget(call)
+        if found is None:
+            self.counters["answer_to_nobody"] += 1
+            return []
+        data = encode(Response(found.client_id, message.result, message.error))
+        answered: Effect = Answered(found.stream, data, call)
+        if found.method != "initialize":
+            return [answered]
+        self.initialized = self.initialized or not message.error
+        return [answered] if self.initialized else [answered, Over()]
+
+    def _cancel(self, message: Notification) -> list[Effect]:
+        """Cancel the newest request with that id; `initialize` may not be cancelled (specification, Cancellation)."""
+        wanted = cancelled_id(message)
+        matches = [n for n, each in self._calls.items() if each.client_id == wanted and each.method != "initialize"]
+        if not matches:
+            return []
+        call = matches[-1]
+        found = self._forget(call)
+        assert found is not None
+        return [ToChild(encode(with_cancelled_id(message, call))), Cancelled(found.stream, call)]
+
+    def _ask(self, message: Request, line: bytes) -> list[Effect]:
+        if not self._answers_questions:
+            return [ToChild(encode(Response(message.id, b"", _DECLINED)))]
+        self._questions.add(message.id)
+        return self._tell(line, self._stream_for(message.method))
+
+    def _report(self, message: Notification, line: bytes) -> list[Effect]:
+        token = reported_token(message)
+        wanting = [each.stream for each in self._calls.values() if token and each.token == token]
+        if not wanting:
+            self.counters["progress_for_nobody"] += 1
+            return []
+        stream = wanting[-1]
+        if stream != self._standing and stream not in self._open:
+            return []
+        return self._tell(line, stream)
+
+    def _stream_for(self, method: str) -> int | None:
+        newest = next(reversed(self._open), None)
+        if method.endswith("/list_changed") or method in _ABOUT_THE_SERVER:
+            return self._standing if self._standing is not None else newest
+        return newest if newest is not None else self._standing
+
+    def _tell(self, line: bytes, stream: int | None) -> list[Effect]:
+        if stream is not None:
+            return [ToStream(stream, line)]
+        self._unheard.append(line)
+        self._unheard_bytes += len(line)
+        while len(self._unheard) > UNHEARD_MESSAGES or self._unheard_bytes > UNHEARD_BYTES:
+            self._unheard_bytes -= len(self._unheard.popleft())
+            self.counters["message_for_nobody"] += 1
+        return []
+
+    def _hear(self, stream: int) -> list[Effect]:
+        """What waited for a stream goes to this one."""
+        heard: list[Effect] = [ToStream(stream, line) for line in self._unheard]
+        self._unheard.clear()
+        self._unheard_bytes = 0
+        return heard

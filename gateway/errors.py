@@ -1,0 +1,108 @@
+"""What can go wrong, and the one place that turns it into bytes.
+
+Every error body has the same three members: `code`, a reason that a program may act on; `message`, a sentence for a
+person; `about`, what it is about. REST puts them under `error`. The MCP doors speak JSON-RPC, whose `error.code` is a
+number: there the reason and `about` stand in `error.data`.
+
+A message never holds a session id, a credential, a command line or what a child wrote to stderr. LibreChat searches
+error texts for words such as "401" and acts on them, so ids stay out for that reason, too.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR
+
+from common.reasons import Reason
+
+SESSION_NOT_FOUND: Final = -32001
+"""What the TypeScript SDK answers for a session that it does not know; the specification leaves the number open."""
+CHILD_LOST: Final = -32000
+"""The SDKs' own code for a connection that closed."""
+REFUSED: Final = -32003
+TIMED_OUT: Final = -32005
+
+_REQUEST = {
+    Reason.BAD_REQUEST: (400, INVALID_PARAMS),
+    Reason.INVALID_JSON: (400, PARSE_ERROR),
+    Reason.INVALID_MESSAGE: (400, INVALID_REQUEST),
+    Reason.UNSUPPORTED_VERSION: (400, INVALID_REQUEST),
+    Reason.SESSION_ID_MISSING: (400, INVALID_REQUEST),
+    Reason.SESSION_ID_TWICE: (400, INVALID_REQUEST),
+    Reason.UNAUTHENTICATED: (401, INVALID_REQUEST),
+    Reason.ORIGIN_DENIED: (403, INVALID_REQUEST),
+    Reason.SESSION_NOT_FOUND: (404, SESSION_NOT_FOUND),
+    Reason.SERVER_NOT_FOUND: (404, INVALID_REQUEST),
+    Reason.TOOL_NOT_FOUND: (404, INVALID_PARAMS),
+    Reason.ROUTE_NOT_FOUND: (404, INVALID_REQUEST),
+    Reason.METHOD_NOT_ALLOWED: (405, INVALID_REQUEST),
+    Reason.NOT_ACCEPTABLE: (406, INVALID_REQUEST),
+    Reason.MESSAGE_TOO_LARGE: (413, INVALID_REQUEST),
+    Reason.UNSUPPORTED_MEDIA_TYPE: (415, INVALID_REQUEST),
+    Reason.HOST_DENIED: (421, INVALID_REQUEST),
+    # Not 503: that makes LibreChat's circuit breaker refuse every user of the server for half a minute.
+    Reason.MAX_SESSIONS: (429, REFUSED),
+}
+_CALL = {
+    Reason.INTERNAL_ERROR: (500, INTERNAL_ERROR),
+    Reason.SUPERVISOR_LOST: (503, CHILD_LOST),
+    Reason.SHUTDOWN: (503, CHILD_LOST),
+    Reason.REQUEST_TIMEOUT: (504, TIMED_OUT),
+    Reason.START_TIMEOUT: (504, TIMED_OUT),
+}
+_ANY_OTHER: Final = (502, CHILD_LOST)
+"""The child is to blame: it could not be started, it ended, it answered with an error."""
+
+_STATUS: Final = {**_REQUEST, **_CALL}
+
+
+class GatewayError(Exception):
+    """An answer that is not the one that was asked for. Raised anywhere below a route, turned into bytes by the app."""
+
+    def __init__(self, reason: Reason, message: str, /, **about: object) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+        self.message = message
+        self.about = about
+
+    @property
+    def status(self) -> int:
+        """The HTTP status where it is an answer of its own."""
+        return _STATUS.get(self.reason, _ANY_OTHER)[0]
+
+    @property
+    def rpc_code(self) -> int:
+        """The JSON-RPC error code."""
+        return _STATUS.get(self.reason, _ANY_OTHER)[1]
+
+    def rest_body(self) -> bytes:
+        """The body on REST and on health."""
+        return msgspec.json.encode({"error": {"code": self.reason, "message": self.message, "about": self.about}})
+
+    def rpc_body(self, request_id: bytes = b"null") -> bytes:
+        """The JSON-RPC error response to the request whose id is the JSON `request_id`."""
+        error = {"code": self.rpc_code, "message": self.message, "data": self._data()}
+        return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (request_id, msgspec.json.encode(error))
+
+    def _data(self) -> Mapping[str, object]:
+        return {"code": self.reason, "about": self.about}
+
+
+def bad_request(message: str, /, **about: object) -> GatewayError:
+    """The client's request is not what the door expects."""
+    return GatewayError(Reason.BAD_REQUEST, message, **about)
+
+
+def ended(reason: Reason, /, server: str, **about: object) -> GatewayError:
+    """What a call in flight is told when its session ends for `reason`."""
+    sentences = {
+        Reason.CHILD_EXITED: "the server's process ended",
+        Reason.CHILD_CLOSED_STDOUT: "the server's process closed its output",
+        Reason.CHILD_NOT_READING: "the server's process does not read its input",
+        Reason.START_TIMEOUT: "the server did not answer 'initialize' in time",
+        Reason.MAX_LIFETIME: "the session reached its maximum lifetime",
+        Reason.SHUTDOWN: "the gateway is shutting down",
+        Reason.SUPERVISOR_LOST: "the gateway lost its supervisor",
+    }
+    return GatewayError(reason, sentences.get(reason, "the session ended"), server=server, **about)

@@ -1,0 +1,114 @@
+"""What every request passes before a door sees it: is it one that a browser was tricked into, and who sends it.
+
+In this order: HEAD is refused, for it would run a GET that opens a session; the `Host` must be ours, where nobody has to
+authenticate (DNS rebinding); the `Origin` must be ours, always (a browser is no way in); then the credentials.
+"""
+
+import ipaddress
+from typing import Final
+from urllib.parse import urlsplit
+
+from quart import Quart, Response, g, request
+
+from common.config.model import GatewaySettings
+from common.reasons import Reason
+from gateway.errors import GatewayError
+from gateway.identity.credentials import Authenticator
+
+_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+_PUBLIC: Final = "/health"
+"""Whether all is well may be asked without credentials; it then says no more than that."""
+
+
+class Guards:
+    """The checks, for one configuration."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._authenticator = Authenticator(settings.auth)
+        self._allowed_hosts = frozenset(host.lower() for host in settings.allowed_hosts)
+
+    def install(self, app: Quart) -> None:
+        """Have every request of `app` checked first, and every answer bear the headers of an API."""
+        app.before_request(self.check)
+        app.after_request(self.finish)
+
+    async def check(self) -> None:
+        """Raises GatewayError where the request may not pass; leaves the principal in `g.principal`."""
+        if request.method == "HEAD":
+            raise GatewayError(Reason.METHOD_NOT_ALLOWED, "HEAD opens nothing here; use GET")
+        if not self._authenticator.is_on:
+            self._check_host()
+        self._check_origin()
+        if request.path.startswith("/.well-known/"):
+            raise GatewayError(Reason.ROUTE_NOT_FOUND, "there is nothing here")
+        g.principal = self._authenticator.authenticate(_only("Authorization"))
+        if g.principal is None and request.path.rstrip("/") != _PUBLIC:
+            raise GatewayError(Reason.UNAUTHENTICATED, "expected valid credentials in the header Authorization")
+
+    async def finish(self, response: Response) -> Response:
+        """Headers that hold for every answer."""
+        if response.status_code == 401:
+            response.headers["WWW-Authenticate"] = self._authenticator.challenge
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    def _check_host(self) -> None:
+        host = _only("Host") or ""
+        name = _host_name(host)
+        if not (_is_loopback(name) or name in self._allowed_hosts or host.lower() in self._allowed_hosts):
+            raise GatewayError(
+                Reason.HOST_DENIED,
+                "this gateway asks for no credentials, so it answers only to loopback names and to those in "
+                "'allowed_hosts' of its configuration",
+                host=host[:255],
+                key="allowed_hosts",
+            )
+
+    @staticmethod
+    def _check_origin() -> None:
+        origin = _only("Origin")
+        cross_site = (_only("Sec-Fetch-Site") or "").lower() == "cross-site"
+        if cross_site or (origin is not None and not _same_origin(origin, _only("Host") or "")):
+            raise GatewayError(
+                Reason.ORIGIN_DENIED, "a page of another site may not use this gateway", origin=(origin or "")[:255]
+            )
+
+
+def _only(name: str) -> str | None:
+    """The header `name`, if it was sent; twice is as good as wrong."""
+    values = request.headers.getlist(name)
+    if len(values) > 1:
+        raise GatewayError(Reason.BAD_REQUEST, f"the header {name} was sent {len(values)} times", header=name)
+    return values[0] if values else None
+
+
+def _host_name(host: str) -> str:
+    """`example.org` of `example.org:3000`, `::1` of `[::1]:3000`, in lower case."""
+    host = host.lower()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.rpartition(":")[0] if host.count(":") == 1 else host
+
+
+def _is_loopback(name: str) -> bool:
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _same_origin(origin: str, host: str) -> bool:
+    """Whether `origin` is this server as the client addressed it. The scheme is the proxy's business, the port is not."""
+    try:
+        parts = urlsplit(origin.lower())
+        port = str(parts.port or _DEFAULT_PORTS.get(parts.scheme, ""))
+    except ValueError:
+        return False
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+        return False
+    own_name = _host_name(host)
+    own_port = host.rpartition(":")[2] if host[-1:].isdigit() and not host.lower().endswith(own_name) else None
+    return parts.hostname == own_name and port == (own_port or _DEFAULT_PORTS[parts.scheme])

@@ -1,0 +1,53 @@
+"""`GET /health`: alive, and whether the supervisor answers."""
+
+from importlib.metadata import version
+from typing import Final
+
+import anyio
+import msgspec
+from quart import Blueprint, Response, g
+
+from gateway.http import bodies
+from gateway.sessions import Sessions
+from supervisor.client import SupervisorClient, SupervisorLost
+
+PATIENCE: Final = 2.0
+"""Seconds that the supervisor may take to answer."""
+
+
+class HealthDoor:
+    """The handler."""
+
+    def __init__(self, sessions: Sessions, supervisor: SupervisorClient) -> None:
+        self._sessions = sessions
+        self._supervisor = supervisor
+
+    def blueprint(self) -> Blueprint:
+        """`/health`."""
+        routes = Blueprint("health", __name__)
+        routes.add_url_rule("/health", "get", self.get, methods=["GET"], provide_automatic_options=False)
+        return routes
+
+    async def get(self) -> Response:
+        """200 if all is well, else 503. Who has no credentials learns no more than that."""
+        children = await self._ask()
+        status = "ok" if children is not None else "degraded"
+        report: dict[str, object] = {"status": status}
+        if g.principal is not None:
+            counts = self._sessions.counts()
+            running, ending = children or (0, 0)
+            report |= {
+                "version": version("mcp-gateway"),
+                "supervisor": {"answers": children is not None},
+                "sessions": counts.sessions,
+                "children": {"running": running, "ending": ending},
+                "droppedMessages": dict(self._sessions.dropped_messages()),
+            }
+        return bodies.json_response(msgspec.json.encode(report), 200 if children is not None else 503)
+
+    async def _ask(self) -> tuple[int, int] | None:
+        try:
+            with anyio.fail_after(PATIENCE):
+                return await self._supervisor.counts()
+        except (TimeoutError, SupervisorLost):
+            return None

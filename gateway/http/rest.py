@@ -1,0 +1,71 @@
+"""REST: a session id, then a POST for each call of a tool."""
+
+import msgspec
+from msgspec import Raw
+from quart import Blueprint, Response, g, request
+
+from common.reasons import Reason
+from gateway.errors import GatewayError, bad_request
+from gateway.http import bodies
+from gateway.http.mcp import SESSION_QUERY, query_id
+from gateway.sessions import Sessions, SessionSet
+
+
+class RestDoor:
+    """The handlers."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def blueprint(self) -> Blueprint:
+        """`/api/sessionid` and `/api/{server}/{tool}`."""
+        routes = Blueprint("rest", __name__, url_prefix="/api")
+        id_, call = "/sessionid", "/<server>/<path:tool>"
+        routes.add_url_rule(id_, "open", self.open, methods=["GET"], provide_automatic_options=False)
+        routes.add_url_rule(id_, "close", self.close, methods=["DELETE"], provide_automatic_options=False)
+        routes.add_url_rule(call, "call", self.call, methods=["POST"], provide_automatic_options=False)
+        return routes
+
+    async def open(self) -> Response:
+        """A new session id. Nothing is spawned yet."""
+        session_set = self._sessions.open_set(g.principal)
+        return bodies.json_response(msgspec.json.encode({SESSION_QUERY: session_set.id}))
+
+    async def close(self) -> Response:
+        """End all the sessions of an id."""
+        self._find().end(Reason.CLIENT_CLOSED)
+        return bodies.empty(204)
+
+    async def call(self, server: str, tool: str) -> Response:
+        """Call a tool; the answer is its result as MCP gives it."""
+        policy = self._sessions.policy(server)
+        session_set = self._find()
+        arguments = await _read_arguments(policy.max_message_bytes)
+        session = session_set.session(server)
+        caller = await session.caller()
+        return bodies.json_response(await caller.call(tool, arguments))
+
+    def _find(self) -> SessionSet:
+        id_ = query_id()
+        if id_ is None:
+            raise GatewayError(
+                Reason.SESSION_ID_MISSING,
+                f"expected '?{SESSION_QUERY}=…', with an id from GET /api/sessionid",
+                parameter=SESSION_QUERY,
+            )
+        return self._sessions.find_set(id_, g.principal)
+
+
+async def _read_arguments(limit: int) -> bytes:
+    """The body, which is the JSON of an object, on one line; no body at all stands for no arguments."""
+    if request.content_length in (None, 0) and not request.mimetype:
+        return b"{}"
+    body = await bodies.read_json(limit)
+    try:
+        body.decode("utf-8")
+        msgspec.json.decode(body, type=dict[str, Raw])
+    except msgspec.ValidationError:
+        raise bad_request("expected a JSON object with the tool's arguments") from None
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+        raise GatewayError(Reason.INVALID_JSON, "expected a JSON object, but the body is not JSON in UTF-8") from None
+    return body

@@ -1,0 +1,176 @@
+"""Streamable HTTP, revisions 2025-03-26 to 2025-11-25 (specification: basic/transports, Streamable HTTP).
+
+`POST` carries one message of the client. A request is answered as it turns out: with JSON when the child is quick and
+says nothing else meanwhile, else with an event stream whose headers go out early, so that no proxy and no client takes
+the silence for a death. Faults of the child or the gateway in a live session are JSON-RPC errors in a 200, because a
+client such as LibreChat gives up the session over any other status.
+
+A request belongs to the session and not to the HTTP exchange: a client that hangs up has not cancelled it. The one
+exception is `initialize`: who hangs up before its answer never learns the session's id, so the session ends.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import anyio
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+from quart import Blueprint, Response, g, request
+
+from common.reasons import Reason
+from gateway.errors import GatewayError
+from gateway.http import bodies
+from gateway.http.bodies import EVENT_STREAM, JSON
+from gateway.http.mcp import SESSION_HEADER, header_id, read_message
+from gateway.http.streams import EventStream, event_stream
+from gateway.jsonrpc import Message, Notification, Request
+from gateway.outbox import Outbox
+from gateway.relay import Relay
+from gateway.sessions import Door, Session, Sessions, not_found
+
+QUICK: Final = 1.0
+"""Seconds within which an answer is plain JSON."""
+
+_PATIENT: Final = 1e8
+"""For a client that takes no event stream: as long as the request's own timeout lets it wait."""
+
+
+class StreamableDoor:
+    """The handlers; `blueprint` gives them their own path, and `front` the shared one."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def blueprint(self) -> Blueprint:
+        """`/{server}/mcp`."""
+        routes = Blueprint("streamable", __name__)
+        path = "/<server>/mcp"
+        routes.add_url_rule(path, "post", self.post, methods=["POST"], provide_automatic_options=False)
+        routes.add_url_rule(path, "get", self.get, methods=["GET"], provide_automatic_options=False)
+        routes.add_url_rule(path, "delete", self.delete, methods=["DELETE"], provide_automatic_options=False)
+        return routes
+
+    async def post(self, server: str) -> Response:
+        """One message of the client."""
+        if not (bodies.accepts(JSON) or bodies.accepts(EVENT_STREAM)):
+            raise GatewayError(Reason.NOT_ACCEPTABLE, f"expected an Accept header with {JSON} and {EVENT_STREAM}")
+        policy = self._sessions.policy(server)
+        message = await read_message(policy.max_message_bytes)
+        _check_version()
+        starts = isinstance(message, Request) and message.method == "initialize"
+        if header_id() is None and starts:
+            assert isinstance(message, Request)
+            return await self._initialize(server, message)
+        session = self._find(server)
+        if starts:
+            raise GatewayError(Reason.INVALID_MESSAGE, "this session is initialized; open another without its id")
+        return await self._pass_on(session, message)
+
+    async def get(self, server: str) -> Response:
+        """The standing stream of a session. A second one takes the place of the first."""
+        self._sessions.policy(server)
+        _check_version()
+        session = self._find(server)
+        if not bodies.accepts(EVENT_STREAM):
+            raise GatewayError(Reason.NOT_ACCEPTABLE, f"expected an Accept header with {EVENT_STREAM}")
+        relay = _relay_of(session)
+        outbox = relay.new_outbox(stands=True)
+        relay.stand(outbox)
+        return event_stream(EventStream(outbox, lambda: relay.hang_up(outbox)))
+
+    async def delete(self, server: str) -> Response:
+        """End a session."""
+        self._sessions.policy(server)
+        session = self._find(server)
+        session.end(Reason.CLIENT_CLOSED)
+        return bodies.empty(204)
+
+    def _find(self, server: str) -> Session:
+        """The session that the header names. Raises GatewayError: 400 without one, 404 for one that is not there."""
+        id_ = header_id()
+        if id_ is None:
+            raise GatewayError(
+                Reason.SESSION_ID_MISSING,
+                f"expected the header {SESSION_HEADER}, with the id that the answer to 'initialize' bore",
+                header=SESSION_HEADER,
+            )
+        return self._sessions.find(id_, g.principal, server, Door.STREAMABLE)
+
+    async def _initialize(self, server: str, message: Request) -> Response:
+        """Open a session, and answer with its id, unless its child refuses."""
+        session = self._sessions.open(g.principal, server, Door.STREAMABLE)
+
+        def hung_up() -> None:
+            if session.relay is None or not session.relay.initialized:
+                session.end(Reason.CLIENT_GONE)
+
+        try:
+            relay = await session.start()
+            outbox = relay.new_outbox()
+            relay.request(message, outbox)
+            response = await _answer(relay, outbox, hung_up)
+        except GatewayError as error:
+            session.end(error.reason)
+            if error.reason is Reason.MAX_SESSIONS:
+                raise
+            return bodies.json_response(error.rpc_body(message.id))
+        except BaseException:
+            session.end(Reason.CLIENT_GONE)
+            raise
+        if session.ended is None:
+            response.headers[SESSION_HEADER] = session.id
+        return response
+
+    async def _pass_on(self, session: Session, message: Message) -> Response:
+        relay = _relay_of(session)
+        if isinstance(message, Request):
+            outbox = relay.new_outbox()
+            relay.request(message, outbox, can_carry_more=bodies.accepts(EVENT_STREAM))
+            return await _answer(relay, outbox)
+        if isinstance(message, Notification):
+            relay.notify(message)
+        else:
+            relay.respond(message)
+        return bodies.empty(202)
+
+
+async def _answer(relay: Relay, outbox: Outbox, on_hang_up: Callable[[], None] = lambda: None) -> Response:
+    """The answer in `outbox`, as JSON if it comes soon and alone, else as an event stream.
+
+    `on_hang_up` is called when the stream ends, by whomever. Cancellation means that the client hung up.
+    """
+    takes_stream = bodies.accepts(EVENT_STREAM)
+    patience = QUICK if bodies.accepts(JSON) else 0.0
+    try:
+        settled = await outbox.settle(patience if takes_stream else _PATIENT)
+        if settled or not takes_stream:
+            return bodies.json_response(await outbox.take(0) or b"")
+    except anyio.EndOfStream:
+        # The client cancelled the request, and has stopped waiting for an answer.
+        return bodies.empty(202)
+    except BaseException:
+        relay.hang_up(outbox)
+        raise
+
+    def close() -> None:
+        relay.hang_up(outbox)
+        on_hang_up()
+
+    return event_stream(EventStream(outbox, close))
+
+
+def _relay_of(session: Session) -> Relay:
+    if session.relay is None:
+        raise not_found()
+    return session.relay
+
+
+def _check_version() -> None:
+    """A revision that has no sessions is refused in the words that send a client of both kinds back to `initialize`."""
+    version = request.headers.get("Mcp-Protocol-Version")
+    if version is not None and version not in HANDSHAKE_PROTOCOL_VERSIONS:
+        supported = ", ".join(HANDSHAKE_PROTOCOL_VERSIONS)
+        raise GatewayError(
+            Reason.UNSUPPORTED_VERSION,
+            f"Bad Request: Unsupported protocol version: {version[:32]} (supported: {supported})",
+            header="Mcp-Protocol-Version",
+        )

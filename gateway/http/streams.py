@@ -1,0 +1,53 @@
+"""Event streams as answers: an outbox on one side, the client's connection on the other."""
+
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import Final
+
+import anyio
+from quart import Response
+from quart.wrappers.response import ResponseBody
+
+from gateway import sse
+from gateway.http.bodies import EVENT_STREAM
+from gateway.outbox import Outbox
+
+KEEP_ALIVE: Final = 15.0
+"""Seconds between two comments on a quiet stream: under the timeouts of proxies, and of LibreChat."""
+
+_HEADERS: Final = {
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",  # nginx would hold events back
+}
+
+
+class EventStream(ResponseBody):
+    """The body of an event stream; `on_close` is called once, however the stream ends, if it was begun at all."""
+
+    def __init__(self, outbox: Outbox, on_close: Callable[[], None], opening: bytes = sse.COMMENT) -> None:
+        self._outbox = outbox
+        self._on_close = on_close
+        self._opening = opening
+
+    async def __aenter__(self) -> AsyncIterator[bytes]:
+        return self._events()
+
+    async def __aexit__(self, exc_type: type, exc_value: BaseException, tb: TracebackType) -> None:
+        self._on_close()
+
+    async def _events(self) -> AsyncIterator[bytes]:
+        # Something is sent at once: headers leave with the first byte of the body, and timeouts wait for headers.
+        yield self._opening
+        while True:
+            try:
+                data = await self._outbox.take(KEEP_ALIVE)
+            except anyio.EndOfStream:
+                return
+            yield sse.COMMENT if data is None else sse.message(data)
+
+
+def event_stream(body: EventStream) -> Response:
+    """An answer that lasts as long as `body` does."""
+    response = Response(body, content_type=EVENT_STREAM, headers=_HEADERS)
+    response.timeout = None
+    return response

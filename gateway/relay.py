@@ -1,0 +1,290 @@
+"""One session's bridge to its child: does what the conversation decides.
+
+A relay owns the channel to the child and everything that waits for it: the outboxes of streams, a timer for each request
+in flight. Nothing of it is a task; the event loop calls it when the child writes, when a timer fires and when the
+supervisor speaks. `end` is the only way in which it ends, and it takes a reason.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from loguru import logger
+
+from common.config.model import ServerPolicy
+from common.reasons import Reason
+from gateway import errors
+from gateway.channel import Channel, ChildNotReading
+from gateway.conversation import Answered, Cancelled, Conversation, Effect, Over, ToChild, ToStream
+from gateway.errors import GatewayError
+from gateway.jsonrpc import Malformed, Notification, Request, Response, decode
+from gateway.outbox import Outbox
+from supervisor.client import Grant, SupervisorClient
+from supervisor.protocol import Exit
+
+EXIT_NEWS: Final = 1.0
+"""Seconds between the end of a child's output and the supervisor's news of its exit. Without news it still runs."""
+
+STALL: Final = 10.0
+"""Seconds for which a full stream may hold up its child without the client taking anything from it."""
+
+LOGGED_NOISE: Final = 200
+"""Bytes of a line that is no message which the log gets to see."""
+
+
+class Relay:
+    """The bridge of the session `label` to one child of `server`. `on_end(reason)` is called once."""
+
+    def __init__(
+        self,
+        supervisor: SupervisorClient,
+        grant: Grant,
+        server: str,
+        policy: ServerPolicy,
+        *,
+        label: str,
+        answers_questions: bool,
+        on_end: Callable[[Reason], None],
+    ) -> None:
+        self.lease = grant.lease
+        self.pid = grant.pid
+        self.on_list_changed: Callable[[], None] = lambda: None
+        """Called when the child says that its tools are others now."""
+        self._supervisor = supervisor
+        self._server = server
+        self._policy = policy
+        self._label = label
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._conversation = Conversation(answers_questions=answers_questions)
+        self._streams: dict[int, Outbox] = {}
+        self._last_stream = 0
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._full: dict[Outbox, asyncio.TimerHandle] = {}
+        self._holds = 0
+        self._standing: Outbox | None = None
+        self.used = False
+        """Whether the client has said anything yet."""
+        self._exit_news: asyncio.TimerHandle | None = None
+        self.ended: Reason | None = None
+        self._channel = Channel(grant.stdin, grant.stdout, policy.max_message_bytes, self)
+
+    def __repr__(self) -> str:
+        state = self.ended or "open"
+        return f"<Relay {self._label} to {self._server} pid {self.pid}, {state}: {self._conversation!r}>"
+
+    @property
+    def standing(self) -> Outbox | None:
+        """The standing stream, if one was ever opened."""
+        return self._standing
+
+    @property
+    def initialized(self) -> bool:
+        """Whether the child has accepted `initialize`."""
+        return self._conversation.initialized
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """How many messages were dropped, by why."""
+        return dict(self._conversation.counters)
+
+    # What the client says. All of it raises the session's end, once there is one.
+
+    def request(self, message: Request, outbox: Outbox, *, can_carry_more: bool = True) -> None:
+        """Pass on a request; its answer, or an error in its place, comes to `outbox`, always."""
+        self._refuse_if_ended()
+        stream = self._number(outbox)
+        call, effects = self._conversation.request(message, stream, can_carry_more=can_carry_more)
+        if call is not None:
+            starts = message.method == "initialize"
+            patience = self._policy.start_timeout if starts else self._policy.request_timeout
+            self._timers[call] = self._loop.call_later(patience, self._expire, call, patience)
+            self.hold()
+        self._use()
+        self._perform(effects)
+
+    def notify(self, message: Notification) -> None:
+        """Pass on a notification."""
+        self._refuse_if_ended()
+        self._use()
+        self._perform(self._conversation.notify(message))
+
+    def respond(self, message: Response) -> None:
+        """Pass on the client's answer to a question of the child's."""
+        self._refuse_if_ended()
+        self._use()
+        self._perform(self._conversation.respond(message))
+
+    def stand(self, outbox: Outbox) -> None:
+        """Make `outbox` the standing stream; the one before it is closed."""
+        self._refuse_if_ended()
+        if self._standing is not None:
+            self._standing.close()
+        self._standing = outbox
+        self._perform(self._conversation.stand(self._number(outbox)))
+
+    def hang_up(self, outbox: Outbox) -> None:
+        """The client no longer takes from `outbox`; what it asked for goes on."""
+        outbox.discard()
+        for number in [number for number, each in self._streams.items() if each is outbox]:
+            self._conversation.close_stream(number)
+            del self._streams[number]
+
+    def new_outbox(self, *, stands: bool = False) -> Outbox:
+        """An outbox that slows the child down when its client does not keep up."""
+        return Outbox(self._on_level, stands=stands)
+
+    def hold(self) -> None:
+        """Keep the idle clock from running, until as many calls of `unhold`."""
+        self._holds += 1
+        if self._holds == 1:
+            self._supervisor.hold(self.lease)
+
+    def unhold(self) -> None:
+        """Let go of one hold."""
+        self._holds -= 1
+        if self._holds == 0 and self.ended is None:
+            self._supervisor.unhold(self.lease)
+
+    # What the child says (channel.Listener), and the supervisor of it.
+
+    def on_line(self, line: bytes) -> None:
+        """One line of the child's output."""
+        try:
+            message = decode(line)
+        except Malformed as error:
+            self._conversation.counters["noise"] += 1
+            logger.warning("{!r} wrote what is no message ({}): {}", self, error, line[:LOGGED_NOISE])
+            return
+        if isinstance(message, Notification) and message.method == "notifications/tools/list_changed":
+            self.on_list_changed()
+        self._perform(self._conversation.from_child(message, line.replace(b"\r", b" ")))
+
+    def on_oversized(self, size: int) -> None:
+        """A line over the limit."""
+        self._conversation.counters["oversized"] += 1
+        limit = self._policy.max_message_bytes
+        logger.warning("{!r} wrote a line of {} bytes; max_message_bytes is {}; dropped", self, size, limit)
+
+    def on_closed(self) -> None:
+        """The child closed its output; usually it has ended, and the supervisor is about to say how."""
+        if self.ended is None:
+            self._exit_news = self._loop.call_later(EXIT_NEWS, self.end, Reason.CHILD_CLOSED_STDOUT)
+
+    def on_ending(self, reason: Reason, exit_: Exit | None) -> None:
+        """The supervisor is ending the child, or says that it ended."""
+        self._channel.drain()
+        self._end(reason, exit_)
+
+    # The end.
+
+    def end(self, reason: Reason) -> None:
+        """End it: whoever waits gets an error, every stream is closed, the child is let go. May be called again."""
+        if self.ended is None:
+            self._end(reason, None)
+            self._supervisor.release(self.lease, reason)
+
+    def _end(self, reason: Reason, exit_: Exit | None) -> None:
+        if self.ended is not None:
+            return
+        self.ended = reason
+        if self._exit_news is not None:
+            self._exit_news.cancel()
+        self._perform(self._conversation.fail(self._error(reason, exit_)))
+        for outbox in tuple(self._streams.values()):
+            outbox.close()
+        for timer in self._full.values():
+            timer.cancel()
+        self._full.clear()
+        self._streams.clear()
+        self._channel.close()
+        self._on_end(reason)
+
+    def _error(self, reason: Reason, exit_: Exit | None = None) -> GatewayError:
+        about: dict[str, object] = {}
+        if exit_ is not None and exit_.signal is not None:
+            about["signal"] = exit_.signal
+        elif exit_ is not None and exit_.code is not None:
+            about["exitCode"] = exit_.code
+        return errors.ended(reason, self._server, **about)
+
+    def _use(self) -> None:
+        self.used = True
+        self._supervisor.use(self.lease)
+
+    def _refuse_if_ended(self) -> None:
+        if self.ended is not None:
+            raise self._error(self.ended)
+
+    # Within.
+
+    def _number(self, outbox: Outbox) -> int:
+        """The number under which the conversation knows `outbox`."""
+        known = next((number for number, each in self._streams.items() if each is outbox), None)
+        if known is not None:
+            return known
+        self._last_stream += 1
+        self._streams[self._last_stream] = outbox
+        return self._last_stream
+
+    def _perform(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case ToChild(line=line):
+                    self._to_child(line)
+                case ToStream(stream=stream, data=data):
+                    if (outbox := self._streams.get(stream)) is not None:
+                        outbox.put(data)
+                case Answered(stream=stream, data=data, call=call, failure=failure):
+                    if (outbox := self._streams.get(stream)) is not None:
+                        outbox.put(data)
+                        outbox.failure = failure
+                    self._finish(stream, call)
+                case Cancelled(stream=stream, call=call):
+                    self._finish(stream, call)
+                case Over():
+                    self.end(Reason.START_FAILED)
+
+    def _to_child(self, line: bytes) -> None:
+        try:
+            self._channel.write(line)
+        except ChildNotReading:
+            logger.warning("{!r} does not read its input", self)
+            self._loop.call_soon(self.end, Reason.CHILD_NOT_READING)
+
+    def _finish(self, stream: int, call: int) -> None:
+        """`call` is over; its stream ends with it, unless it is a standing one."""
+        timer = self._timers.pop(call, None)
+        if timer is not None:
+            timer.cancel()
+            self.unhold()
+        outbox = self._streams.get(stream)
+        if outbox is not None and not outbox.stands:
+            outbox.close()
+            del self._streams[stream]
+
+    def _expire(self, call: int, patience: float) -> None:
+        if self._conversation.method_of(call) == "initialize":
+            self.end(Reason.START_TIMEOUT)
+            return
+        error = GatewayError(
+            Reason.REQUEST_TIMEOUT, f"the server did not answer within {patience:g} seconds", server=self._server
+        )
+        self._perform(self._conversation.expire(call, error))
+
+    def _on_level(self, outbox: Outbox, full: bool) -> None:
+        """Stop reading the child while any stream is full; a client that takes nothing for STALL seconds is cut off."""
+        if full:
+            self._full[outbox] = self._loop.call_later(STALL, self._stalled, outbox, outbox.taken)
+            self._channel.pause()
+        elif (timer := self._full.pop(outbox, None)) is not None:
+            timer.cancel()
+        if not self._full:
+            self._channel.resume()
+
+    def _stalled(self, outbox: Outbox, taken: int) -> None:
+        if outbox.taken > taken:
+            self._full[outbox] = self._loop.call_later(STALL, self._stalled, outbox, outbox.taken)
+            return
+        logger.warning("{!r}: its client took nothing from a stream for {} seconds; closing it", self, STALL)
+        self.hang_up(outbox)

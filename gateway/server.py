@@ -1,0 +1,47 @@
+"""Hypercorn, as this program wants it."""
+
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+from quart import Quart
+
+KEEP_ALIVE: Final = 75.0
+"""Seconds that a connection may rest between two requests: above the idle reuse of any client's pool."""
+
+BACKLOG: Final = 1024
+
+
+class CannotBind(Exception):
+    """The address cannot be had; the text says which, and why."""
+
+
+def bind(hostname: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises CannotBind."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise CannotBind(f"cannot listen on {hostname} port {port}: {error.strerror}") from None
+
+
+def url(listener: socket.socket) -> str:
+    """How to reach it from this machine."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def serve_http(app: Quart, listener: socket.socket, until: Callable[[], Awaitable[None]]) -> None:
+    """Serve `app` on `listener`, which it closes, until `until` returns; then let running answers finish for a moment."""
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.backlog = BACKLOG
+    config.keep_alive_timeout = KEEP_ALIVE
+    config.keep_alive_max_requests = 1_000_000
+    config.include_server_header = False
+    config.accesslog = None
+    config.errorlog = logging.getLogger("hypercorn.error")
+    await serve(app, config, shutdown_trigger=until)

@@ -1,0 +1,356 @@
+"""The table of sessions: open, find (owner checked), end (with a reason).
+
+Nothing but this module may assume that a session is served by this node; an id carries its node's name for the day when
+there are more.
+
+A **session** is one principal's private use of one server. Its child is spawned when the first message needs one. A
+**session set** is what a REST id stands for: at most one session for each server. Both kinds of id come from here, 192
+random bits behind the node's name, and an id of which nobody makes use ends after UNUSED seconds.
+"""
+
+import asyncio
+import secrets
+from collections import Counter, OrderedDict
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+import anyio
+from loguru import logger
+
+from common.config.model import ServerPolicy
+from common.logs import masked
+from common.reasons import Reason
+from gateway.caller import Caller
+from gateway.errors import GatewayError
+from gateway.identity.principal import Principal
+from gateway.relay import Relay
+from supervisor.client import OpenRefused, SupervisorClient, SupervisorLost
+from supervisor.protocol import Ending
+
+UNUSED: Final = 300.0
+"""Seconds after which an id without a child ends, if nothing was asked of it."""
+
+MAX_CHILDLESS: Final = 10_000
+"""Ids without a child that may exist at once: each costs about a kilobyte, and anybody may ask for one."""
+
+REMEMBERED: Final = 1_000
+"""Ended ids whose reason is still known, so that their owner is told it instead of 'unknown'."""
+
+_ID_BYTES: Final = 24
+_GET_AN_ID: Final = "get a new id from GET /api/sessionid"
+
+
+class Door(Enum):
+    """Through which door a session was opened. It answers at no other."""
+
+    SSE = "HTTP+SSE"
+    STREAMABLE = "Streamable HTTP"
+    REST = "REST"
+
+
+class Session:
+    """One principal's use of one server, through one door."""
+
+    def __init__(
+        self,
+        sessions: "Sessions",
+        id_: str,
+        principal: Principal,
+        server: str,
+        door: Door,
+        member_of: "SessionSet | None" = None,
+    ) -> None:
+        self.id = id_
+        self.principal = principal
+        self.server = server
+        self.door = door
+        self.policy: ServerPolicy = sessions.policies[server]
+        self.ended: Reason | None = None
+        self._sessions = sessions
+        self._relay: Relay | None = None
+        self._caller: Caller | None = None
+        self._starting = anyio.Lock()
+        self._member_of = member_of
+        self._unused_timer = sessions.arm_unused(self) if member_of is None else None
+
+    def __repr__(self) -> str:
+        return f"<Session {masked(self.id)} {self.door.value} {self._relay or self.ended or 'without a child'!r}>"
+
+    @property
+    def in_use(self) -> bool:
+        """Whether anything was ever asked of its child."""
+        return self._relay is not None and self._relay.used and self.ended is None
+
+    @property
+    def relay(self) -> Relay | None:
+        """The bridge to its child, once `start` has made it."""
+        return self._relay
+
+    async def start(self) -> Relay:
+        """The bridge to its child, spawned if there is none yet; who comes meanwhile waits for the same one.
+
+        Raises GatewayError where no child can be had, and then a later call tries again, or where the session has ended.
+        Cancellation gives back what was being spawned.
+        """
+        async with self._starting:
+            if self.ended is not None:
+                raise not_found(self.ended)
+            if self._relay is None:
+                self._relay = await self._sessions.spawn(self)
+            return self._relay
+
+    async def caller(self) -> Caller:
+        """The gateway's own MCP client of its child, past the handshake; who comes meanwhile waits for it.
+
+        Raises GatewayError where the handshake fails. Then, and when it is cancelled, the session ends.
+        """
+        relay = await self.start()
+        async with self._starting:
+            if self._caller is None:
+                caller = Caller(relay, self.server)
+                try:
+                    await caller.shake_hands()
+                except BaseException as error:
+                    self.end(error.reason if isinstance(error, GatewayError) else Reason.CLIENT_GONE)
+                    raise
+                self._caller = caller
+            return self._caller
+
+    @property
+    def had_a_caller(self) -> bool:
+        """Whether its handshake was ever done, so that there may be a state to lose."""
+        return self._caller is not None
+
+    def end(self, reason: Reason) -> None:
+        """End it, and its child with it. May be called again."""
+        if self._relay is not None:
+            self._relay.end(reason)
+        self.forget(reason)
+
+    def forget(self, reason: Reason) -> None:
+        """It has ended: take it out of the table. `end` and the relay's own end come here."""
+        if self.ended is None:
+            self.ended = reason
+            self._disarm()
+            self._sessions.remove(self, reason)
+            if self._member_of is not None:
+                self._member_of.rest()
+            logger.info("session {} of {} on {} ended: {}", masked(self.id), self.principal, self.server, reason)
+
+    def _disarm(self) -> None:
+        if self._unused_timer is not None:
+            self._unused_timer.cancel()
+
+
+class SessionSet:
+    """One principal's sessions under one REST id."""
+
+    def __init__(self, sessions: "Sessions", id_: str, principal: Principal) -> None:
+        self.id = id_
+        self.principal = principal
+        self.ended: Reason | None = None
+        self._sessions = sessions
+        self._by_server: dict[str, Session] = {}
+        self._unused_timer = sessions.arm_unused(self)
+
+    def __repr__(self) -> str:
+        return f"<SessionSet {masked(self.id)}: {sorted(self._by_server)}>"
+
+    @property
+    def in_use(self) -> bool:
+        """Whether any of its sessions is."""
+        return any(session.in_use for session in self._by_server.values())
+
+    def session(self, server: str) -> Session:
+        """Its session with `server`, made if there is none yet.
+
+        Raises GatewayError where that one has ended: its state is lost, and going on with a fresh child in its place
+        would hide that.
+        """
+        self.rest()
+        session = self._by_server.get(server)
+        if session is not None and session.ended is not None and session.had_a_caller:
+            raise not_found(session.ended, remedy=_GET_AN_ID, server=server)
+        if session is None or session.ended is not None:
+            session = self._sessions.add_to_set(self, server)
+            self._by_server[server] = session
+        return session
+
+    def rest(self) -> None:
+        """Let the time in which it must be used begin anew."""
+        self._unused_timer.cancel()
+        if self.ended is None:
+            self._unused_timer = self._sessions.arm_unused(self)
+
+    def end(self, reason: Reason) -> None:
+        """End all of it. May be called again."""
+        if self.ended is None:
+            self.ended = reason
+            self._unused_timer.cancel()
+            for session in tuple(self._by_server.values()):
+                session.end(reason)
+            self._sessions.remove(self, reason)
+
+
+def not_found(
+    ended: Reason | None = None, /, remedy: str = "open a new one with 'initialize'", **about: object
+) -> GatewayError:
+    """What an unknown id gets, and somebody else's; one's own that has ended is told why."""
+    if ended is None:
+        return GatewayError(Reason.SESSION_NOT_FOUND, f"there is no such session; {remedy}", **about)
+    message = f"the session has ended ({ended}); {remedy}"
+    return GatewayError(Reason.SESSION_NOT_FOUND, message, reason=ended, **about)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What `/health` shows."""
+
+    sessions: int
+    children: int
+
+
+class Sessions:
+    """The table."""
+
+    def __init__(self, supervisor: SupervisorClient, policies: dict[str, ServerPolicy], node: str) -> None:
+        self.policies = policies
+        self._supervisor = supervisor
+        self._node = node
+        self._by_id: dict[str, Session | SessionSet] = {}
+        self._by_lease: dict[int, Relay] = {}
+        self._in_sets: set[Session] = set()
+        self._remembered: OrderedDict[str, tuple[Principal, Reason]] = OrderedDict()
+        self._refusing: Reason | None = None
+        self._dropped: Counter[str] = Counter()
+        """Of sessions that have ended."""
+        supervisor.on_ending = self._on_ending
+
+    def policy(self, server: str) -> ServerPolicy:
+        """What holds for `server`. Raises GatewayError where there is none of that name."""
+        if server not in self.policies:
+            raise GatewayError(Reason.SERVER_NOT_FOUND, f"there is no server '{server[:64]}'", server=server[:64])
+        return self.policies[server]
+
+    def open(self, principal: Principal, server: str, door: Door) -> Session:
+        """A new session, without a child yet. Raises GatewayError for an unknown server, or too many ids."""
+        self.policy(server)
+        self._check_room()
+        session = Session(self, self._new_id(), principal, server, door)
+        self._by_id[session.id] = session
+        return session
+
+    def open_set(self, principal: Principal) -> SessionSet:
+        """A new session set, still empty. Raises GatewayError for too many ids."""
+        self._check_room()
+        session_set = SessionSet(self, self._new_id(), principal)
+        self._by_id[session_set.id] = session_set
+        return session_set
+
+    def find(self, id_: str, principal: Principal, server: str, door: Door) -> Session:
+        """The session `id_`, if it is `principal`'s, on `server`, through `door`; else GatewayError, always the same."""
+        found = self._by_id.get(id_)
+        if not isinstance(found, Session) or (found.principal, found.server, found.door) != (principal, server, door):
+            raise not_found(self._why_ended(id_, principal))
+        return found
+
+    def find_set(self, id_: str, principal: Principal) -> SessionSet:
+        """The session set `id_`, if it is `principal`'s; else GatewayError, always the same."""
+        found = self._by_id.get(id_)
+        if not isinstance(found, SessionSet) or found.principal != principal:
+            raise not_found(self._why_ended(id_, principal), remedy=_GET_AN_ID)
+        return found
+
+    def counts(self) -> Counts:
+        """How many sessions there are, and how many of them have a child."""
+        singles = sum(isinstance(each, Session) for each in self._by_id.values())
+        return Counts(singles + len(self._in_sets), len(self._by_lease))
+
+    def dropped_messages(self) -> Counter[str]:
+        """Messages that were dropped, in all sessions that there ever were, by why."""
+        total = self._dropped.copy()
+        for relay in self._by_lease.values():
+            total.update(relay.dropped)
+        return total
+
+    def end_all(self, reason: Reason) -> None:
+        """End every session, and open no more."""
+        self._refusing = reason
+        for each in tuple(self._by_id.values()):
+            each.end(reason)
+
+    # For Session and SessionSet.
+
+    def add_to_set(self, session_set: SessionSet, server: str) -> Session:
+        """A new session of a set; it has no id of its own that anybody could use."""
+        self.policy(server)
+        session = Session(self, session_set.id, session_set.principal, server, Door.REST, session_set)
+        self._in_sets.add(session)
+        return session
+
+    async def spawn(self, session: Session) -> Relay:
+        """A child for `session`. Raises GatewayError where none can be had."""
+        if self._refusing is not None:
+            raise GatewayError(self._refusing, "the gateway is shutting down")
+        try:
+            grant = await self._supervisor.open(session.server, masked(session.id))
+        except OpenRefused as refused:
+            raise GatewayError(refused.reason, refused.message, server=session.server) from None
+        except SupervisorLost:
+            raise GatewayError(Reason.SUPERVISOR_LOST, "the gateway lost its supervisor") from None
+        relay = Relay(
+            self._supervisor,
+            grant,
+            session.server,
+            session.policy,
+            label=masked(session.id),
+            answers_questions=session.door is not Door.REST,
+            on_end=session.forget,
+        )
+        if session.ended is not None:
+            relay.end(session.ended)
+            raise not_found(session.ended)
+        self._by_lease[relay.lease] = relay
+        return relay
+
+    def remove(self, ended: Session | SessionSet, reason: Reason) -> None:
+        """Take what has ended out of the table, and remember why."""
+        if isinstance(ended, Session):
+            self._in_sets.discard(ended)
+            if ended.relay is not None:
+                self._by_lease.pop(ended.relay.lease, None)
+                self._dropped.update(ended.relay.dropped)
+        if self._by_id.get(ended.id) is ended:
+            del self._by_id[ended.id]
+            self._remembered[ended.id] = (ended.principal, reason)
+            if len(self._remembered) > REMEMBERED:
+                self._remembered.popitem(last=False)
+
+    def arm_unused(self, idle: Session | SessionSet) -> asyncio.TimerHandle:
+        """End `idle` after UNUSED seconds, unless it is in use then."""
+        return asyncio.get_running_loop().call_later(UNUSED, self._end_unused, idle)
+
+    # Within.
+
+    @staticmethod
+    def _end_unused(idle: Session | SessionSet) -> None:
+        if not idle.in_use:
+            idle.end(Reason.UNUSED)
+
+    def _on_ending(self, message: Ending) -> None:
+        if (relay := self._by_lease.get(message.lease)) is not None:
+            relay.on_ending(message.reason, message.exit)
+
+    def _new_id(self) -> str:
+        return f"{self._node}.{secrets.token_urlsafe(_ID_BYTES)}"
+
+    def _check_room(self) -> None:
+        if self._refusing is not None:
+            raise GatewayError(self._refusing, "the gateway is shutting down")
+        if len(self._by_id) - len(self._by_lease) >= MAX_CHILDLESS:
+            raise GatewayError(Reason.MAX_SESSIONS, "too many session ids are waiting to be used; try again later")
+
+    def _why_ended(self, id_: str, principal: Principal) -> Reason | None:
+        owner, reason = self._remembered.get(id_, (None, None))
+        return reason if owner == principal else None

@@ -1,0 +1,293 @@
+"""The gateway's side of the control socket, and with `supervisor.protocol` all that it may import from here."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import anyio
+import anyio.abc
+
+from common.reasons import Reason
+from supervisor.protocol import (
+    EXPIRY_NOTICE,
+    MAX_FDS,
+    PROTOCOL,
+    Answer,
+    Ask,
+    Ending,
+    Expiring,
+    FrameReader,
+    FromGateway,
+    FromSupervisor,
+    Gone,
+    Goodbye,
+    Hello,
+    Open,
+    Opened,
+    ProtocolError,
+    Refused,
+    Release,
+    Renew,
+    Welcome,
+    decode_from_supervisor,
+    encode,
+)
+
+RENEW_INTERVAL: Final = 1.0
+"""Seconds between two renewals, which name every lease that was used or is held."""
+
+WELCOME_TIMEOUT: Final = 20.0
+"""Seconds to wait for the supervisor's first word: it may still be importing on a busy machine."""
+
+_READ: Final = 65536
+
+
+class SupervisorLost(Exception):
+    """The control socket is at its end, and so is every child."""
+
+
+class OpenRefused(Exception):
+    """The supervisor gives no child; `reason` and `message` say why, and may be shown to a caller."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A child: its lease, and its stdin and stdout, two descriptors that the receiver owns."""
+
+    lease: int
+    pid: int
+    stdin: int
+    stdout: int
+
+
+class SupervisorClient:
+    """One connection. `connect` makes it; `on_ending(lease, reason, exit)` is called for each child that is ended."""
+
+    def __init__(self, stream: anyio.abc.UNIXSocketStream, settings: bytes, reader: FrameReader) -> None:
+        self.settings = settings
+        """The gateway's part of the configuration, as JSON."""
+        self.lost = anyio.Event()
+        """Set when the supervisor has gone."""
+        self.on_ending: Callable[[Ending], None] = lambda _: None
+        self._stream = stream
+        self._reader = reader
+        self._refs = 0
+        self._waiting: dict[int, asyncio.Future[FromSupervisor | Grant]] = {}
+        self._fresh: dict[int, Ending | None] = {}
+        """Leases whose opener has not resumed yet, with the news that must wait for it."""
+        self._used: set[int] = set()
+        self._held: set[int] = set()
+        self._to_renew = anyio.Event()
+        self._outgoing, self._unsent = anyio.create_memory_object_stream[FromGateway](float("inf"))
+
+    # For the gateway's sessions.
+
+    async def open(self, server: str, label: str) -> Grant:
+        """A new child of `server`. Raises OpenRefused or SupervisorLost.
+
+        Cancellation gives the child back: one that comes too late is released, its descriptors closed.
+        """
+        answer = await self._ask(lambda ref: Open(ref, server, label))
+        if isinstance(answer, Refused):
+            raise OpenRefused(answer.reason, answer.message)
+        assert isinstance(answer, Grant)
+        ending = self._fresh.pop(answer.lease)
+        if ending is not None:
+            # The child is dead already. The caller, which goes on without a break, is to know the lease first.
+            asyncio.get_running_loop().call_soon(self._report, ending)
+        return answer
+
+    async def counts(self) -> tuple[int, int]:
+        """How many children run, and how many are being ended. Raises SupervisorLost."""
+        answer = await self._ask(Ask)
+        assert isinstance(answer, Answer)
+        return answer.running, answer.ending
+
+    def use(self, lease: int) -> None:
+        """This lease was used just now."""
+        self._used.add(lease)
+        self._to_renew.set()
+
+    def hold(self, lease: int) -> None:
+        """Keep this lease's idle clock from running, until `unhold`."""
+        self._held.add(lease)
+        self._to_renew.set()
+
+    def unhold(self, lease: int) -> None:
+        """Let its idle clock run again, from now on."""
+        self._held.discard(lease)
+        self.use(lease)
+
+    def release(self, lease: int, reason: Reason) -> None:
+        """End this lease's child. Its descriptors must be closed already; that is what asks it to stop."""
+        self._held.discard(lease)
+        self._used.discard(lease)
+        self._send(Release(lease, reason))
+
+    # The connection.
+
+    async def run(self) -> None:
+        """Carry messages until the supervisor goes, then set `lost`. Runs until cancelled, or until then."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._write_all, name="write to the supervisor")
+                tasks.start_soon(self._renew_all, name="renew leases")
+                await self._read_all()
+                tasks.cancel_scope.cancel()
+        finally:
+            self.lost.set()
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(SupervisorLost())
+            for fd in self._reader.orphans():
+                os.close(fd)
+
+    async def say_goodbye(self) -> None:
+        """The gateway ends in order. Whatever was queued before is sent first."""
+        self._outgoing.close()
+        with anyio.CancelScope(shield=True):
+            try:
+                async for message in self._unsent:
+                    await self._stream.send(encode(message))
+                await self._stream.send(encode(Goodbye()))
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                self.lost.set()
+
+    async def _ask(self, make: Callable[[int], Open | Ask]) -> FromSupervisor | Grant:
+        if self.lost.is_set():
+            raise SupervisorLost
+        self._refs += 1
+        ref = self._refs
+        future: asyncio.Future[FromSupervisor | Grant] = asyncio.get_running_loop().create_future()
+        self._waiting[ref] = future
+        try:
+            self._send(make(ref))
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._give_back(future.result())
+            raise
+        finally:
+            if future.done():
+                self._waiting.pop(ref, None)
+
+    def _send(self, message: FromGateway) -> None:
+        try:
+            self._outgoing.send_nowait(message)
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError):
+            return  # the connection is ending, and every lease with it
+
+    async def _write_all(self) -> None:
+        async for message in self._unsent:
+            with anyio.CancelScope(shield=True):
+                try:
+                    await self._stream.send(encode(message))
+                except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                    return
+
+    async def _renew_all(self) -> None:
+        while True:
+            await self._to_renew.wait()
+            self._renew()
+            await anyio.sleep(RENEW_INTERVAL)
+
+    def _renew(self) -> None:
+        self._send(Renew(tuple(self._used | self._held)))
+        self._used.clear()
+        if not self._held:
+            self._to_renew = anyio.Event()
+
+    async def _read_all(self) -> None:
+        try:
+            while True:
+                data, fds = await self._stream.receive_fds(_READ, 32 * MAX_FDS)
+                for body, own in self._reader.feed(data, fds):
+                    self._handle(decode_from_supervisor(body), own)
+        except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            return
+
+    def _handle(self, message: FromSupervisor, fds: list[int]) -> None:
+        for fd in fds:
+            os.set_inheritable(fd, False)  # noqa: FBT003 - received descriptors are not close-on-exec
+        match message:
+            case Opened(ref=ref, lease=lease, pid=pid):
+                if len(fds) != MAX_FDS:
+                    raise ProtocolError(f"a child came with {len(fds)} descriptors")
+                self._resolve(ref, Grant(lease, pid, *fds))
+            case Refused(ref=ref) | Answer(ref=ref):
+                self._resolve(ref, message)
+            case Expiring(lease=lease):
+                if lease in self._used or lease in self._held:
+                    self._send(Renew((lease,)))
+            case Ending(lease=lease) if lease in self._fresh:
+                self._fresh[lease] = message
+            case Ending():
+                self._report(message)
+            case Gone() | Welcome():
+                pass
+
+    def _report(self, ending: Ending) -> None:
+        self._held.discard(ending.lease)
+        self._used.discard(ending.lease)
+        self.on_ending(ending)
+
+    def _resolve(self, ref: int, answer: FromSupervisor | Grant) -> None:
+        future = self._waiting.pop(ref, None)
+        if future is None or future.done():
+            self._give_back(answer)
+            return
+        if isinstance(answer, Grant):
+            self._fresh[answer.lease] = None
+        future.set_result(answer)
+
+    def _give_back(self, answer: FromSupervisor | Grant) -> None:
+        if isinstance(answer, Grant):
+            self._fresh.pop(answer.lease, None)
+            os.close(answer.stdin)
+            os.close(answer.stdout)
+            self.release(answer.lease, Reason.CLIENT_GONE)
+
+
+@asynccontextmanager
+async def connect(stream: anyio.abc.UNIXSocketStream) -> AsyncIterator[SupervisorClient]:
+    """Greet the supervisor at the other end of `stream`, and carry messages while in the context.
+
+    Raises SupervisorLost where it hangs up instead of answering, TimeoutError where it does not answer, ProtocolError
+    where it is of another version.
+    """
+    async with stream:
+        await stream.send(encode(Hello(PROTOCOL)))
+        with anyio.fail_after(WELCOME_TIMEOUT):
+            client = await _welcome(stream)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.run, name="supervisor client")
+            try:
+                yield client
+            finally:
+                await client.say_goodbye()
+                tasks.cancel_scope.cancel()
+
+
+async def _welcome(stream: anyio.abc.UNIXSocketStream) -> SupervisorClient:
+    reader = FrameReader()
+    while True:
+        try:
+            data, fds = await stream.receive_fds(_READ, MAX_FDS)
+        except (anyio.EndOfStream, anyio.BrokenResourceError):
+            raise SupervisorLost from None
+        for body, _ in reader.feed(data, fds):
+            message = decode_from_supervisor(body)
+            if not isinstance(message, Welcome) or message.protocol != PROTOCOL:
+                raise ProtocolError("the supervisor is of another version; restart both")
+            return SupervisorClient(stream, bytes(message.settings), reader)
+
+
+__all__ = ["EXPIRY_NOTICE", "Grant", "OpenRefused", "SupervisorClient", "SupervisorLost", "connect"]

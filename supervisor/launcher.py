@@ -1,0 +1,132 @@
+"""What `mcp-gateway serve` becomes: a very small process that starts both programs and outlives neither.
+
+It joins them by a socketpair, holds no socket itself, and is a subreaper: what a killed supervisor leaves falls to it,
+and it ends that too. SIGTERM and SIGINT end everything in order: the gateway first, so that it stops taking
+requests and releases its leases; its goodbye then makes the supervisor end every tree and leave. Whoever is not done
+within its grace is killed, and a second signal is impatient: it kills at once.
+
+Only the standard library's lightest modules are imported here; this process stays for as long as the service runs.
+"""
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from supervisor.linux import become_subreaper, descendants, take_census
+
+GATEWAY_GRACE: Final = 10.0
+"""Seconds that the gateway may take to close its sessions and answer what is in flight."""
+
+SUPERVISOR_GRACE: Final = 30.0
+"""Seconds that the supervisor may take to end every tree: above the sum of any sensible graces."""
+
+FOR_EVER: Final = 1e8
+"""Seconds; three years."""
+
+_SIGNALS: Final = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run both programs; `argv` is the configuration's path, then options for the gateway. Returns the exit status."""
+    config, *gateway_options = argv
+    become_subreaper()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    supervisor = _start("supervisor", ours, "--config", config, "--parent", str(os.getpid()))
+    gateway = _start("gateway", theirs, *gateway_options)
+    ours.close()
+    theirs.close()
+    return _Pair(supervisor, gateway).outlive()
+
+
+def _start(module: str, control: socket.socket, *arguments: str) -> int:
+    """Start `python -m module` in a process group of its own: the terminal's Ctrl-C is for the launcher alone."""
+    fd = control.fileno()
+    command = [sys.executable, "-P", "-m", module, "--control-fd", str(fd), *arguments]
+    os.set_inheritable(fd, True)  # noqa: FBT003
+    pid = os.posix_spawn(sys.executable, command, os.environ, setpgroup=0, setsigmask=(), setsigdef=_SIGNALS)
+    os.set_inheritable(fd, False)  # noqa: FBT003
+    return pid
+
+
+class _Pair:
+    """Both programs, until neither runs and nothing of theirs does."""
+
+    def __init__(self, supervisor: int, gateway: int) -> None:
+        self._supervisor = supervisor
+        self._gateway = gateway
+        self._status: dict[int, int] = {}
+        self._told_to_end = False
+
+    def outlive(self) -> int:
+        """Wait for the first end, see to the other's and to all that is left; returns the exit status to leave with."""
+        self._wait_for(None)
+        if self._supervisor in self._status:
+            _kill_below(spare=self._gateway)
+        self._end(self._gateway, GATEWAY_GRACE)
+        # The gateway's end is the supervisor's signal; it has trees to end.
+        self._wait_for(self._supervisor, SUPERVISOR_GRACE)
+        self._end(self._supervisor, 0)
+        _end_descendants()
+        return max(status if status >= 0 else 1 for status in self._status.values())
+
+    def _wait_for(self, pid: int | None, grace: float = FOR_EVER) -> None:
+        """Until `pid` has ended (either of them, or a signal, for None), or `grace` seconds are over, or impatience."""
+        deadline = time.monotonic() + grace
+        while pid not in self._status and not (pid is None and self._status):
+            info = signal.sigtimedwait(_SIGNALS, max(0.0, deadline - time.monotonic()))
+            if info is None:
+                return
+            if info.si_signo == signal.SIGCHLD:
+                self._reap()
+                continue
+            impatient, self._told_to_end = self._told_to_end, True
+            if impatient or pid is None:
+                return
+
+    def _end(self, pid: int, grace: float) -> None:
+        """SIGTERM, then SIGKILL once `grace` seconds are over; SIGKILL at once without grace."""
+        for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, FOR_EVER)):
+            if pid not in self._status and patience > 0:
+                os.kill(pid, number)
+                self._wait_for(pid, patience)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid in (self._supervisor, self._gateway):
+                self._status[pid] = os.waitstatus_to_exitcode(status)
+
+
+def _kill_below(spare: int | None = None) -> None:
+    """Kill every descendant, but for `spare` and what is below it."""
+    census = take_census()
+    spared = {spare} | descendants(census, spare) if spare is not None else set()
+    for pid in descendants(census, os.getpid()) - spared:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def _end_descendants() -> None:
+    """Kill what is left below this process, until there is nothing. Every orphan below becomes a child of ours."""
+    while True:
+        _kill_below()
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

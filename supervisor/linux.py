@@ -1,0 +1,111 @@
+"""The few things of Linux that Python's standard library does not reach, or not cheaply."""
+
+import ctypes
+import os
+import resource
+import signal
+from dataclasses import dataclass
+from typing import Final
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl({option}): {os.strerror(number)}")
+
+
+def become_subreaper() -> None:
+    """From now on an orphan below this process becomes its child, and not init's: PR_SET_CHILD_SUBREAPER, prctl(2)."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(parent: int, number: signal.Signals) -> None:
+    """Get signal `number` when the thread of process `parent` that started this one ends: PR_SET_PDEATHSIG, prctl(2).
+
+    Where `parent` is gone already, the signal comes at once.
+    """
+    _prctl(_PR_SET_PDEATHSIG, number)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), number)
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What a look at /proc says of one process: proc_pid_stat(5), and its soft RLIMIT_RTTIME as `tag`.
+
+    `start` is in clock ticks since boot; a pid and its start name a process for ever. `tag` is 0 where it may not be
+    read, and RLIM_INFINITY (-1) where it was never set.
+    """
+
+    pid: int
+    ppid: int
+    pgid: int
+    sid: int
+    start: int
+    alive: bool
+    tag: int
+
+
+Census = dict[int, Process]
+"""All processes at one moment, by pid."""
+
+_STATE, _PPID, _PGID, _SID, _START = 0, 1, 2, 3, 19
+"""Places in /proc/PID/stat after the command's closing parenthesis."""
+
+
+def look(pid: int) -> Process | None:
+    """The process that has `pid` now, or None."""
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    try:
+        stat = os.read(fd, 4096)
+    except ProcessLookupError:
+        return None
+    finally:
+        os.close(fd)
+    # The command may hold spaces and parentheses; nothing after its last parenthesis does.
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return Process(
+        pid=pid,
+        ppid=int(fields[_PPID]),
+        pgid=int(fields[_PGID]),
+        sid=int(fields[_SID]),
+        start=int(fields[_START]),
+        alive=fields[_STATE] not in (b"Z", b"X"),
+        tag=_tag(pid),
+    )
+
+
+def _tag(pid: int) -> int:
+    try:
+        return resource.prlimit(pid, resource.RLIMIT_RTTIME)[0]
+    except (PermissionError, ProcessLookupError):
+        return 0
+
+
+def take_census() -> Census:
+    """Look at every process. About 10 µs for each; one that comes or goes meanwhile may be missed."""
+    seen = (look(int(name)) for name in os.listdir("/proc") if name.isdecimal())  # noqa: PTH208 - the quickest way
+    return {process.pid: process for process in seen if process is not None}
+
+
+def descendants(census: Census, root: int) -> set[int]:
+    """The pids below `root`, without it."""
+    below: dict[int, list[int]] = {}
+    for process in census.values():
+        below.setdefault(process.ppid, []).append(process.pid)
+    found: set[int] = set()
+    left = list(below.get(root, ()))
+    while left:
+        pid = left.pop()
+        if pid not in found:
+            found.add(pid)
+            left.extend(below.get(pid, ()))
+    return found

@@ -1,0 +1,214 @@
+"""The control messages, and their bytes on the control socket.
+
+A frame is a header of five bytes (the length of the body as a 32-bit number in network order, then how many
+descriptors belong to it) and a JSON body. The kernel may glue a frame to the next one, and delivers a frame's
+descriptors with its first byte (unix(7), SCM_RIGHTS), so descriptors are kept in the order in which they came and
+are given to frames by count.
+
+The gateway speaks first (`Hello`) and the supervisor answers with `Welcome`; then either may speak at any time. Only
+`Open` and `Ask` are answered, each by a message that bears its `ref`.
+"""
+
+import struct
+from collections import deque
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from common.reasons import Reason
+
+PROTOCOL: Final = 1
+"""Raised with every change that the other side would misread."""
+
+MAX_FRAME: Final = 4 * 1024 * 1024
+"""Bytes of a body. The largest message is `Welcome`; a longer frame means that the peer is not what it should be."""
+
+MAX_FDS: Final = 2
+"""Descriptors of one frame."""
+
+_HEADER = struct.Struct("!IB")
+
+
+class ProtocolError(Exception):
+    """The peer sent bytes that are no control message. The connection is of no more use."""
+
+
+class _Message(msgspec.Struct, frozen=True, tag_field="type"):
+    """What all messages share: a `type`, and no change after they were made."""
+
+
+class Exit(_Message, frozen=True, tag="exit"):
+    """How a leader ended: with an exit `code`, or by a `signal` (its number), or neither where nobody saw it."""
+
+    code: int | None = None
+    signal: int | None = None
+
+
+# From the gateway.
+
+
+class Hello(_Message, frozen=True, tag="hello"):
+    """The first message of a connection."""
+
+    protocol: int
+
+
+class Open(_Message, frozen=True, tag="open"):
+    """Spawn a child of `server`. `label` names the session in the supervisor's log; it is never the session's id."""
+
+    ref: int
+    server: str
+    label: str
+
+
+class Renew(_Message, frozen=True, tag="renew"):
+    """These leases were used, or are held, since the last such message."""
+
+    leases: tuple[int, ...]
+
+
+class Release(_Message, frozen=True, tag="release"):
+    """The gateway has closed the child's pipes; end the child. Unknown leases are ignored."""
+
+    lease: int
+    reason: Reason
+
+
+class Ask(_Message, frozen=True, tag="ask"):
+    """Are you there, and how many children have you?"""
+
+    ref: int
+
+
+class Goodbye(_Message, frozen=True, tag="goodbye"):
+    """The gateway ends in order: its children keep their graces."""
+
+
+# From the supervisor.
+
+
+class Welcome(_Message, frozen=True, tag="welcome"):
+    """The answer to `Hello`. `settings` is the gateway's part of the configuration, as JSON."""
+
+    protocol: int
+    settings: msgspec.Raw
+
+
+class Opened(_Message, frozen=True, tag="opened"):
+    """The child runs; two descriptors come along: the write end of its stdin, the read end of its stdout."""
+
+    ref: int
+    lease: int
+    pid: int
+
+
+class Refused(_Message, frozen=True, tag="refused"):
+    """There will be no child: `message` is a sentence for a person, without a secret or a command line in it."""
+
+    ref: int
+    reason: Reason
+    message: str
+
+
+class Expiring(_Message, frozen=True, tag="expiring"):
+    """The lease is about to end as idle; a `Renew` within EXPIRY_NOTICE keeps it."""
+
+    lease: int
+
+
+class Ending(_Message, frozen=True, tag="ending"):
+    """The child is being ended for `reason`, or ended by itself; `exit` is its leader's end where that came first."""
+
+    lease: int
+    reason: Reason
+    exit: Exit | None = None
+
+
+class Gone(_Message, frozen=True, tag="gone"):
+    """The child's whole tree is verified empty."""
+
+    lease: int
+    reason: Reason
+    exit: Exit
+
+
+class Answer(_Message, frozen=True, tag="answer"):
+    """The answer to `Ask`: how many children run, and how many are being ended."""
+
+    ref: int
+    running: int
+    ending: int
+
+
+FromGateway = Hello | Open | Renew | Release | Ask | Goodbye
+FromSupervisor = Welcome | Opened | Refused | Expiring | Ending | Gone | Answer
+
+EXPIRY_NOTICE: Final = 1.0
+"""Seconds between `Expiring` and the lease's end: the gateway's event loop may be a moment late, but not hung."""
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(message: FromGateway | FromSupervisor, fds: int = 0) -> bytes:
+    """The frame of `message`, which `fds` descriptors go with."""
+    body = _encoder.encode(message)
+    return _HEADER.pack(len(body), fds) + body
+
+
+class FrameReader:
+    """Cuts the bytes of a connection into frames, each with its descriptors. No I/O.
+
+    Whoever feeds it owns the descriptors of frames that it has not yielded yet: see `orphans`.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._fds: deque[int] = deque()
+
+    def feed(self, data: bytes, fds: list[int]) -> Iterator[tuple[bytes, list[int]]]:
+        """The bodies that are complete now, each with its descriptors.
+
+        Raises ProtocolError for a frame that is too long, or whose descriptors did not come with it: the kernel drops
+        those in silence when the receiver has none to spare.
+        """
+        self._buffer += data
+        self._fds.extend(fds)
+        while len(self._buffer) >= _HEADER.size:
+            length, count = _HEADER.unpack_from(self._buffer)
+            if length > MAX_FRAME or count > MAX_FDS:
+                raise ProtocolError(f"a frame of {length} bytes with {count} descriptors")
+            end = _HEADER.size + length
+            if len(self._buffer) < end:
+                return
+            if len(self._fds) < count:
+                raise ProtocolError(f"{count - len(self._fds)} descriptors were lost")
+            body = bytes(self._buffer[_HEADER.size : end])
+            del self._buffer[:end]
+            yield body, [self._fds.popleft() for _ in range(count)]
+
+    def orphans(self) -> list[int]:
+        """Hands over, once, the descriptors whose frame never became complete."""
+        fds = list(self._fds)
+        self._fds.clear()
+        return fds
+
+
+_from_gateway: msgspec.json.Decoder[FromGateway] = msgspec.json.Decoder(FromGateway)
+_from_supervisor: msgspec.json.Decoder[FromSupervisor] = msgspec.json.Decoder(FromSupervisor)
+
+
+def decode_from_gateway(body: bytes) -> FromGateway:
+    """Raises ProtocolError where `body` is none of the gateway's messages."""
+    try:
+        return _from_gateway.decode(body)
+    except msgspec.MsgspecError as error:
+        raise ProtocolError(str(error)) from None
+
+
+def decode_from_supervisor(body: bytes) -> FromSupervisor:
+    """Raises ProtocolError where `body` is none of the supervisor's messages."""
+    try:
+        return _from_supervisor.decode(body)
+    except msgspec.MsgspecError as error:
+        raise ProtocolError(str(error)) from None
