@@ -1,0 +1,52 @@
+"""What every test is held to: no process, no descriptor and no task outlives it."""
+
+import asyncio
+import gc
+import inspect
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Hypercorn and the pipes are asyncio's, so that is what everything is tested on."""
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves a descriptor, a process or a task behind."""
+    if inspect.iscoroutinefunction(getattr(request.node, "function", None)):
+        request.getfixturevalue("no_task_leaks")
+    before = _descriptors()
+    yield
+    gc.collect()
+    leaked = {fd: target for fd, target in _descriptors().items() if before.get(fd) != target}
+    assert not leaked, f"descriptors leaked: {leaked}"
+    assert not psutil.Process().children(recursive=True), "processes leaked"
+
+
+@pytest.fixture
+async def no_task_leaks(anyio_backend: str) -> AsyncIterator[None]:
+    """Fail a test that leaves a task running."""
+    before = asyncio.all_tasks()
+    yield
+    # The plugin's own runner makes a task for each phase of a test.
+    leaked = {task for task in asyncio.all_tasks() - before if "TestRunner" not in repr(task.get_coro())}
+    assert not leaked, f"tasks leaked: {leaked}"
+
+
+def _descriptors() -> dict[str, str]:
+    found = {}
+    for link in Path("/proc/self/fd").iterdir():
+        try:
+            target = str(link.readlink())
+        except FileNotFoundError:
+            continue
+        # The event loop of the tests' own runner comes and goes with them.
+        if not target.startswith(("anon_inode:[eventpoll]", "/proc/")):
+            found[link.name] = target
+    return found

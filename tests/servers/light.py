@@ -1,0 +1,214 @@
+"""A stdio MCP server without the SDK: it starts in milliseconds, costs little, and does what a test tells it to.
+
+Run it with `python -I -S light.py`. Its tools, by name, are the functions below that take `arguments`.
+"""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+
+INSTANCE = secrets.token_hex(4)
+NOTES = []
+HELD = {}
+CANCELLED = []
+ASKED = {}
+
+
+def send(message):
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+def answer(request_id, result):
+    send({"jsonrpc": "2.0", "id": request_id, "result": result})
+
+
+def text(value):
+    return {"content": [{"type": "text", "text": value if isinstance(value, str) else json.dumps(value)}]}
+
+
+def echo(arguments, request):
+    return text(arguments.get("text", ""))
+
+
+def whoami(arguments, request):
+    return text({"pid": os.getpid(), "instance": INSTANCE, "cwd": os.getcwd(), "ppid": os.getppid()})
+
+
+def environment(arguments, request):
+    return text(dict(os.environ))
+
+
+def add(arguments, request):
+    NOTES.append(arguments["text"])
+    return text(str(len(NOTES)))
+
+
+def notes(arguments, request):
+    return text(NOTES)
+
+
+def hold(arguments, request):
+    """Answers when `release` is called."""
+    HELD[request["id"]] = arguments.get("text", "")
+
+
+def release(arguments, request):
+    for held, said in HELD.items():
+        answer(held, text(said))
+    count = len(HELD)
+    HELD.clear()
+    return text(str(count))
+
+
+def held(arguments, request):
+    """How many calls are held, and how many were cancelled."""
+    return text({"held": len(HELD), "cancelled": len(CANCELLED)})
+
+
+def progress(arguments, request):
+    token = request["params"]["_meta"]["progressToken"]
+    for step in range(arguments.get("steps", 3)):
+        params = {"progressToken": token, "progress": step}
+        send({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})
+    return text("done")
+
+
+def log(arguments, request):
+    params = {"level": "info", "data": arguments.get("text", "")}
+    send({"jsonrpc": "2.0", "method": "notifications/message", "params": params})
+    return text("logged")
+
+
+def change(arguments, request):
+    """Say that the tools have changed."""
+    send({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
+    return text("changed")
+
+
+def ask(arguments, request):
+    """Ask the client, and answer with its answer."""
+    ASKED["q1"] = request["id"]
+    send({"jsonrpc": "2.0", "id": "q1", "method": arguments["method"], "params": arguments.get("params", {})})
+
+
+def write(arguments, request):
+    """Write anything on stdout."""
+    sys.stdout.write(arguments["text"])
+    sys.stdout.flush()
+    return text("written")
+
+
+def complain(arguments, request):
+    """Write anything on stderr."""
+    sys.stderr.write(arguments["text"] + "\n")
+    sys.stderr.flush()
+    return text("written")
+
+
+def big(arguments, request):
+    return text("x" * arguments["bytes"])
+
+
+def flood(arguments, request):
+    """Log lines of 1 KiB each, then the answer."""
+    for _ in range(arguments["lines"]):
+        params = {"level": "info", "data": "x" * 1024}
+        send({"jsonrpc": "2.0", "method": "notifications/message", "params": params})
+    return text("flooded")
+
+
+def die(arguments, request):
+    if "signal" in arguments:
+        os.kill(os.getpid(), getattr(signal, arguments["signal"]))
+    sys.stderr.write("last words\n")
+    sys.stderr.flush()
+    os._exit(arguments.get("code", 0))
+
+
+def close_stdout(arguments, request):
+    os.close(1)
+
+
+def fail(arguments, request):
+    return {**text("it did not work"), "isError": True}
+
+
+def refuse(arguments, request):
+    error = {"code": arguments.get("code", -32000), "message": "refused on purpose"}
+    send({"jsonrpc": "2.0", "id": request["id"], "error": error})
+
+
+def helper(arguments, request):
+    """Start a helper in a session of its own that ignores SIGTERM and does not end by itself."""
+    script = "trap '' TERM HUP INT; echo ready; while :; do sleep 1000; done"
+    process = subprocess.Popen(["/bin/sh", "-c", script], start_new_session=True, stdout=subprocess.PIPE)
+    process.stdout.readline()
+    return text(str(process.pid))
+
+
+def deaf(arguments, request):
+    """From now on, ignore SIGTERM and the end of stdin."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    globals()["DEAF"] = True
+    return text("deaf")
+
+
+TOOLS = {
+    function.__name__: function
+    for function in (
+        echo, whoami, environment, add, notes, hold, release, held, progress, log, change, ask, write, complain,
+        big, flood, die, close_stdout, fail, refuse, helper, deaf,
+    )
+}  # fmt: skip
+TOOLS["path/like tool"] = echo
+DEAF = False
+
+
+def handle(message):
+    method = message.get("method")
+    if method is None:
+        if message.get("id") in ASKED:
+            answer(ASKED.pop(message["id"]), text(message.get("result", message.get("error"))))
+    elif method == "initialize":
+        if "--mute" in sys.argv:
+            return
+        if "--refuse" in sys.argv:
+            send({"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32000, "message": "not today"}})
+            return
+        info = {"name": "light", "version": "1"}
+        version = message["params"]["protocolVersion"]
+        answer(message["id"], {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info})
+    elif method == "tools/list":
+        tools = [{"name": name, "inputSchema": {"type": "object"}} for name in TOOLS]
+        half = len(tools) // 2
+        cursor = (message.get("params") or {}).get("cursor")
+        answer(message["id"], {"tools": tools[half:]} if cursor else {"tools": tools[:half], "nextCursor": "2"})
+    elif method == "tools/call":
+        result = TOOLS[message["params"]["name"]](message["params"].get("arguments") or {}, message)
+        if result is not None:
+            answer(message["id"], result)
+    elif method == "notifications/cancelled":
+        CANCELLED.append(message["params"])
+        HELD.pop(message["params"]["requestId"], None)
+    elif "id" in message:
+        error = {"code": -32601, "message": "no such method"}
+        send({"jsonrpc": "2.0", "id": message["id"], "error": error})
+
+
+def main():
+    if "--banner" in sys.argv:
+        print("Welcome to the light server, version 1!", flush=True)
+    if "--die-at-start" in sys.argv:
+        sys.stderr.write("cannot start: no license\n")
+        sys.exit(3)
+    for line in sys.stdin:
+        handle(json.loads(line))
+    while DEAF:
+        signal.pause()
+
+
+main()

@@ -1,0 +1,183 @@
+"""A real gateway for a test: `mcp-gateway serve`, in a process of its own, on a port of its own."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.abc
+import httpx2
+import psutil
+from anyio.streams.text import TextReceiveStream
+from ruamel.yaml import YAML
+
+from tests.support.processes import PATIENCE, bearing, tree_of
+
+ROOT = Path(__file__).parents[2]
+SERVERS = ROOT / "tests" / "servers"
+GATEWAY = str(Path(sys.executable).parent / "mcp-gateway")
+
+LIGHT: dict[str, Any] = {"command": sys.executable, "args": ["-I", "-S", str(SERVERS / "light.py")]}
+"""The spec of the light server."""
+
+# The light server, as what an operator's wrapper script makes of it: a shell, and the server its child.
+WRAPPED: dict[str, Any] = {
+    "command": "/bin/sh",
+    "args": ["-c", f'"{sys.executable}" -I -S "{SERVERS / "light.py"}"; exit $?'],
+}
+NOTEPAD: dict[str, Any] = {"command": "mcp-notepad"}
+
+
+def light(*options: str, **keys: Any) -> dict[str, Any]:
+    """The light server with options of its own and keys of a server entry."""
+    return {**LIGHT, "args": [*LIGHT["args"], *options], **keys}
+
+
+class Gateway:
+    """A running gateway, and what it has said."""
+
+    def __init__(self, process: anyio.abc.Process, marker: str) -> None:
+        self.process = process
+        self.marker = marker
+        self.url = ""
+        self.http: httpx2.AsyncClient
+        self.lines: list[str] = []
+        self._news = anyio.Event()
+
+    async def listen(self) -> None:
+        """Keep what it says, line by line, until it has closed its stderr."""
+        assert self.process.stderr is not None
+        rest = ""
+        async for text in TextReceiveStream(self.process.stderr, errors="replace"):
+            *lines, rest = (rest + text).split("\n")
+            self.lines += lines
+            self._tell()
+        self._tell()
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = anyio.Event()
+
+    async def said(self, pattern: str, times: int = 1) -> re.Match[str]:
+        """Wait until `times` lines match the regular expression `pattern`; the last of those."""
+        with anyio.fail_after(PATIENCE):
+            while True:
+                found = [match for line in self.lines if (match := re.search(pattern, line))]
+                if len(found) >= times:
+                    return found[times - 1]
+                await self._news.wait()
+
+    @property
+    def log(self) -> str:
+        """All that it has said so far."""
+        return "\n".join(self.lines)
+
+    @property
+    def launcher(self) -> int:
+        """The pid of the launcher."""
+        return self.process.pid
+
+    def program(self, name: str) -> int:
+        """The pid of the `supervisor` or the `gateway`."""
+        for process in psutil.Process(self.launcher).children():
+            if process.cmdline()[2:4] == ["-m", name]:
+                return process.pid
+        raise LookupError(name)
+
+    def children(self) -> set[int]:
+        """The pids of all trees: everything below the supervisor."""
+        supervisor = self.program("supervisor")
+        return tree_of(supervisor) - {supervisor}
+
+    async def health(self) -> dict[str, Any]:
+        """What `/health` says."""
+        answer = await self.http.get("/health")
+        report: dict[str, Any] = answer.json()
+        return report
+
+    async def gone(self, times: int) -> None:
+        """Wait until `times` trees in all were verified empty."""
+        await self.said(r"supervisor .* is gone: ", times)
+
+    async def session_id(self) -> str:
+        """A new REST session id."""
+        answer = await self.http.get("/api/sessionid")
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["sessionId"])
+
+    async def call(self, id_: str, tool: str, server: str = "light", **arguments: Any) -> httpx2.Response:
+        """One REST call."""
+        return await self.http.post(f"/api/{server}/{tool}", params={"sessionId": id_}, json=arguments)
+
+    async def text(self, id_: str, tool: str, server: str = "light", **arguments: Any) -> Any:
+        """One REST call's text, decoded where it is JSON."""
+        answer = await self.call(id_, tool, server, **arguments)
+        assert answer.status_code == 200, answer.text
+        text = answer.json()["content"][0]["text"]
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+
+
+def write_config(path: Path, config: Mapping[str, Any]) -> Path:
+    """The configuration as a file."""
+    with path.open("w") as file:
+        YAML().dump(dict(config), file)
+    return path
+
+
+@asynccontextmanager
+async def starting(config: Path, *options: str, env: Mapping[str, str] | None = None) -> AsyncIterator[Gateway]:
+    """`mcp-gateway serve`, as soon as it is started; on leaving it is stopped, and must leave nothing behind."""
+    marker = f"test-{uuid.uuid4()}"
+    environment = {**os.environ, "LC_TEST_MARKER": marker, **(env or {})}
+    command = [GATEWAY, "serve", "--config", str(config), "--port", "0", *options]
+    async with await anyio.open_process(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
+    ) as process:
+        gateway = Gateway(process, marker)
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(gateway.listen)
+                try:
+                    yield gateway
+                    if process.returncode is None:
+                        process.send_signal(signal.SIGTERM)
+                        with anyio.fail_after(PATIENCE):
+                            await process.wait()
+                finally:
+                    if process.returncode is None:
+                        process.kill()
+                    tasks.cancel_scope.cancel()
+        finally:
+            left = bearing(marker)
+            for each in left:
+                each.kill()
+        assert not left, f"left behind: {left}\n{gateway.log}"
+
+
+@asynccontextmanager
+async def running(
+    servers: Mapping[str, Any] | None = None,
+    *options: str,
+    tmp_path: Path,
+    env: Mapping[str, str] | None = None,
+    **keys: Any,
+) -> AsyncIterator[Gateway]:
+    """A gateway that listens, with `servers` (the light one by default) and other `keys` of its configuration."""
+    config = {"debug": {"level": "debug"}, **keys, "servers": dict(servers or {"light": LIGHT})}
+    path = write_config(tmp_path / "config.yaml", config)
+    async with starting(path, *options, env=env) as gateway:
+        gateway.url = (await gateway.said(r"listening on (\S+) for"))[1]
+        async with httpx2.AsyncClient(base_url=gateway.url, timeout=PATIENCE) as gateway.http:
+            yield gateway
+        assert "Traceback" not in gateway.log, gateway.log
