@@ -9,7 +9,7 @@ from typing import Final
 
 import anyio
 import msgspec
-from mcp.types import INVALID_PARAMS, METHOD_NOT_FOUND
+from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND
 from mcp_types.version import LATEST_HANDSHAKE_VERSION
 from msgspec import Raw
 

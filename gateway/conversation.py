@@ -19,7 +19,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Final
 
-from mcp.types import METHOD_NOT_FOUND
+from mcp_types import METHOD_NOT_FOUND
 
 from gateway.errors import GatewayError
 from gateway.jsonrpc import (

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import msgspec
-from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR
+from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR
 
 from common.reasons import Reason
 

@@ -54,6 +54,7 @@ def notes(arguments, request):
 def hold(arguments, request):
     """Answers when `release` is called."""
     HELD[request["id"]] = arguments.get("text", "")
+    complain({"text": "holding"}, request)
 
 
 def release(arguments, request):

@@ -1,0 +1,163 @@
+"""MCP over plain HTTP, message by message: for what no SDK's client would do."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import httpx2
+
+from tests.support.processes import PATIENCE
+
+BOTH = {"Accept": "application/json, text/event-stream"}
+HELLO: dict[str, Any] = {
+    "protocolVersion": "2025-11-25",
+    "capabilities": {"sampling": {}, "elicitation": {}, "roots": {}},
+    "clientInfo": {"name": "test", "version": "1"},
+}
+
+
+def request(id_: int | str, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A JSON-RPC request."""
+    return {"jsonrpc": "2.0", "id": id_, "method": method, "params": params or {}}
+
+
+def call(id_: int | str, tool: str, /, **arguments: Any) -> dict[str, Any]:
+    """A JSON-RPC request that calls a tool."""
+    return request(id_, "tools/call", {"name": tool, "arguments": arguments})
+
+
+def notification(method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A JSON-RPC notification."""
+    return {"jsonrpc": "2.0", "method": method, "params": params or {}}
+
+
+def said(message: dict[str, Any]) -> Any:
+    """The text of a tool's result, decoded where it is JSON."""
+    text = message["result"]["content"][0]["text"]
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+class Events:
+    """A stream of server-sent events, read one by one."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self.response = response
+        self._lines = response.aiter_lines()
+
+    async def next(self) -> tuple[str, str]:
+        """The next event and its data; comments are passed over. Raises StopAsyncIteration at the end."""
+        event, data = "message", ""
+        with anyio.fail_after(PATIENCE):
+            async for line in self._lines:
+                if line.startswith("event: "):
+                    event = line.removeprefix("event: ")
+                elif line.startswith("data: "):
+                    data = line.removeprefix("data: ")
+                elif not line and data:
+                    return event, data
+        raise StopAsyncIteration
+
+    async def message(self) -> dict[str, Any]:
+        """The next JSON-RPC message."""
+        event, data = await self.next()
+        assert event == "message"
+        message: dict[str, Any] = json.loads(data)
+        return message
+
+    async def at_end(self) -> bool:
+        """Whether the server has closed the stream, without another event."""
+        try:
+            await self.next()
+        except StopAsyncIteration:
+            return True
+        return False
+
+
+class Streamable:
+    """A session of Streamable HTTP at `path`."""
+
+    def __init__(self, http: httpx2.AsyncClient, path: str = "/light/mcp") -> None:
+        self.http = http
+        self.path = path
+        self.headers = dict(BOTH)
+
+    async def open(self) -> "Streamable":
+        """Shake hands."""
+        answer = await self.post(request(0, "initialize", HELLO))
+        assert answer.status_code == 200, answer.text
+        self.headers["Mcp-Session-Id"] = answer.headers["mcp-session-id"]
+        assert (await self.post(notification("notifications/initialized"))).status_code == 202
+        return self
+
+    async def post(self, message: object) -> httpx2.Response:
+        """Post one message; the answer, read whole."""
+        return await self.http.post(self.path, json=message, headers=self.headers)
+
+    async def call(self, id_: int | str, tool: str, /, **arguments: Any) -> Any:
+        """Call a tool that answers quickly; the text that it gives."""
+        answer = await self.post(call(id_, tool, **arguments))
+        assert answer.headers["content-type"] == "application/json", answer.text
+        message = answer.json()
+        assert message["id"] == id_
+        return said(message)
+
+    @asynccontextmanager
+    async def streaming(self, message: object) -> AsyncIterator[Events]:
+        """Post one message, and read the answer as it comes."""
+        async with self.http.stream("POST", self.path, json=message, headers=self.headers) as response:
+            assert response.headers["content-type"].startswith("text/event-stream"), await response.aread()
+            yield Events(response)
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[Events]:
+        """The standing stream."""
+        headers = {**self.headers, "Accept": "text/event-stream"}
+        async with self.http.stream("GET", self.path, headers=headers) as response:
+            assert response.status_code == 200, await response.aread()
+            yield Events(response)
+
+    async def delete(self) -> httpx2.Response:
+        """End the session."""
+        return await self.http.delete(self.path, headers=self.headers)
+
+
+class Sse:
+    """A session of HTTP+SSE, past its first event."""
+
+    def __init__(self, http: httpx2.AsyncClient, events: Events, endpoint: str, url: str) -> None:
+        self.http = http
+        self.events = events
+        self.endpoint = endpoint
+        self.url = url
+
+    async def post(self, message: object) -> httpx2.Response:
+        """Post one message to the endpoint."""
+        return await self.http.post(self.url, json=message)
+
+    async def ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Post one request; the next message on the stream, which must be its answer."""
+        answer = await self.post(message)
+        assert (answer.status_code, answer.content) == (202, b"")
+        received = await self.events.message()
+        assert received["id"] == message["id"]
+        return received
+
+
+@asynccontextmanager
+async def sse(http: httpx2.AsyncClient, path: str = "/light/sse", *, hello: bool = True) -> AsyncIterator[Sse]:
+    """Open a session of HTTP+SSE at `path`, and shake hands unless told otherwise."""
+    async with http.stream("GET", path, headers={"Accept": "*/*"}) as response:
+        assert response.status_code == 200, await response.aread()
+        events = Events(response)
+        event, endpoint = await events.next()
+        assert event == "endpoint"
+        session = Sse(http, events, endpoint, str(response.url.join(endpoint)))
+        if hello:
+            await session.ask(request(0, "initialize", HELLO))
+            await session.post(notification("notifications/initialized"))
+        yield session
