@@ -33,8 +33,9 @@ def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: Superv
     app = Quart("gateway", static_folder=None)
     app.url_map.strict_slashes = False  # /mcp and /mcp/ are alike, and nobody is redirected
     app.url_map.merge_slashes = False
-    # Quart buffers a body as it comes, so the largest bound of all must be its own; doors check the server's.
-    app.config["MAX_CONTENT_LENGTH"] = max(policy.max_message_bytes for policy in settings.servers.values())
+    # Quart buffers a body as it comes, wanted or not, so it needs a bound of its own; doors check the server's.
+    largest = max(policy.max_message_bytes for policy in settings.servers.values())
+    app.config["MAX_CONTENT_LENGTH"] = largest + bodies.DISCARDED
     Guards(settings).install(app)
     streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
     for door in (HealthDoor(sessions, supervisor), RestDoor(sessions), streamable, sse, Front(streamable, sse)):

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """Hypercorn and the pipes are asyncio's, so that is what everything is tested on."""
     return "asyncio"
@@ -21,12 +21,12 @@ def nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves a descriptor, a process or a task behind."""
     if inspect.iscoroutinefunction(getattr(request.node, "function", None)):
         request.getfixturevalue("no_task_leaks")
-    before = _descriptors()
+    before, processes = _descriptors(), _children()
     yield
     gc.collect()
     leaked = {fd: target for fd, target in _descriptors().items() if before.get(fd) != target}
     assert not leaked, f"descriptors leaked: {leaked}"
-    assert not psutil.Process().children(recursive=True), "processes leaked"
+    assert _children() == processes, "processes leaked"
 
 
 @pytest.fixture
@@ -37,6 +37,10 @@ async def no_task_leaks(anyio_backend: str) -> AsyncIterator[None]:
     # The plugin's own runner makes a task for each phase of a test.
     leaked = {task for task in asyncio.all_tasks() - before if "TestRunner" not in repr(task.get_coro())}
     assert not leaked, f"tasks leaked: {leaked}"
+
+
+def _children() -> set[int]:
+    return {process.pid for process in psutil.Process().children()}
 
 
 def _descriptors() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import anyio
 from quart import Response, request
 
 from common.reasons import Reason
@@ -11,26 +12,49 @@ JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"
 
 
+DISCARDED: Final = 4 * 1024 * 1024
+"""Bytes over the limit that are still read, and thrown away.
+
+Whoever is still sending when the connection closes loses the answer that explains why (RFC 9112, section 9.6).
+"""
+
+DISCARDING: Final = 2.0
+"""Seconds that this may take."""
+
+
 async def read_json(limit: int) -> bytes:
     """The body, which claims to be JSON and is no longer than `limit` bytes.
 
-    Raises GatewayError: 415 for another type, which a browser could send without asking; 413 as soon as it is known to
-    be longer, before it is read whole.
+    Raises GatewayError: 415 for another type, which a browser could send without asking; 413 for a longer one, of which
+    never more than `limit` bytes are kept.
     """
     if request.mimetype != JSON:
         raise GatewayError(
             Reason.UNSUPPORTED_MEDIA_TYPE, f"expected a body with Content-Type: {JSON}", received=request.mimetype[:255]
         )
-    if request.content_length is not None and request.content_length > limit:
-        raise too_large(limit)
     chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.body:
-        size += len(chunk)
-        if size > limit:
-            raise too_large(limit)
-        chunks.append(chunk)
+    size = request.content_length or 0
+    if size <= limit:
+        size = 0
+        async for chunk in request.body:
+            size += len(chunk)
+            if size > limit:
+                break
+            chunks.append(chunk)
+    if size > limit:
+        chunks.clear()
+        await _discard(limit + DISCARDED - size)
+        raise too_large(limit)
     return b"".join(chunks)
+
+
+async def _discard(most: int) -> None:
+    """Read on, `most` bytes and DISCARDING seconds at most."""
+    with anyio.move_on_after(DISCARDING):
+        async for chunk in request.body:
+            most -= len(chunk)
+            if most < 0:
+                return
 
 
 def too_large(limit: int) -> GatewayError:

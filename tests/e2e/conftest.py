@@ -1,15 +1,22 @@
 """Fixtures of the end-to-end tests."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from tests.support.gateway import Gateway, running
 
 
-@pytest.fixture
-async def one_gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
-    """A gateway with the light server, and nothing special."""
-    async with running(tmp_path=tmp_path) as gateway:
+@pytest.fixture(scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[Gateway]:
+    """A gateway with the light server, for all tests of a module that do it no harm."""
+    async with running(tmp_path=tmp_path_factory.mktemp("gateway")) as gateway:
         yield gateway
+
+
+@pytest.fixture
+async def one_gateway(shared: Gateway) -> AsyncIterator[Gateway]:
+    """The shared gateway, once all that earlier tests opened there has gone, with connections of the test's own."""
+    await shared.quiet()
+    async with shared.connecting():
+        yield shared

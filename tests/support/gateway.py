@@ -51,6 +51,16 @@ class Gateway:
         self.http: httpx2.AsyncClient
         self.lines: list[str] = []
         self._news = anyio.Event()
+        self._mark = 0
+
+    @asynccontextmanager
+    async def connecting(self) -> AsyncIterator[None]:
+        """An HTTP client, as `http`."""
+        before = getattr(self, "http", None)
+        async with httpx2.AsyncClient(base_url=self.url, timeout=PATIENCE) as self.http:
+            yield
+        if before is not None:
+            self.http = before
 
     async def listen(self) -> None:
         """Keep what it says, line by line, until it has closed its stderr."""
@@ -67,10 +77,10 @@ class Gateway:
         self._news = anyio.Event()
 
     async def said(self, pattern: str, times: int = 1) -> re.Match[str]:
-        """Wait until `times` lines match the regular expression `pattern`; the last of those."""
+        """Wait until `times` lines since the last `quiet` match the expression `pattern`; the last of those."""
         with anyio.fail_after(PATIENCE):
             while True:
-                found = [match for line in self.lines if (match := re.search(pattern, line))]
+                found = [match for line in self.lines[self._mark :] if (match := re.search(pattern, line))]
                 if len(found) >= times:
                     return found[times - 1]
                 await self._news.wait()
@@ -106,6 +116,16 @@ class Gateway:
     async def gone(self, times: int) -> None:
         """Wait until `times` trees in all were verified empty."""
         await self.said(r"supervisor .* is gone: ", times)
+
+    async def quiet(self) -> None:
+        """Wait until every tree that was ever spawned was verified empty; `said` looks at what comes from then on."""
+        with anyio.fail_after(PATIENCE):
+            while self._count(r"supervisor spawned ") > self._count(r"supervisor .* is gone: "):
+                await self._news.wait()
+        self._mark = len(self.lines)
+
+    def _count(self, pattern: str) -> int:
+        return sum(re.search(pattern, line) is not None for line in self.lines)
 
     async def session_id(self) -> str:
         """A new REST session id."""
@@ -178,6 +198,6 @@ async def running(
     path = write_config(tmp_path / "config.yaml", config)
     async with starting(path, *options, env=env) as gateway:
         gateway.url = (await gateway.said(r"listening on (\S+) for"))[1]
-        async with httpx2.AsyncClient(base_url=gateway.url, timeout=PATIENCE) as gateway.http:
+        async with gateway.connecting():
             yield gateway
         assert "Traceback" not in gateway.log, gateway.log
