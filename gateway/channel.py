@@ -87,9 +87,20 @@ class Channel:
             pass
 
     def close(self) -> None:
-        """Let go of both pipes, which asks the child to leave. May be called again; nothing is reported afterwards."""
-        self._close_stdin()
-        self._close_stdout()
+        """Let go of both pipes. May be called again; nothing is reported afterwards."""
+        for fd in self.detach():
+            os.close(fd)
+
+    def detach(self) -> tuple[int, ...]:
+        """Stop reading and writing; the descriptors, which are the caller's to close from now on."""
+        pipes = tuple(fd for fd in (self._stdin, self._stdout) if fd >= 0)
+        for fd in pipes:
+            self._loop.remove_writer(fd)
+            self._loop.remove_reader(fd)
+        self._stdin = self._stdout = -1
+        self._unsent.clear()
+        self._unsent_bytes = 0
+        return pipes
 
     def _readable(self) -> None:
         self._read_some()

@@ -173,20 +173,21 @@ class Relay:
 
     def on_ending(self, reason: Reason, exit_: Exit | None) -> None:
         """The supervisor is ending the child, or says that it ended."""
-        self._channel.drain()
-        self._end(reason, exit_)
+        if self.ended is None:
+            self._channel.drain()
+        if self.ended is None:
+            self._end(reason, exit_)
+            self._channel.close()
 
     # The end.
 
     def end(self, reason: Reason) -> None:
         """End it: whoever waits gets an error, every stream is closed, the child is let go. May be called again."""
         if self.ended is None:
+            self._supervisor.release(self.lease, reason, self._channel.detach())
             self._end(reason, None)
-            self._supervisor.release(self.lease, reason)
 
     def _end(self, reason: Reason, exit_: Exit | None) -> None:
-        if self.ended is not None:
-            return
         self.ended = reason
         if self._exit_news is not None:
             self._exit_news.cancel()
@@ -197,7 +198,6 @@ class Relay:
             timer.cancel()
         self._full.clear()
         self._streams.clear()
-        self._channel.close()
         self._on_end(reason)
 
     def _error(self, reason: Reason, exit_: Exit | None = None) -> GatewayError:

@@ -1,6 +1,7 @@
 """Hypercorn, as this program wants it."""
 
 import logging
+import os
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -25,7 +26,8 @@ def bind(hostname: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
-        raise CannotBind(f"cannot listen on {hostname} port {port}: {error.strerror}") from None
+        why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        raise CannotBind(f"cannot listen on {hostname} port {port}: {why}") from None
 
 
 def url(listener: socket.socket) -> str:

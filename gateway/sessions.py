@@ -105,17 +105,24 @@ class Session:
 
         Raises GatewayError where the handshake fails. Then, and when it is cancelled, the session ends.
         """
-        relay = await self.start()
-        async with self._starting:
-            if self._caller is None:
-                caller = Caller(relay, self.server)
-                try:
-                    await caller.shake_hands()
-                except BaseException as error:
-                    self.end(error.reason if isinstance(error, GatewayError) else Reason.CLIENT_GONE)
-                    raise
-                self._caller = caller
-            return self._caller
+        try:
+            relay = await self.start()
+            async with self._starting:
+                if self._caller is None:
+                    self._caller = await self._shake_hands(relay)
+                return self._caller
+        except GatewayError as error:
+            self.end(error.reason)
+            raise
+
+    async def _shake_hands(self, relay: Relay) -> Caller:
+        caller = Caller(relay, self.server)
+        try:
+            await caller.shake_hands()
+        except anyio.get_cancelled_exc_class():
+            self.end(Reason.CLIENT_GONE)
+            raise
+        return caller
 
     @property
     def had_a_caller(self) -> bool:

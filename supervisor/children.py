@@ -185,10 +185,10 @@ class Children:
             child.idle_timer = loop.call_later(left, self._watch_idleness, child)
             return
         self._announce(Expiring(child.lease))
-        child.idle_timer = loop.call_later(EXPIRY_NOTICE, self._expire, child)
+        child.idle_timer = loop.call_later(EXPIRY_NOTICE, self._expire, child, time.monotonic())
 
-    def _expire(self, child: Child) -> None:
-        if time.monotonic() - child.last_used < child.spec.idle_timeout:
+    def _expire(self, child: Child, asked: float) -> None:
+        if child.last_used >= asked:
             self._watch_idleness(child)
         else:
             self._end(child, Reason.IDLE_TIMEOUT)

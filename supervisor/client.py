@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -41,6 +41,9 @@ RENEW_INTERVAL: Final = 1.0
 
 WELCOME_TIMEOUT: Final = 20.0
 """Seconds to wait for the supervisor's first word: it may still be importing on a busy machine."""
+
+LEAVE_TIMEOUT: Final = 5.0
+"""Seconds that the supervisor may take to hang up after the gateway's goodbye."""
 
 _READ: Final = 65536
 
@@ -83,6 +86,8 @@ class SupervisorClient:
         self._waiting: dict[int, asyncio.Future[FromSupervisor | Grant]] = {}
         self._fresh: dict[int, Ending | None] = {}
         """Leases whose opener has not resumed yet, with the news that must wait for it."""
+        self._closing: dict[int, tuple[int, ...]] = {}
+        """The pipes of leases that were released, until the supervisor has heard of it."""
         self._used: set[int] = set()
         self._held: set[int] = set()
         self._to_renew = anyio.Event()
@@ -126,10 +131,17 @@ class SupervisorClient:
         self._held.discard(lease)
         self.use(lease)
 
-    def release(self, lease: int, reason: Reason) -> None:
-        """End this lease's child. Its descriptors must be closed already; that is what asks it to stop."""
+    def release(self, lease: int, reason: Reason, pipes: tuple[int, ...]) -> None:
+        """End this lease's child. `pipes`, its stdin and stdout, are closed as soon as the supervisor knows of it.
+
+        Not before: that asks the child to leave, and a child that leaves before anybody said why looks like a crash.
+        """
         self._held.discard(lease)
         self._used.discard(lease)
+        if self.lost.is_set():
+            _close(pipes)
+            return
+        self._closing[lease] = pipes
         self._send(Release(lease, reason))
 
     # The connection.
@@ -147,19 +159,20 @@ class SupervisorClient:
             for future in self._waiting.values():
                 if not future.done():
                     future.set_exception(SupervisorLost())
-            for fd in self._reader.orphans():
-                os.close(fd)
+            _close(self._reader.orphans())
+            for pipes in self._closing.values():
+                _close(pipes)
+            self._closing.clear()
 
     async def say_goodbye(self) -> None:
-        """The gateway ends in order. Whatever was queued before is sent first."""
+        """The gateway ends in order. Waits until the supervisor has heard that, and hung up; LEAVE_TIMEOUT at most.
+
+        Hanging up first would throw away what the supervisor has not read yet.
+        """
+        self._send(Goodbye())
         self._outgoing.close()
-        with anyio.CancelScope(shield=True):
-            try:
-                async for message in self._unsent:
-                    await self._stream.send(encode(message))
-                await self._stream.send(encode(Goodbye()))
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                self.lost.set()
+        with anyio.move_on_after(LEAVE_TIMEOUT, shield=True):
+            await self.lost.wait()
 
     async def _ask(self, make: Callable[[int], Open | Ask]) -> FromSupervisor | Grant:
         if self.lost.is_set():
@@ -192,6 +205,7 @@ class SupervisorClient:
                     await self._stream.send(encode(message))
                 except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                     return
+        await self._stream.send_eof()
 
     async def _renew_all(self) -> None:
         while True:
@@ -235,6 +249,7 @@ class SupervisorClient:
                 pass
 
     def _report(self, ending: Ending) -> None:
+        _close(self._closing.pop(ending.lease, ()))
         self._held.discard(ending.lease)
         self._used.discard(ending.lease)
         self.on_ending(ending)
@@ -251,9 +266,12 @@ class SupervisorClient:
     def _give_back(self, answer: FromSupervisor | Grant) -> None:
         if isinstance(answer, Grant):
             self._fresh.pop(answer.lease, None)
-            os.close(answer.stdin)
-            os.close(answer.stdout)
-            self.release(answer.lease, Reason.CLIENT_GONE)
+            self.release(answer.lease, Reason.CLIENT_GONE, (answer.stdin, answer.stdout))
+
+
+def _close(fds: Iterable[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 @asynccontextmanager

@@ -72,7 +72,8 @@ class _Pair:
         self._wait_for(self._supervisor, SUPERVISOR_GRACE)
         self._end(self._supervisor, 0)
         _end_descendants()
-        return max(status if status >= 0 else 1 for status in self._status.values())
+        statuses = [self._status.get(pid, 1) for pid in (self._supervisor, self._gateway)]
+        return max(status if status >= 0 else 1 for status in statuses)
 
     def _wait_for(self, pid: int | None, grace: float = FOR_EVER) -> None:
         """Until `pid` has ended (either of them, or a signal, for None), or `grace` seconds are over, or impatience."""

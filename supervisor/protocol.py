@@ -69,7 +69,10 @@ class Renew(_Message, frozen=True, tag="renew"):
 
 
 class Release(_Message, frozen=True, tag="release"):
-    """The gateway has closed the child's pipes; end the child. Unknown leases are ignored."""
+    """End the child. The gateway closes the child's pipes when `Ending` tells it that this was heard.
+
+    Unknown leases are ignored.
+    """
 
     lease: int
     reason: Reason

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +78,13 @@ class Gateway:
 
     async def said(self, pattern: str, times: int = 1) -> re.Match[str]:
         """Wait until `times` lines since the last `quiet` match the expression `pattern`; the last of those."""
-        with anyio.fail_after(PATIENCE):
+        with anyio.move_on_after(PATIENCE):
             while True:
                 found = [match for line in self.lines[self._mark :] if (match := re.search(pattern, line))]
                 if len(found) >= times:
                     return found[times - 1]
                 await self._news.wait()
+        raise AssertionError(f"{pattern!r} was not said {times} times:\n{self.log}")
 
     @property
     def log(self) -> str:
@@ -181,7 +182,8 @@ async def starting(config: Path, *options: str, env: Mapping[str, str] | None = 
         finally:
             left = bearing(marker)
             for each in left:
-                each.kill()
+                with suppress(psutil.NoSuchProcess):
+                    each.kill()
         assert not left, f"left behind: {left}\n{gateway.log}"
 
 
@@ -200,4 +202,4 @@ async def running(
         gateway.url = (await gateway.said(r"listening on (\S+) for"))[1]
         async with gateway.connecting():
             yield gateway
-        assert "Traceback" not in gateway.log, gateway.log
+        assert not any(line.startswith("Traceback") for line in gateway.lines), gateway.log
