@@ -6,7 +6,7 @@ Exit status: 0 after an orderly end, 1 when the port cannot be had or the superv
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import anyio
@@ -50,6 +50,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 async def _run(arguments: argparse.Namespace) -> int:
+    # From here on, and not only once all is set up: a signal in between would be a crash to the supervisor.
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        return await _connect(arguments, signals)
+
+
+async def _connect(arguments: argparse.Namespace, signals: AsyncIterator[signal.Signals]) -> int:
     if arguments.control_fd is not None:
         stream = await anyio.abc.UNIXSocketStream.from_socket(arguments.control_fd)
     else:
@@ -59,10 +65,12 @@ async def _run(arguments: argparse.Namespace) -> int:
         logs.setup("gateway", settings.debug.level)
         given = {"hostname": arguments.hostname, "port": arguments.port}
         settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
-        return await _serve(settings, supervisor)
+        return await _serve(settings, supervisor, signals)
 
 
-async def _serve(settings: GatewaySettings, supervisor: SupervisorClient) -> int:
+async def _serve(
+    settings: GatewaySettings, supervisor: SupervisorClient, signals: AsyncIterator[signal.Signals]
+) -> int:
     try:
         listener = bind(settings.hostname, settings.port)
     except CannotBind as error:
@@ -75,7 +83,7 @@ async def _serve(settings: GatewaySettings, supervisor: SupervisorClient) -> int
 
     async def until_told_to_end() -> None:
         nonlocal lost
-        lost = await _signal_or_loss(supervisor)
+        lost = await _signal_or_loss(supervisor, signals)
         # Streams end with their sessions, so the server has only short answers left to finish.
         sessions.end_all(Reason.SUPERVISOR_LOST if lost else Reason.SHUTDOWN)
 
@@ -95,8 +103,8 @@ def _say_where(settings: GatewaySettings, where: str) -> None:
         )
 
 
-async def _signal_or_loss(supervisor: SupervisorClient) -> bool:
-    """Wait for SIGTERM, SIGINT or the supervisor's end; whether it was the latter."""
+async def _signal_or_loss(supervisor: SupervisorClient, signals: AsyncIterator[signal.Signals]) -> bool:
+    """Wait for one of `signals` or the supervisor's end; whether it was the latter."""
     async with anyio.create_task_group() as tasks:
 
         async def wait_for_loss() -> None:
@@ -104,9 +112,8 @@ async def _signal_or_loss(supervisor: SupervisorClient) -> bool:
             tasks.cancel_scope.cancel()
 
         tasks.start_soon(wait_for_loss, name="watch the supervisor")
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async for _ in signals:
-                tasks.cancel_scope.cancel()
+        await anext(signals)
+        tasks.cancel_scope.cancel()
     if supervisor.lost.is_set():
         logger.error("the supervisor is gone")
         return True

@@ -6,7 +6,9 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import hypercorn.asyncio.run
 from hypercorn.asyncio import serve
+from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config
 from quart import Quart
 
@@ -14,6 +16,20 @@ KEEP_ALIVE: Final = 75.0
 """Seconds that a connection may rest between two requests: above the idle reuse of any client's pool."""
 
 BACKLOG: Final = 1024
+
+
+class _Connection(TCPServer):
+    """Hypercorn's connection, which lets go of a socket whose client has hung up.
+
+    Hypercorn 0.18 keeps it until the keep-alive timeout is over: a descriptor and a task for every client that came by.
+    """
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        await self.idle_task.stop()
+
+
+hypercorn.asyncio.run.TCPServer = _Connection  # type: ignore[attr-defined] # there is no other way in
 
 
 class CannotBind(Exception):

@@ -55,7 +55,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 async def _run(settings: Settings, control_fd: int | None, socket: Path | None) -> int:
     status = 0
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_stop_on_signal, tasks.cancel_scope, name="signals")
+        await tasks.start(_stop_on_signal, tasks.cancel_scope, name="signals")
         announcer = Announcer()
         async with running_children(settings.supervisor, announcer) as children:
             for_gateway = settings.gateway.model_dump_json(context=REVEAL_SECRETS).encode()
@@ -71,8 +71,11 @@ async def _run(settings: Settings, control_fd: int | None, socket: Path | None) 
     return status
 
 
-async def _stop_on_signal(scope: anyio.CancelScope) -> None:
+async def _stop_on_signal(
+    scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
         async for _ in signals:
             scope.cancel()
 

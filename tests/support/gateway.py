@@ -98,8 +98,9 @@ class Gateway:
 
     def program(self, name: str) -> int:
         """The pid of the `supervisor` or the `gateway`."""
-        for process in psutil.Process(self.launcher).children():
-            if process.cmdline()[2:4] == ["-m", name]:
+        launcher = psutil.Process(self.launcher)
+        for process in (launcher, *launcher.children()):
+            if f" -m {name} " in " ".join(process.cmdline()):
                 return process.pid
         raise LookupError(name)
 
@@ -157,11 +158,10 @@ def write_config(path: Path, config: Mapping[str, Any]) -> Path:
 
 
 @asynccontextmanager
-async def starting(config: Path, *options: str, env: Mapping[str, str] | None = None) -> AsyncIterator[Gateway]:
-    """`mcp-gateway serve`, as soon as it is started; on leaving it is stopped, and must leave nothing behind."""
+async def programs(command: list[str], env: Mapping[str, str] | None = None) -> AsyncIterator[Gateway]:
+    """The gateway, or a part of it, as soon as it is started; on leaving it is stopped, and must leave nothing behind."""
     marker = f"test-{uuid.uuid4()}"
     environment = {**os.environ, "LC_TEST_MARKER": marker, **(env or {})}
-    command = [GATEWAY, "serve", "--config", str(config), "--port", "0", *options]
     async with await anyio.open_process(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
     ) as process:
@@ -185,6 +185,13 @@ async def starting(config: Path, *options: str, env: Mapping[str, str] | None = 
                 with suppress(psutil.NoSuchProcess):
                     each.kill()
         assert not left, f"left behind: {left}\n{gateway.log}"
+
+
+@asynccontextmanager
+async def starting(config: Path, *options: str, env: Mapping[str, str] | None = None) -> AsyncIterator[Gateway]:
+    """`mcp-gateway serve` on `config`."""
+    async with programs([GATEWAY, "serve", "--config", str(config), "--port", "0", *options], env) as gateway:
+        yield gateway
 
 
 @asynccontextmanager

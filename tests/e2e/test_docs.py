@@ -1,0 +1,135 @@
+"""What the documentation prints works as it is printed."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+from ruamel.yaml import YAML
+
+from common.config.load import load
+from common.config.model import ConfigFile, ServerEntry, SessionLimits
+from common.reasons import Reason
+from gateway.errors import GatewayError
+from tests.support.gateway import LIGHT, NOTEPAD, ROOT, programs, running, write_config
+from tests.support.processes import PATIENCE
+
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The fenced blocks of that language, dedented as a list's blocks are."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL)
+    return [re.sub(rf"^{indent}", "", block, flags=re.MULTILINE) for indent, block in found]
+
+
+def section(title: str) -> str:
+    """One section of the README."""
+    return README.partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
+def as_pattern(output: str) -> str:
+    """What was printed, whatever the process ids, the instances and the number of children that are still ending."""
+    pattern = re.escape(output)
+    for what, any_ in {
+        r'pid\\\\":\\ \d+': r'pid\\\\":\\ \\d+',
+        r'"pid":\d+': r'"pid":\\d+',
+        r'instance\\\\":\\ \\\\"\w+': r'instance\\\\":\\ \\\\"\\w+',
+        r'"instance":"\w+': r'"instance":"\\w+',
+        r'"ending":\d': r'"ending":\\d',
+        r'"version":"[^"]+"': r'"version":"[^"]+"',
+    }.items():
+        pattern = re.sub(what, any_, pattern)
+    return pattern
+
+
+async def test_the_walk_through_prints_what_it_says(tmp_path: Path) -> None:
+    text = section("See that sessions are their own")
+    commands, outputs = blocks(text, "sh"), blocks(text, "json")
+    assert len(commands) == 3
+    assert len(outputs) == 3
+    async with running({"notepad": NOTEPAD}, tmp_path=tmp_path) as gateway:
+        script = "\n".join(f"{command}printf '\\0'" for command in commands)
+        script = script.replace("localhost:3000", gateway.url.removeprefix("http://"))
+        with anyio.fail_after(PATIENCE):
+            result = await anyio.run_process(["bash", "-euc", script], stderr=subprocess.STDOUT)
+        for printed, expected in zip(result.stdout.decode().split("\0"), outputs, strict=False):
+            assert re.fullmatch(as_pattern(expected), printed), f"{printed}\n{as_pattern(expected)}"
+
+
+async def test_one_url_serves_either_kind_of_client(tmp_path: Path) -> None:
+    from mcp import ClientSession
+    from mcp.client.sse import sse_client
+    from mcp.client.streamable_http import streamable_http_client
+
+    assert "one URL, `http://localhost:3000/notepad`" in README
+    async with running({"notepad": NOTEPAD}, tmp_path=tmp_path) as gateway:
+        for client in (sse_client, streamable_http_client):
+            async with client(f"{gateway.url}/notepad") as streams, ClientSession(*streams[:2]) as session:
+                await session.initialize()
+                assert not (await session.call_tool("whoami")).is_error
+
+
+def test_the_librechat_snippet_is_yaml_and_keeps_librechats_rules() -> None:
+    gateway, librechat = (YAML(typ="safe").load(block) for block in blocks(section("Connect LibreChat"), "yaml"))
+    assert gateway["auth"]["bearer"]["tokens"] == ["${MCP_GATEWAY_TOKEN}"]
+    server = librechat["mcpServers"]["notepad"]
+    assert server["type"] == "streamable-http"
+    assert server["headers"]["X-Gateway-User"] == "{{LIBRECHAT_USER_ID}}"
+    assert librechat["mcpSettings"]["allowedAddresses"][0] in server["url"]
+
+
+def test_every_key_is_in_the_readme_with_its_default() -> None:
+    table = section("Configuration")
+    limits, entry = SessionLimits.model_fields, ServerEntry.model_fields
+    keys = [key for key in ConfigFile.model_fields if key not in {"auth", "debug", "servers"}]
+    keys += [f"servers.NAME.{key}" for key in entry if key not in limits]
+    keys += ["debug.level", "auth.basic.enabled", "auth.basic.credentials", "auth.bearer.enabled", "auth.bearer.tokens"]
+    for key in keys:
+        assert f"| `{key}` |" in table, key
+    defaults = {"port": "3000", "hostname": "127.0.0.1", "max_sessions": "200", "node": "gw", "debug.level": "info"}
+    defaults |= {"idle_timeout": "30m", "max_lifetime": "24h", "start_timeout": "25s", "request_timeout": "5m"}
+    defaults |= {"stop_grace": "2s", "terminate_grace": "3s", "kill_grace": "5s", "max_message_bytes": "16MiB"}
+    for key, default in defaults.items():
+        assert f"| `{key}` | `{default}` |" in table, key
+
+
+def test_the_documented_defaults_are_the_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("servers: {x: {command: x}}")
+    settings = load(path)
+    spec, policy = settings.supervisor.servers["x"], settings.gateway.servers["x"]
+    assert (spec.idle_timeout, spec.max_lifetime, spec.graces.stop, spec.graces.terminate) == (1800, 86400, 2, 3)
+    assert (spec.graces.kill, policy.start_timeout, policy.request_timeout) == (5, 25, 300)
+    assert (policy.max_message_bytes, settings.supervisor.max_sessions) == (16 * 1024 * 1024, 200)
+    assert (settings.gateway.hostname, settings.gateway.port, settings.gateway.node) == ("127.0.0.1", 3000, "gw")
+
+
+def test_every_code_is_documented_with_its_status() -> None:
+    text = (ROOT / "docs" / "gateway.md").read_text()
+    rows = [line.split(" | ") for line in text.partition("## Errors")[2].splitlines() if line.startswith("| `")]
+    documented = {code: int(status) for codes, status, *_ in rows for code in re.findall(r"`(\w+)`", codes)}
+    for code, status in documented.items():
+        assert GatewayError(Reason(code), "").status == status, code
+    ends = set(re.findall(r"`(\w+)`", text.partition("A session ends when")[2].partition("and then its child")[0]))
+    # These two are seen in the log alone.
+    assert set(Reason) - set(documented) - ends == {Reason.CLIENT_STALLED, Reason.GATEWAY_LOST}
+
+
+async def test_both_programs_run_apart_as_the_page_prints_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    supervisor, gateway = blocks((ROOT / "docs" / "supervisor.md").read_text(), "sh")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    write_config(tmp_path / "config.yaml", {"port": 0, "servers": {"light": LIGHT}})
+    make_directory, start_supervisor = supervisor.strip().splitlines()
+    await anyio.run_process(["bash", "-ec", make_directory])
+    async with programs(["bash", "-ec", f"exec {start_supervisor}"]) as one:
+        await one.said("waiting for the gateway at ")
+        async with programs(["bash", "-ec", f"exec {gateway}"]) as other:
+            other.url = (await other.said(r"listening on (\S+) for"))[1]
+            async with other.connecting():
+                assert await other.text(await other.session_id(), "echo", text="apart") == "apart"

@@ -1,0 +1,166 @@
+"""The trust boundary, and who alone does what, read off the imports and calls of every source file."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+STARTERS = {
+    "asyncio.create_subprocess_exec",
+    "asyncio.create_subprocess_shell",
+    "anyio.open_process",
+    "anyio.run_process",
+    *(f"subprocess.{name}" for name in ("Popen", "run", "call", "check_call", "check_output", "getoutput")),
+    *(f"os.{name}" for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp", "popen", "system", "startfile")),
+    *(f"os.spawn{name}" for name in ("l", "le", "lp", "lpe", "v", "ve", "vp", "vpe")),
+}
+SIGNALLERS = {"os.kill", "os.killpg", "signal.pidfd_send_signal"}
+REAPERS = {"os.wait", "os.wait3", "os.wait4", "os.waitid", "os.waitpid"}
+
+
+def sources(package: str) -> list[Path]:
+    """Every file of a package."""
+    found = sorted((ROOT / package).rglob("*.py"))
+    assert found
+    return found
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def imports(path: Path) -> Iterator[tuple[str, str]]:
+    """All that a file imports, anywhere in it, by its full name, and the name that it has there."""
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            for each in node.names:
+                yield each.name, each.asname or each.name
+        elif isinstance(node, ast.ImportFrom):
+            package = path.relative_to(ROOT).parent.parts
+            start = ".".join(package[: len(package) + 1 - node.level]) if node.level else ""
+            module = ".".join(part for part in (start, node.module) if part)
+            for each in node.names:
+                yield f"{module}.{each.name}", each.asname or each.name
+
+
+def imported(package: str) -> set[str]:
+    """Full names of all that a package imports."""
+    return {name for path in sources(package) for name, _ in imports(path)}
+
+
+def within(name: str, *modules: str) -> bool:
+    """Whether `name` is one of `modules`, or something in one."""
+    return any(name == module or name.startswith(f"{module}.") for module in modules)
+
+
+def uses(path: Path, wanted: set[str]) -> set[str]:
+    """The functions of a file in which something of `wanted` stands; empty for the file itself."""
+    known = {local: full for full, local in imports(path)}
+    found: set[str] = set()
+
+    def visit(node: ast.AST, function: str) -> None:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            function = node.name
+        if isinstance(node, ast.Attribute | ast.Name):
+            first, dot, rest = ast.unparse(node).partition(".")
+            if known.get(first, first) + dot + rest in wanted:
+                found.add(function)
+        for child in ast.iter_child_nodes(node):
+            visit(child, function)
+
+    visit(parsed(path), "")
+    return found
+
+
+def users(wanted: set[str]) -> dict[str, set[str]]:
+    """The files of all packages that use something of `wanted`, and their functions that do."""
+    packages = ("common", "gateway", "mcp_notepad", "supervisor")
+    used = {name_of(path): uses(path, wanted) for package in packages for path in sources(package)}
+    return {name: functions for name, functions in used.items() if functions}
+
+
+def test_the_gateway_imports_of_the_supervisor_its_protocol_and_its_client_alone() -> None:
+    of_the_supervisor = {name for name in imported("gateway") if within(name, "supervisor")}
+    assert of_the_supervisor
+    assert not {name for name in of_the_supervisor if not within(name, "supervisor.protocol", "supervisor.client")}
+
+
+def test_the_supervisor_never_imports_the_gateway() -> None:
+    assert not {name for name in imported("supervisor") if within(name, "gateway")}
+
+
+def test_what_the_gateway_imports_of_the_supervisor_imports_nothing_more_of_it() -> None:
+    for module in ("protocol", "client"):
+        names = {name for name, _ in imports(ROOT / "supervisor" / f"{module}.py") if within(name, "supervisor")}
+        assert not {name for name in names if not within(name, "supervisor.protocol")}
+
+
+def test_what_both_share_imports_neither() -> None:
+    assert not {name for name in imported("common") if within(name, "gateway", "supervisor")}
+
+
+def test_the_supervisor_knows_no_http() -> None:
+    assert not {name for name in imported("supervisor") if within(name, "quart", "hypercorn", "werkzeug", "mcp")}
+
+
+def test_only_the_routes_the_application_and_the_server_know_quart() -> None:
+    knowing = {
+        name_of(path)
+        for package in ("common", "gateway", "mcp_notepad", "supervisor")
+        for path in sources(package)
+        if any(within(name, "quart") for name, _ in imports(path))
+    }
+    routes = {name for name in knowing if name.startswith("gateway/http/")}
+    assert routes
+    assert knowing - routes == {"gateway/app.py", "gateway/server.py"}
+
+
+def test_only_spawn_and_the_launcher_start_processes() -> None:
+    assert set(users(STARTERS)) == {"supervisor/spawn.py", "supervisor/launcher.py"}
+
+
+def test_nobody_starts_processes_through_multiprocessing() -> None:
+    for package in ("common", "gateway", "supervisor"):
+        assert not {name for name in imported(package) if within(name, "multiprocessing", "concurrent", "pty")}
+
+
+def test_only_the_tree_and_the_launcher_signal_and_a_process_itself_when_its_parent_is_gone() -> None:
+    signalling = users(SIGNALLERS)
+    assert set(signalling) == {"supervisor/tree.py", "supervisor/launcher.py", "supervisor/linux.py"}
+    assert signalling["supervisor/linux.py"] == {"die_with_parent"}
+
+
+def test_only_the_tree_and_the_launcher_reap() -> None:
+    assert set(users(REAPERS)) == {"supervisor/tree.py", "supervisor/launcher.py"}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import os\ndef end(pid): os.kill(pid, 9)",
+        "import os as o\ndef end(pid): o.kill(pid, 9)",
+        "from os import kill\ndef end(pid): kill(pid, 9)",
+        "from os import kill as stop\ndef end(pid): stop(pid, 9)",
+        "def end(pid):\n    import os\n    act = os.kill\n    act(pid, 9)",
+    ],
+)
+def test_no_spelling_hides_a_use_from_these_tests(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "sly.py"
+    path.write_text(source)
+    monkeypatch.setattr("tests.gateway.test_boundary.ROOT", tmp_path)
+    assert uses(path, SIGNALLERS) == {"end"}
+
+
+def test_an_import_that_is_relative_is_seen_for_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "gateway" / "http" / "sly.py"
+    path.parent.mkdir(parents=True)
+    path.write_text("from . import bodies\nfrom ..relay import Relay\n")
+    monkeypatch.setattr("tests.gateway.test_boundary.ROOT", tmp_path)
+    assert [name for name, _ in imports(path)] == ["gateway.http.bodies", "gateway.relay.Relay"]

@@ -1,0 +1,393 @@
+"""The only fork: what a child is given, and that nothing is left where none could be started."""
+
+import errno
+import os
+import resource
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from common.config.model import Graces, ServerSpec
+from common.reasons import Reason
+from supervisor.linux import look
+from supervisor.spawn import Spawned, SpawnError, child_environment, resolve_command, spawn
+from supervisor.tree import make_tag
+from tests.support.processes import PATIENCE, open_files
+
+TAG = make_tag(7, 1)
+OPEN_FILES = 512
+SHELL = "/bin/sh"
+
+
+def spec(command: str, *args: str, path: Path | None = None, env: dict[str, str] | None = None) -> ServerSpec:
+    """A server with this command."""
+    return ServerSpec(
+        name="fs",
+        as_written="as written",
+        command=command,
+        args=args,
+        path=None if path is None else str(path),
+        env=env or {},
+        idle_timeout=1,
+        max_lifetime=1,
+        graces=Graces(stop=1, terminate=1, kill=1),
+        max_sessions=None,
+    )
+
+
+def script(text: str, *, path: Path | None = None, env: dict[str, str] | None = None) -> ServerSpec:
+    """A server that is a shell's script."""
+    return spec(SHELL, "-c", text, path=path, env=env)
+
+
+def program(path: Path, mode: int = 0o755) -> Path:
+    """An executable file, or one that is not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(mode)
+    return path
+
+
+@contextmanager
+def running(server: ServerSpec, tag: int = TAG, open_files: int = OPEN_FILES) -> Iterator[Spawned]:
+    """A child; on leaving it is killed and reaped, and its pipes are closed."""
+    child = spawn(server, tag, open_files)
+    try:
+        yield child
+    finally:
+        child.process.kill()
+        child.process.wait(PATIENCE)
+        for fd in (child.stdin, child.stdout, child.stderr):
+            os.close(fd)
+
+
+async def all_of(fd: int) -> str:
+    """What comes out of a pipe, to its end."""
+    data = b""
+    with anyio.fail_after(PATIENCE):
+        while True:
+            await anyio.wait_readable(fd)
+            portion = os.read(fd, 65536)
+            if not portion:
+                return data.decode()
+            data += portion
+
+
+async def said_by(server: ServerSpec, tag: int = TAG, open_files: int = OPEN_FILES) -> list[str]:
+    """The lines that a child of `server` writes until it ends."""
+    with running(server, tag, open_files) as child:
+        return (await all_of(child.stdout)).splitlines()
+
+
+# Which file a command is.
+
+
+def test_a_command_is_looked_for_on_the_path_in_order(tmp_path: Path) -> None:
+    first, second = program(tmp_path / "a" / "tool"), program(tmp_path / "b" / "tool")
+    path = f"{tmp_path / 'a'}:{tmp_path / 'b'}"
+    assert resolve_command(spec("tool"), path) == str(first)
+    first.unlink()
+    assert resolve_command(spec("tool"), path) == str(second)
+
+
+def test_a_file_that_may_not_be_executed_is_passed_over_on_the_path(tmp_path: Path) -> None:
+    program(tmp_path / "a" / "tool", mode=0o644)
+    found = program(tmp_path / "b" / "tool")
+    assert resolve_command(spec("tool"), f"{tmp_path / 'a'}:{tmp_path / 'b'}") == str(found)
+
+
+def test_a_command_that_is_not_on_the_path_may_stand_beside_the_gateways_own(tmp_path: Path) -> None:
+    own = Path(sys.executable)
+    assert resolve_command(spec(own.name), str(tmp_path)) == str(own)
+
+
+def test_the_path_comes_before_the_gateways_own(tmp_path: Path) -> None:
+    other = program(tmp_path / Path(sys.executable).name)
+    assert resolve_command(spec(other.name), str(tmp_path)) == str(other)
+
+
+def test_a_command_with_a_slash_is_relative_to_the_servers_path(tmp_path: Path) -> None:
+    tool = program(tmp_path / "bin" / "tool")
+    assert resolve_command(spec("bin/tool", path=tmp_path), "/nowhere") == str(tool)
+    assert resolve_command(spec("./bin/tool", path=tmp_path), "/nowhere") == str(tool)
+
+
+def test_an_absolute_command_is_itself(tmp_path: Path) -> None:
+    tool = program(tmp_path / "tool")
+    assert resolve_command(spec(str(tool), path=Path("/")), "/nowhere") == str(tool)
+
+
+def test_a_command_may_begin_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = program(tmp_path / "bin" / "tool")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert resolve_command(spec("~/bin/tool"), "/nowhere") == str(tool)
+
+
+@pytest.mark.parametrize("command", ["no-such-tool", "./no-such-tool", "/no/such/tool", "~nobody-of-that-name/tool"])
+def test_a_command_that_is_nowhere_is_refused(command: str, tmp_path: Path) -> None:
+    with pytest.raises(SpawnError) as caught:
+        resolve_command(spec(command, path=tmp_path), str(tmp_path))
+    assert caught.value.reason is Reason.COMMAND_NOT_FOUND
+    assert caught.value.message == "the command of server 'fs' was not found"
+    assert command in caught.value.detail
+
+
+@pytest.mark.parametrize("mode", [0o644, None])
+def test_a_command_that_is_there_but_no_program_is_refused_as_such(mode: int | None, tmp_path: Path) -> None:
+    if mode is None:
+        (tmp_path / "tool").mkdir()
+    else:
+        program(tmp_path / "tool", mode)
+    with pytest.raises(SpawnError) as caught:
+        resolve_command(spec("./tool", path=tmp_path), "")
+    assert caught.value.reason is Reason.COMMAND_NOT_FOUND
+    assert caught.value.message == "the command of server 'fs' cannot be executed"
+
+
+# What a child inherits of the environment.
+
+
+def test_a_child_inherits_the_few_variables_that_programs_need() -> None:
+    needed = {"HOME": "/h", "PATH": "/p", "LANG": "C", "LC_ALL": "C.UTF-8", "TZ": "UTC", "USER": "u"}
+    assert child_environment(spec("x"), needed) == needed
+
+
+@pytest.mark.parametrize(
+    "secret", ["MCP_GATEWAY_TOKEN", "AWS_SECRET_ACCESS_KEY", "SSH_AUTH_SOCK", "PYTHONPATH", "LD_PRELOAD", "LC", "home"]
+)
+def test_a_child_inherits_nothing_else(secret: str) -> None:
+    assert child_environment(spec("x"), {"PATH": "/p", secret: "hunter2"}) == {"PATH": "/p"}
+
+
+def test_a_servers_own_variables_are_added_and_win() -> None:
+    server = spec("x", env={"TOKEN": "t", "HOME": "/elsewhere"})
+    assert child_environment(server, {"PATH": "/p", "HOME": "/h"}) == {"PATH": "/p", "HOME": "/elsewhere", "TOKEN": "t"}
+
+
+def test_there_is_always_a_path() -> None:
+    assert child_environment(spec("x"), {}) == {"PATH": os.defpath}
+
+
+async def test_a_real_child_sees_no_secret_of_the_gateways(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCP_GATEWAY_TOKEN", "hunter2")
+    lines = await said_by(spec(shutil.which("env") or "env", env={"OWN": "yes"}))
+    assert "OWN=yes" in lines
+    assert not [line for line in lines if "hunter2" in line]
+
+
+async def test_a_servers_own_path_is_where_its_command_is_looked_for(tmp_path: Path) -> None:
+    tool = program(tmp_path / "tool")
+    tool.write_text("#!/bin/sh\necho found\n")
+    assert await said_by(spec("tool", env={"PATH": f"{tmp_path}:/usr/bin:/bin"})) == ["found"]
+
+
+# What a child is.
+
+
+async def test_a_child_reads_and_writes_the_pipes_that_its_owner_holds() -> None:
+    with running(script('read line; echo "out $line"; echo "err $line" >&2')) as child:
+        os.write(child.stdin, b"hello\n")
+        assert await all_of(child.stdout) == "out hello\n"
+        assert await all_of(child.stderr) == "err hello\n"
+
+
+async def test_a_child_that_reads_to_the_end_ends_when_its_stdin_is_closed() -> None:
+    with running(script("cat; echo bye")) as child:
+        os.dup2(child.stderr, child.stdin)  # closes it, and leaves a number for the owner to close
+        assert await all_of(child.stdout) == "bye\n"
+
+
+def test_the_owners_ends_are_close_on_exec() -> None:
+    with running(script("cat")) as child:
+        assert not any(os.get_inheritable(fd) for fd in (child.stdin, child.stdout, child.stderr))
+
+
+async def test_a_child_has_its_three_descriptors_and_no_other() -> None:
+    with many_files_open(10, inheritable=True), running(script("exec cat")) as child:
+        os.write(child.stdin, b"hello\n")
+        with anyio.fail_after(PATIENCE):
+            await anyio.wait_readable(child.stdout)
+        assert sorted(os.listdir(f"/proc/{child.process.pid}/fd")) == ["0", "1", "2"]  # noqa: PTH208
+
+
+async def test_the_pid_that_was_spawned_is_the_commands_own() -> None:
+    with running(script("echo $$")) as child:
+        assert await all_of(child.stdout) == f"{child.process.pid}\n"
+
+
+async def test_arguments_arrive_as_they_are() -> None:
+    args = ["", "a b", "$HOME", "*", "'\"", "--", "-c", "é", "line\nbreak"]
+    show = 'for each; do printf "%s\\0" "$each"; done'
+    with running(spec(SHELL, "-c", show, "sh", *args)) as child:
+        assert (await all_of(child.stdout)).split("\0") == [*args, ""]
+
+
+def test_a_child_leads_a_session_and_a_group_of_its_own_and_bears_its_tag() -> None:
+    with running(script("cat")) as child:
+        seen = look(child.process.pid)
+        assert seen is not None
+        assert seen.ppid == os.getpid()
+        assert seen.pid == seen.pgid == seen.sid == child.process.pid
+        assert seen.tag == TAG
+
+
+async def test_a_childs_own_children_inherit_its_tag_whatever_they_do() -> None:
+    with running(script("setsid env -i sleep 100 & echo $!; wait")) as child, anyio.fail_after(PATIENCE):
+        await anyio.wait_readable(child.stdout)
+        helper = int(os.read(child.stdout, 100))
+        seen = look(helper)
+        assert seen is not None
+        assert seen.tag == TAG
+        os.kill(helper, 9)
+
+
+async def test_a_child_starts_in_its_servers_path(tmp_path: Path) -> None:
+    assert await said_by(script("pwd", path=tmp_path)) == [str(tmp_path)]
+
+
+async def test_a_child_may_open_as_many_files_as_it_is_given() -> None:
+    assert await said_by(script("ulimit -n")) == [str(OPEN_FILES)]
+
+
+async def test_a_child_may_have_fewer_files_open_than_the_supervisor_has() -> None:
+    with many_files_open(200):
+        assert await said_by(script("ulimit -n"), open_files=64) == ["64"]
+
+
+def test_the_limits_of_the_supervisor_are_its_own_again_after_a_spawn() -> None:
+    before = limits()
+    with running(script("cat")):
+        assert limits() == before
+
+
+async def test_a_command_that_is_no_program_after_all_ends_by_itself(tmp_path: Path) -> None:
+    tool = program(tmp_path / "tool")
+    tool.write_text("#!/no/such/interpreter\n")
+    with running(spec(str(tool))) as child:
+        await all_of(child.stdout)
+        assert child.process.wait(PATIENCE) != 0
+
+
+# Where none can be started.
+
+
+def limits() -> list[tuple[int, int]]:
+    """The limits of this process that a spawn touches."""
+    return [resource.getrlimit(limit) for limit in (resource.RLIMIT_RTTIME, resource.RLIMIT_NOFILE)]
+
+
+@contextmanager
+def many_files_open(count: int, *, inheritable: bool = False) -> Iterator[None]:
+    """Hold `count` descriptors."""
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(count)]
+    for fd in held:
+        os.set_inheritable(fd, inheritable)
+    try:
+        yield
+    finally:
+        for fd in held:
+            os.close(fd)
+
+
+@contextmanager
+def descriptors_left(count: int) -> Iterator[None]:
+    """No more than `count` descriptors can be opened."""
+    old = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = [fd for fd in range(old[0]) if not Path(f"/proc/self/fd/{fd}").exists()]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[count], old[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, old)
+
+
+def refused(server: ServerSpec, open_files_of_child: int = OPEN_FILES) -> SpawnError:
+    """The error of a spawn that must leave nothing behind."""
+    before = limits(), open_files(os.getpid())
+    with pytest.raises(SpawnError) as caught:
+        spawn(server, TAG, open_files_of_child)
+    assert (limits(), open_files(os.getpid())) == before
+    return caught.value
+
+
+def test_without_its_command_nothing_is_started() -> None:
+    assert refused(spec("no-such-tool")).reason is Reason.COMMAND_NOT_FOUND
+
+
+@pytest.mark.parametrize("name", ["missing", "file"])
+def test_without_its_working_directory_nothing_is_started(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    error = refused(spec(SHELL, path=tmp_path / name))
+    assert error.reason is Reason.PATH_NOT_FOUND
+    assert error.message == "the working directory of server 'fs' does not exist"
+    assert str(tmp_path) in error.detail
+
+
+def test_what_the_kernel_refuses_leaves_nothing_behind() -> None:
+    error = refused(spec(SHELL, "-c", "true", "x" * 10_000_000))
+    assert error.reason is Reason.SPAWN_FAILED
+    assert error.message == "server 'fs' could not be started"
+    assert str(errno.E2BIG) in error.detail
+
+
+@pytest.mark.parametrize("left", range(6))
+def test_without_descriptors_to_spare_nothing_is_left_behind(left: int) -> None:
+    before = limits(), open_files(os.getpid())
+    with descriptors_left(left), pytest.raises(SpawnError) as caught:
+        spawn(script("cat"), TAG, OPEN_FILES)
+    assert (limits(), open_files(os.getpid())) == before
+    assert caught.value.reason is Reason.SPAWN_FAILED
+    assert str(errno.EMFILE) in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        spec(SHELL, "-c", "nul\0byte"),
+        spec(SHELL, "-c", "lone \ud800 surrogate"),
+        spec(SHELL, env={"NAME": "nul\0byte"}),
+        spec(SHELL, env={"A=B": "x"}),
+        spec(SHELL, path=Path("nul\0byte")),
+    ],
+    ids=["argument", "surrogate", "value", "name", "path"],
+)
+def test_what_no_process_can_be_given_leaves_nothing_behind(server: ServerSpec) -> None:
+    assert refused(server).reason in {Reason.SPAWN_FAILED, Reason.PATH_NOT_FOUND}
+
+
+def test_a_limit_that_cannot_be_set_leaves_nothing_behind() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = resource.getrlimit(resource.RLIMIT_RTTIME)
+    try:
+        assert refused(script("cat"), hard + 1).reason is Reason.SPAWN_FAILED
+    finally:
+        resource.setrlimit(resource.RLIMIT_RTTIME, before)
+
+
+@pytest.mark.parametrize("server", [spec("no-such-tool"), spec(SHELL, path=Path("/no/such/path"))])
+def test_what_a_caller_is_told_names_neither_the_command_nor_a_path(server: ServerSpec) -> None:
+    error = refused(server)
+    assert "no-such" not in error.message
+    assert "/no/such" not in error.message
+    assert str(error) == error.detail
+
+
+def test_a_child_must_not_be_started_on_a_thread_that_may_end() -> None:
+    errors: list[Exception] = []
+
+    def try_it() -> None:
+        try:
+            spawn(script("cat"), TAG, OPEN_FILES)
+        except RuntimeError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=try_it)
+    thread.start()
+    thread.join(PATIENCE)
+    assert len(errors) == 1

@@ -1,0 +1,333 @@
+"""Who belongs to a tree, in censuses made by hand; and real trees, ended and reaped."""
+
+import os
+import resource
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from supervisor.linux import Census, Process, descendants
+from supervisor.protocol import Exit
+from supervisor.tree import CensusTaker, Reaper, Tree, make_tag, members, same_installation
+from tests.support.processes import PATIENCE, open_files, watching
+
+INIT, SUPERVISOR, LEADER, OTHER_LEADER = 1, 10, 100, 200
+TAG, OTHER_TAG = make_tag(7, 1), make_tag(7, 2)
+ANOTHER_SUPERVISORS_TAG = make_tag(8, 1)
+NEVER_SET, UNREADABLE = -1, 0
+
+
+def process(
+    pid: int,
+    below: int,
+    *,
+    group: int | None = None,
+    session: int | None = None,
+    tag: int = NEVER_SET,
+    alive: bool = True,
+) -> Process:
+    """A process with a parent; of its own group and session, unless told otherwise."""
+    return Process(pid=pid, ppid=below, pgid=group or pid, sid=session or pid, start=pid, alive=alive, tag=tag)
+
+
+def census(*processes: Process) -> Census:
+    """These, and the supervisor under init."""
+    above = (process(INIT, 0), process(SUPERVISOR, INIT))
+    return {each.pid: each for each in (*above, *processes)}
+
+
+def tree(*processes: Process) -> set[int]:
+    """The pids of the tree of LEADER among these processes."""
+    return set(members(census(*processes), SUPERVISOR, LEADER, TAG))
+
+
+LEADING = process(LEADER, SUPERVISOR, tag=TAG)
+
+
+# Who belongs to a tree.
+
+
+def test_a_leader_alone_is_a_tree() -> None:
+    assert tree(LEADING) == {LEADER}
+
+
+def test_nothing_is_an_empty_tree() -> None:
+    assert tree() == set()
+
+
+def test_a_tree_holds_what_was_seen_of_each() -> None:
+    assert members(census(LEADING), SUPERVISOR, LEADER, TAG) == {LEADER: LEADING}
+
+
+def test_a_helper_belongs_by_descent_though_it_took_off_every_other_mark() -> None:
+    assert tree(LEADING, process(101, LEADER), process(102, 101)) == {LEADER, 101, 102}
+
+
+def test_an_orphan_belongs_by_its_group() -> None:
+    assert tree(LEADING, process(101, SUPERVISOR, group=LEADER)) == {LEADER, 101}
+
+
+def test_an_orphan_belongs_by_its_session() -> None:
+    assert tree(LEADING, process(101, SUPERVISOR, session=LEADER)) == {LEADER, 101}
+
+
+def test_an_orphan_in_a_session_of_its_own_belongs_by_its_tag() -> None:
+    assert tree(LEADING, process(101, SUPERVISOR, tag=TAG)) == {LEADER, 101}
+
+
+def test_what_is_below_an_orphan_that_belongs_belongs_too() -> None:
+    assert tree(LEADING, process(101, SUPERVISOR, tag=TAG), process(102, 101), process(103, 102)) == {
+        LEADER,
+        101,
+        102,
+        103,
+    }
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        process(101, SUPERVISOR, group=LEADER),
+        process(101, SUPERVISOR, session=LEADER),
+        process(101, SUPERVISOR, tag=TAG),
+    ],
+)
+def test_what_a_dead_leader_left_still_belongs(left: Process) -> None:
+    assert tree(left) == {101}
+
+
+@pytest.mark.parametrize("tag", [NEVER_SET, UNREADABLE, ANOTHER_SUPERVISORS_TAG, 12345])
+def test_a_leader_belongs_by_its_pid_whatever_it_did_to_its_tag(tag: int) -> None:
+    assert tree(process(LEADER, SUPERVISOR, tag=tag)) == {LEADER}
+
+
+@pytest.mark.parametrize("tag", [NEVER_SET, UNREADABLE, ANOTHER_SUPERVISORS_TAG])
+def test_a_tag_that_is_none_of_this_supervisors_excuses_nobody_from_descent(tag: int) -> None:
+    assert tree(LEADING, process(101, LEADER, tag=tag)) == {LEADER, 101}
+
+
+def test_the_dead_who_wait_to_be_reaped_do_not_count_but_what_is_below_them_does() -> None:
+    dead = process(LEADER, SUPERVISOR, tag=TAG, alive=False)
+    assert tree(dead) == set()
+    assert tree(dead, process(101, LEADER)) == {101}
+
+
+# Who does not.
+
+
+def test_another_tree_is_another_tree() -> None:
+    other = process(OTHER_LEADER, SUPERVISOR, tag=OTHER_TAG)
+    helper = process(201, OTHER_LEADER, tag=OTHER_TAG)
+    assert tree(LEADING, other, helper) == {LEADER}
+
+
+def test_a_stranger_that_got_the_dead_leaders_pid_does_not_belong() -> None:
+    assert tree(process(LEADER, SUPERVISOR, tag=OTHER_TAG)) == set()
+
+
+@pytest.mark.parametrize(("group", "session"), [(LEADER, 201), (201, LEADER), (LEADER, LEADER)])
+def test_a_stranger_whose_leader_got_the_dead_leaders_pid_does_not_belong(group: int, session: int) -> None:
+    stranger = process(201, SUPERVISOR, group=group, session=session, tag=OTHER_TAG)
+    assert tree(process(101, SUPERVISOR, tag=TAG), stranger) == {101}
+
+
+def test_what_bears_another_trees_tag_belongs_to_that_one_though_it_descends_from_ours() -> None:
+    assert tree(LEADING, process(101, LEADER, tag=OTHER_TAG), process(102, 101, tag=OTHER_TAG)) == {LEADER}
+
+
+def test_an_unmarked_orphan_does_not_belong() -> None:
+    assert tree(LEADING, process(101, SUPERVISOR)) == {LEADER}
+
+
+@pytest.mark.parametrize("mark", [TAG, NEVER_SET])
+def test_what_is_not_below_the_supervisor_is_none_of_its_business(mark: int) -> None:
+    assert tree(LEADING, process(300, INIT, group=LEADER, session=LEADER, tag=mark)) == {LEADER}
+
+
+def test_the_supervisor_itself_never_belongs() -> None:
+    below = process(SUPERVISOR, INIT, group=LEADER, session=LEADER, tag=TAG)
+    assert set(members(census(LEADING, below), SUPERVISOR, LEADER, TAG)) == {LEADER}
+
+
+# Tags.
+
+
+def test_a_tag_fits_a_resource_limit() -> None:
+    assert 0 < make_tag(1, 0) < make_tag((1 << 31) - 1, (1 << 32) - 1) < 1 << 63
+
+
+def test_tags_differ_by_tree_and_by_installation() -> None:
+    tags = {make_tag(installation, number) for installation in (1, 2, 3) for number in (0, 1, 2)}
+    assert len(tags) == 9
+
+
+def test_tags_of_one_run_are_known_as_such() -> None:
+    assert same_installation(TAG, OTHER_TAG)
+    assert not same_installation(TAG, ANOTHER_SUPERVISORS_TAG)
+
+
+@pytest.mark.parametrize("tag", [NEVER_SET, UNREADABLE, 12345])
+def test_what_is_no_tag_is_of_no_run(tag: int) -> None:
+    assert not same_installation(tag, TAG)
+
+
+# Descent.
+
+
+def test_descendants_are_all_that_is_below_without_the_root() -> None:
+    seen = census(LEADING, process(101, LEADER), process(102, 101), process(OTHER_LEADER, SUPERVISOR), process(300, 1))
+    assert descendants(seen, SUPERVISOR) == {LEADER, 101, 102, OTHER_LEADER}
+    assert descendants(seen, LEADER) == {101, 102}
+    assert descendants(seen, 102) == set()
+
+
+def test_descendants_of_a_process_that_has_gone_are_those_that_still_name_it() -> None:
+    assert descendants(census(process(101, 999)), 999) == {101}
+
+
+def test_a_census_that_was_taken_across_the_reuse_of_a_pid_may_hold_a_ring() -> None:
+    assert 2 in descendants({1: process(1, 2), 2: process(2, 1)}, 1)
+
+
+# Real trees.
+
+
+@contextmanager
+def started(script: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A shell that runs `script` as the leader of a session of its own; its group is killed if it still runs."""
+    command = ["/bin/sh", "-c", script]
+    with subprocess.Popen(command, start_new_session=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as leader:
+        try:
+            yield leader
+        finally:
+            if leader.poll() is None:
+                os.killpg(leader.pid, signal.SIGKILL)
+
+
+def said(leader: "subprocess.Popen[bytes]") -> int:
+    """The pid that the leader's next line names."""
+    assert leader.stdout is not None
+    return int(leader.stdout.readline())
+
+
+@contextmanager
+def descriptors_left(count: int) -> Iterator[None]:
+    """No more than `count` descriptors can be opened."""
+    old = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = [fd for fd in range(old[0]) if not Path(f"/proc/self/fd/{fd}").exists()]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[count], old[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, old)
+
+
+async def answer_of(leader: "subprocess.Popen[bytes]") -> None:
+    """Wait until the leader says something more."""
+    assert leader.stdout is not None
+    with anyio.fail_after(PATIENCE):
+        await anyio.wait_readable(leader.stdout)
+
+
+async def test_the_end_of_a_tree_is_the_end_of_a_helper_that_left_its_group_and_session() -> None:
+    with started("setsid sleep 100 & echo $!; wait") as leader:
+        with watching(leader.pid, said(leader)) as watched, anyio.fail_after(PATIENCE):
+            helper = Tree(leader.pid, TAG, CensusTaker())
+            assert {each.pid for each in watched} == set(await helper.survey())
+            await helper.end(signal.SIGKILL)
+            assert await helper.survey() == {}
+            for each in watched:
+                await each.ended()
+        assert leader.wait(PATIENCE) == -signal.SIGKILL
+
+
+async def test_ending_a_tree_waits_for_all_of_it() -> None:
+    farewell = 'trap "echo bye; exit 3" TERM; echo $$; read -r line'
+    with started(farewell) as leader, anyio.fail_after(PATIENCE):
+        said(leader)
+        await Tree(leader.pid, TAG, CensusTaker()).end(signal.SIGTERM)
+        assert leader.wait(PATIENCE) == 3
+
+
+async def test_ending_a_tree_that_ignores_the_signal_may_be_given_up_without_a_trace() -> None:
+    stubborn = 'trap "echo no" TERM; echo $$; while :; do read -r line; done'
+    with started(stubborn) as leader:
+        said(leader)
+        before = open_files(os.getpid())
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Tree(leader.pid, TAG, CensusTaker()).end, signal.SIGTERM)
+            await answer_of(leader)
+            tasks.cancel_scope.cancel()
+        assert open_files(os.getpid()) == before
+        assert leader.poll() is None
+
+
+async def test_a_tree_of_more_processes_than_there_are_descriptors_left_is_ended_all_the_same() -> None:
+    with started("for i in 1 2 3 4 5 6 7 8; do sleep 100 & done; echo $$; wait") as leader, anyio.fail_after(PATIENCE):
+        said(leader)
+        with descriptors_left(4):
+            await Tree(leader.pid, TAG, CensusTaker()).end(signal.SIGKILL)
+        assert leader.wait(PATIENCE) == -signal.SIGKILL
+
+
+async def test_a_tree_that_is_empty_is_ended_already() -> None:
+    with started("exit 0") as leader:
+        leader.wait(PATIENCE)
+        await Tree(leader.pid, TAG, CensusTaker()).end(signal.SIGKILL)
+
+
+async def test_all_who_ask_at_the_same_moment_share_one_census() -> None:
+    taker = CensusTaker()
+    taken: list[Census] = []
+
+    async def ask() -> None:
+        taken.append(await taker.fresh())
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(ask)
+    assert taken[0] is taken[1] is taken[2]
+    assert await taker.fresh() is not taken[0]
+    assert os.getpid() in taken[0]
+
+
+def run(script: str) -> int:
+    """Start a shell that runs `script`, and that nobody but a reaper waits for."""
+    return os.posix_spawn("/bin/sh", ["sh", "-c", script], os.environ)
+
+
+def wait_without_reaping(pid: int) -> None:
+    """Block until `pid` has ended."""
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"), [("exit 0", Exit(code=0)), ("exit 3", Exit(code=3)), ("kill -9 $$", Exit(signal=9))]
+)
+async def test_whatever_ends_is_reaped_and_how_it_ended_reported(script: str, expected: Exit) -> None:
+    reaped: dict[int, Exit] = {}
+    news = anyio.Event()
+
+    def on_exit(pid: int, exit_: Exit) -> None:
+        reaped[pid] = exit_
+        news.set()
+
+    with Reaper(on_exit), anyio.fail_after(PATIENCE):
+        pid = run(script)
+        await news.wait()
+    assert reaped == {pid: expected}
+
+
+async def test_all_that_ended_meanwhile_are_reaped_on_leaving() -> None:
+    reaped: list[int] = []
+    with Reaper(lambda pid, _: reaped.append(pid)):
+        # The loop does not run, so nobody sees to the signal of their deaths.
+        pids = [run("exit 0"), run("exit 0")]
+        for pid in pids:
+            wait_without_reaping(pid)
+    assert sorted(reaped) == sorted(pids)
