@@ -135,9 +135,13 @@ class Children:
             self._end(child, reason)
 
     def abandon_all(self) -> None:
-        """End every child in haste: the gateway is dead."""
+        """End every child in haste: the gateway is dead.
+
+        A child may have noticed first, by the end of its input, and have left: then that is why.
+        """
         for child in tuple(self._by_lease.values()):
-            child.reason = child.reason or Reason.GATEWAY_LOST
+            if child.reason in (None, Reason.CHILD_EXITED):
+                child.reason = Reason.GATEWAY_LOST
             self._dispatch(child, Event.ABANDONED)
 
     async def all_gone(self) -> None:

@@ -275,8 +275,9 @@ def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
         f"port: {'9' * 5000}{SERVER}",
         f"idle_timeout: 1{'0' * 400}{SERVER}",
         f"{SERVER}    path: ~nobody-of-that-name/files\n",
+        f'hostname: "\x01"{SERVER}',
     ],
-    ids=["a huge number", "a huge duration", "the home of nobody"],
+    ids=["a huge number", "a huge duration", "the home of nobody", "a control character"],
 )
 def test_whatever_is_wrong_is_a_problem_and_not_a_crash(text: str, problems: Complainer) -> None:
     assert len(problems(text)) == 1
@@ -417,13 +418,13 @@ def test_a_whole_number_among_the_arguments_and_variables_is_a_text(loaded: Load
     assert server.env == {"PORT": "8080"}
 
 
-@pytest.mark.parametrize("number", ["0755", "0o17", "0x1F", "1_000", "+5", "007"])
-def test_a_number_that_yaml_would_rewrite_never_reaches_a_server_rewritten(number: str, loaded: Loader) -> None:
+@pytest.mark.parametrize("written", ["0755", "0o17", "0x1F", "1_000", "+5", "2026-01-31", "2026-01-31T10:00Z"])
+def test_what_yaml_would_rewrite_never_reaches_a_server_rewritten(written: str, loaded: Loader) -> None:
     try:
-        settings = loaded(f"{SERVER}    args: [{number}]\n")
+        settings = loaded(f"{SERVER}    args: [{written}]\n")
     except ConfigError:
         return
-    assert settings.supervisor.servers["fs"].args == (number,)
+    assert settings.supervisor.servers["fs"].args == (written,)
 
 
 def test_yes_and_no_are_texts_and_true_and_false_are_not(loaded: Loader, problems: Complainer) -> None:

@@ -1,5 +1,6 @@
 """Who belongs to a tree, in censuses made by hand; and real trees, ended and reaped."""
 
+import dataclasses
 import os
 import resource
 import signal
@@ -11,9 +12,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from supervisor.linux import Census, Process, descendants
+from supervisor.linux import Census, Process, descendants, look
 from supervisor.protocol import Exit
-from supervisor.tree import CensusTaker, Reaper, Tree, make_tag, members, same_installation
+from supervisor.tree import CensusTaker, Reaper, Tree, end_everything, make_tag, members, same_installation, signal_all
 from tests.support.processes import PATIENCE, open_files, watching
 
 INIT, SUPERVISOR, LEADER, OTHER_LEADER = 1, 10, 100, 200
@@ -273,6 +274,57 @@ async def test_a_tree_of_more_processes_than_there_are_descriptors_left_is_ended
         with descriptors_left(4):
             await Tree(leader.pid, TAG, CensusTaker()).end(signal.SIGKILL)
         assert leader.wait(PATIENCE) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_a_stranger_that_got_the_pid_of_one_that_was_seen_is_not_signalled(number: signal.Signals) -> None:
+    with started("echo $$; read -r line; echo alive; read -r line") as leader:
+        said(leader)
+        seen = look(leader.pid)
+        assert seen is not None
+        pidfds = signal_all([dataclasses.replace(seen, start=seen.start - 1)], number)
+        for pidfd in pidfds:
+            os.close(pidfd)
+        assert leader.stdin is not None
+        leader.stdin.write(b"are you there?\n")
+        leader.stdin.flush()
+        assert leader.stdout is not None
+        assert leader.stdout.readline() == b"alive\n"
+
+
+def test_one_that_has_gone_since_it_was_seen_is_passed_over() -> None:
+    with started("exit 0") as leader:
+        seen = look(leader.pid)
+        leader.wait(PATIENCE)
+        assert seen is not None
+        assert signal_all([seen], signal.SIGKILL) == []
+        assert look(leader.pid) is None
+
+
+async def test_killing_a_group_kills_what_joined_it_since_it_was_seen() -> None:
+    with started("echo $$; read -r line; sleep 100 & echo $!; wait") as leader:
+        said(leader)
+        seen = look(leader.pid)
+        assert seen is not None
+        assert leader.stdin is not None
+        leader.stdin.write(b"go on\n")
+        leader.stdin.flush()
+        with watching(said(leader)) as [joined]:
+            for pidfd in signal_all([seen], signal.SIGKILL):
+                os.close(pidfd)
+            await joined.ended()
+
+
+async def test_the_end_of_everything_is_the_end_of_all_that_is_below_this_process() -> None:
+    with started("setsid sleep 100 & echo $!; wait") as leader, watching(said(leader)) as [helper]:
+        with anyio.fail_after(PATIENCE):
+            assert await end_everything(CensusTaker()) == 2
+        await helper.ended()
+        assert leader.wait(PATIENCE) == -signal.SIGKILL
+
+
+def test_a_tree_says_what_it_is() -> None:
+    assert repr(Tree(100, TAG, CensusTaker())) == "<Tree of 100>"
 
 
 async def test_a_tree_that_is_empty_is_ended_already() -> None:
