@@ -5,6 +5,7 @@ our end of each pipe alone; the child's end stays as it was.
 """
 
 import asyncio
+import fcntl
 import os
 from collections import deque
 from typing import Final, Protocol
@@ -82,9 +83,13 @@ class Channel:
             self._loop.add_reader(self._stdout, self._readable)
 
     def drain(self) -> None:
-        """Read what the child has written so far, without waiting: it has ended, and its last words count."""
-        while self._stdout >= 0 and self._read_some():
-            pass
+        """Read what the child has written so far, without waiting: it has ended, and its last words count.
+
+        No more than the pipe can hold, for something that it left behind may go on writing.
+        """
+        left = fcntl.fcntl(self._stdout, fcntl.F_GETPIPE_SZ) if self._stdout >= 0 else 0
+        while left >= 0 and self._stdout >= 0 and (read := self._read_some()):
+            left -= read
 
     def close(self) -> None:
         """Let go of both pipes. May be called again; nothing is reported afterwards."""
@@ -105,26 +110,26 @@ class Channel:
     def _readable(self) -> None:
         self._read_some()
 
-    def _read_some(self) -> bool:
-        """Whether there was anything."""
+    def _read_some(self) -> int:
+        """How many bytes there were."""
         try:
             data = os.read(self._stdout, _READ)
         except BlockingIOError:
-            return False
+            return 0
         except OSError:
             data = b""
         if not data:
             self._close_stdout()
             self._listener.on_closed()
-            return False
+            return 0
         for line in self._splitter.feed(data):
             if isinstance(line, Oversized):
                 self._listener.on_oversized(line.size)
             else:
                 self._listener.on_line(line)
             if self._stdout < 0:
-                return False
-        return True
+                break
+        return len(data)
 
     def _write_some(self, data: memoryview) -> int:
         """How many bytes the pipe took."""

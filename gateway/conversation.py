@@ -38,6 +38,9 @@ UNHEARD_MESSAGES: Final = 64
 UNHEARD_BYTES: Final = 1024 * 1024
 """What is kept for a client that has no stream open: the newest messages, within both bounds."""
 
+_LONGEST_ID: Final = 18
+"""Digits of an id of our own; an answer to a longer one is an answer to nobody."""
+
 _EMPTY_RESULT: Final = b"{}"
 _ABOUT_THE_SERVER: Final = frozenset({"notifications/resources/updated"})
 _DECLINED: Final = b'{"code":%d,"message":"the client of this session cannot be asked"}' % METHOD_NOT_FOUND
@@ -215,7 +218,7 @@ class Conversation:
         return found
 
     def _answer(self, message: Response) -> list[Effect]:
-        call = int(message.id) if message.id.isdigit() else 0
+        call = int(message.id) if message.id.isdigit() and len(message.id) <= _LONGEST_ID else 0
         found = self._forget(call)
         if found is None:
             self.counters["answer_to_nobody"] += 1

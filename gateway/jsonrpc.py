@@ -98,6 +98,8 @@ def _classify(envelope: _Envelope) -> Message:
         if params and params[:1] not in (b"{", b"["):
             raise Malformed("its params are neither an object nor an array")
         return Request(id_, envelope.method, params) if id_ else Notification(envelope.method, params)
+    if error and result == b"null":
+        result = b""
     if not id_ or bool(result) == bool(error):
         raise Malformed("it is neither a request, a notification nor a response")
     return Response(id_, result, error)

@@ -205,7 +205,7 @@ def decode_from_gateway(body: bytes) -> FromGateway:
     """Raises ProtocolError where `body` is none of the gateway's messages."""
     try:
         return _from_gateway.decode(body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError(str(error)) from None
 
 
@@ -213,5 +213,5 @@ def decode_from_supervisor(body: bytes) -> FromSupervisor:
     """Raises ProtocolError where `body` is none of the supervisor's messages."""
     try:
         return _from_supervisor.decode(body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError(str(error)) from None

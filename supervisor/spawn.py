@@ -4,8 +4,9 @@ A child is started through two small programs that are on every Debian machine: 
 when the supervisor dies (PR_SET_PDEATHSIG), and `sh` then checks that the supervisor had not died just before that.
 Both replace themselves by the command, so the child's pid is the one that was spawned.
 
-The parent-death signal belongs to the *thread* that spawned, so `spawn` must be called on the main thread. What the
-child inherits of limits is set on this process for the microsecond of the spawn: setting it afterwards would be a race.
+The parent-death signal belongs to the *thread* that spawned, so `spawn` must be called on the main thread. The tag that
+the child inherits is set on this process for the microsecond of the spawn: setting it afterwards would be a race. The
+limit of open files is set by the shell, for this process may have more files open than a child may.
 """
 
 import os
@@ -27,7 +28,7 @@ from common.reasons import Reason
 INHERITED_VARIABLES: Final = ("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
 """What a child gets of the supervisor's environment, with LC_*; the rest may hold the gateway's secrets."""
 
-_STILL_THE_PARENT = '[ "$PPID" = "$0" ] || exit 124; exec "$@"'
+_STILL_THE_PARENT = '[ "$PPID" = "$0" ] || exit 124; ulimit -S -n "$1"; shift; exec "$@"'
 
 
 class SpawnError(Exception):
@@ -63,7 +64,7 @@ def resolve_command(spec: ServerSpec, path: str) -> str:
     """
     command = spec.command
     if os.sep in command:
-        here = Path(spec.path or ".") / Path(command).expanduser()
+        here = Path(spec.path or ".") / os.path.expanduser(command)  # noqa: PTH111 - an unknown user is no error
         found = shutil.which(here.absolute())
         if found is None and here.exists():
             raise SpawnError(
@@ -103,13 +104,9 @@ def spawn(spec: ServerSpec, tag: int, open_files: int) -> Spawned:
         for _ in range(3):
             pipes.extend(os.pipe2(os.O_CLOEXEC))
         process = _start(spec, [command, *spec.args], environment, pipes, tag, open_files)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a ValueError for what the kernel could never take: a NUL, a surrogate
         _close(pipes)
-        raise SpawnError(
-            Reason.SPAWN_FAILED,
-            f"server '{spec.name}' could not be started",
-            f"{error.strerror} (errno {error.errno})",
-        ) from error
+        raise SpawnError(Reason.SPAWN_FAILED, f"server '{spec.name}' could not be started", str(error)) from error
     child_in, stdin, stdout, child_out, stderr, child_err = pipes
     _close([child_in, child_out, child_err])
     return Spawned(process, stdin, stdout, stderr)
@@ -124,9 +121,9 @@ def _start(
     open_files: int,
 ) -> "subprocess.Popen[bytes]":
     child_in, _, _, child_out, _, child_err = pipes
-    with _inherited_limits(tag, open_files):
+    with _inherited_tag(tag):
         return subprocess.Popen(  # Popen with vfork: 0.1 ms, and constant; asyncio's own way costs 0.7
-            [*_wrapper(), *argv],
+            [*_wrapper(), str(open_files), *argv],
             stdin=child_in,
             stdout=child_out,
             stderr=child_err,
@@ -143,23 +140,20 @@ def _wrapper() -> list[str]:
 
 
 @contextmanager
-def _inherited_limits(tag: int, open_files: int) -> Iterator[None]:
-    """Have this process's soft limits be the child's, for a moment."""
-    wanted = {resource.RLIMIT_RTTIME: tag, resource.RLIMIT_NOFILE: open_files}
-    old = {limit: resource.getrlimit(limit) for limit in wanted}
-    for limit, soft in wanted.items():
-        resource.setrlimit(limit, (soft, old[limit][1]))
+def _inherited_tag(tag: int) -> Iterator[None]:
+    """Have this process's own soft RLIMIT_RTTIME be `tag`, for a moment."""
+    old = resource.getrlimit(resource.RLIMIT_RTTIME)
+    resource.setrlimit(resource.RLIMIT_RTTIME, (tag, old[1]))
     try:
         yield
     finally:
-        for limit, both in old.items():
-            resource.setrlimit(limit, both)
+        resource.setrlimit(resource.RLIMIT_RTTIME, old)
 
 
 def _is_directory(path: str) -> bool:
     try:
         return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116 - one call, one errno
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 

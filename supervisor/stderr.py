@@ -1,6 +1,7 @@
 """What a child says on stderr: the last of it is kept, each line is logged at `debug`, none of it reaches a caller."""
 
 import asyncio
+import fcntl
 import os
 from collections import deque
 from typing import Final
@@ -34,26 +35,28 @@ class StderrTail:
         """Read what is left without waiting, and let go of the descriptor. May be called again."""
         if self._fd < 0:
             return
-        while self._fd >= 0 and self._read():
-            pass
+        # No more than the pipe can hold: something that has left its tree may go on writing.
+        left = fcntl.fcntl(self._fd, fcntl.F_GETPIPE_SZ)
+        while left > 0 and self._fd >= 0 and (read := self._read()):
+            left -= read
         self._let_go()
 
-    def _read(self) -> bool:
-        """Whether there was anything."""
+    def _read(self) -> int:
+        """How many bytes there were."""
         try:
             data = os.read(self._fd, _READ)
         except BlockingIOError:
-            return False
+            return 0
         if not data:
             self._let_go()
-            return False
+            return 0
         *complete, self._partial = (self._partial + data).split(b"\n")
         self._partial = self._partial[:_LINE]
         for line in complete:
             text = self._text(line)
             self._lines.append(text)
             logger.debug("{} stderr: {}", self._name, text)
-        return True
+        return len(data)
 
     @staticmethod
     def _text(line: bytes) -> str:

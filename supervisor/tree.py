@@ -15,12 +15,19 @@ import os
 import signal
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import Final
 
 import anyio
 from loguru import logger
 
 from supervisor.linux import Census, Process, descendants, look, take_census
 from supervisor.protocol import Exit
+
+WATCHED: Final = 64
+"""Processes of a tree whose end is waited for at once; the next look finds the others."""
+
+UNWATCHED: Final = 0.02
+"""Seconds between two looks at a tree when the kernel gives no descriptor to wait on."""
 
 
 def members(census: Census, supervisor: int, leader: int, tag: int) -> dict[int, Process]:
@@ -91,24 +98,33 @@ class Tree:
 
         Waits as long as that takes: the caller bounds it. Cancellation leaves no descriptor behind.
         """
-        while alive := await self.survey():
-            await _all_gone(signal_all(alive.values(), number))
+        while True:
+            try:
+                alive = await self.survey()
+                if not alive:
+                    return
+                await _some_gone(signal_all(alive.values(), number))
+            except OSError as error:
+                logger.error("{!r} cannot be looked at ({}); trying again", self, error.strerror)
+                await anyio.sleep(UNWATCHED)
 
 
 def signal_all(processes: Iterable[Process], number: signal.Signals) -> list[int]:
-    """Signal each of `processes` that is still the one that was seen; their pidfds, which the caller owns.
+    """Signal each of `processes` that is still the one that was seen; pidfds of some, which the caller owns.
 
     For SIGKILL whole process groups go first, so that a forker cannot fork faster than it is killed.
     """
-    opened: list[tuple[Process, int]] = []
-    for process in processes:
-        with suppress(ProcessLookupError):
-            opened.append((process, os.pidfd_open(process.pid)))
+    processes = list(processes)
     if number is signal.SIGKILL:
-        _kill_groups(process for process, _ in opened)
-    for process, pidfd in opened:
-        _signal_same(process, pidfd, number)
-    return [pidfd for _, pidfd in opened]
+        _kill_groups(processes)
+    kept: list[int] = []
+    for process in processes:
+        pidfd = _signal_same(process, number)
+        if pidfd is not None:
+            kept.append(pidfd)
+        if len(kept) > WATCHED:
+            os.close(kept.pop())
+    return kept
 
 
 def _kill_groups(processes: Iterable[Process]) -> None:
@@ -120,21 +136,38 @@ def _kill_groups(processes: Iterable[Process]) -> None:
 
 
 def _is_same(process: Process) -> bool:
-    now = look(process.pid)
+    """Whether its pid is still its own. Out of descriptors nobody can look; it was a moment ago."""
+    try:
+        now = look(process.pid)
+    except OSError:
+        return True
     return now is not None and now.start == process.start
 
 
-def _signal_same(process: Process, pidfd: int, number: signal.Signals) -> None:
+def _signal_same(process: Process, number: signal.Signals) -> int | None:
+    """Signal `process`, if it still is who it was; its pidfd, unless it is gone or there is no descriptor to be had."""
+    try:
+        pidfd = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return None
+    except OSError:
+        pidfd = None
     if _is_same(process):
         with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(pidfd, number)
+            if pidfd is None:
+                os.kill(process.pid, number)
+            else:
+                signal.pidfd_send_signal(pidfd, number)
+    return pidfd
 
 
-async def _all_gone(pidfds: list[int]) -> None:
+async def _some_gone(pidfds: list[int]) -> None:
     """Wait until every process of `pidfds` has ended; closes them, also when cancelled."""
     try:
         for pidfd in pidfds:
             await anyio.wait_readable(pidfd)
+        if not pidfds:
+            await anyio.sleep(UNWATCHED)
     finally:
         for pidfd in pidfds:
             os.close(pidfd)
@@ -175,4 +208,4 @@ async def end_everything(census: CensusTaker) -> int:
             return found
         found += len(left)
         logger.debug("killing {} processes that are left", len(left))
-        await _all_gone(signal_all(left, signal.SIGKILL))
+        await _some_gone(signal_all(left, signal.SIGKILL))

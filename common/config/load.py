@@ -16,13 +16,16 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import ScalarNode
 
-from common.config.model import ConfigFile, GatewaySettings, ServerEntry, SupervisorSettings
+from common.config.model import ConfigFile, GatewaySettings, ServerEntry, SupervisorSettings, WrittenFloat, WrittenInt
 
 KeyPath = tuple[str | int, ...]
 
 _PLACEHOLDER = re.compile(r"\$(\$?)\{([^}]*)\}")
+_QUOTED = re.compile(r"""(["'])(.*?)\1""")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _EXPECTED = {
@@ -97,20 +100,52 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
 def _parse(path: Path) -> CommentedMap:
     file = str(path)
     try:
-        document = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
+        yaml = YAML(typ="rt")
+        yaml.Constructor = _Constructor
+        document = yaml.load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError([Problem(file, 0, "", f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError:
         raise ConfigError([Problem(file, 0, "", "expected a text in UTF-8")]) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        text = " ".join(str(error.problem or error.context or "it cannot be parsed").split())
-        raise ConfigError([Problem(file, mark.line + 1 if mark else 0, "", f"bad YAML: {text}")]) from None
-    except YAMLError as error:
-        raise ConfigError([Problem(file, 0, "", f"bad YAML: {' '.join(str(error).split())}")]) from None
+        if isinstance(error, DuplicateKeyError):
+            text = "the same key stands here twice"
+        else:
+            text = "bad YAML: " + _without_quotes(error.problem or error.context or "it cannot be parsed")
+        raise ConfigError([Problem(file, mark.line + 1 if mark else 0, "", text)]) from None
+    except (YAMLError, ValueError) as error:
+        raise ConfigError([Problem(file, 0, "", f"bad YAML: {_without_quotes(str(error))}")]) from None
     if not isinstance(document, CommentedMap):
         raise ConfigError([Problem(file, 1, "", "expected a map of keys to values, with 'servers' among them")])
     return document
+
+
+def _without_quotes(text: str) -> str:
+    """What the parser says, on one line, without what it quotes of the file; a single character may stay."""
+    text = " ".join(text.split())
+    return _QUOTED.sub(lambda quoted: quoted[0] if len(quoted[2]) < 3 or quoted[2][0] == "<" else "…", text)
+
+
+class _Constructor(RoundTripConstructor):
+    """Keeps the digits of numbers, and takes a date for the text that it is."""
+
+    def number(self, node: ScalarNode) -> object:
+        """An int or a float, as it was written."""
+        is_float = str(node.tag).endswith("float")
+        value = self.construct_yaml_float(node) if is_float else self.construct_yaml_int(node)
+        number = WrittenFloat(value) if is_float else WrittenInt(value)
+        number.written = node.value
+        return number
+
+    def text(self, node: ScalarNode) -> object:
+        """Any scalar's own text."""
+        return node.value
+
+
+for _tag in ("int", "float"):
+    _Constructor.add_constructor(f"tag:yaml.org,2002:{_tag}", _Constructor.number)
+_Constructor.add_constructor("tag:yaml.org,2002:timestamp", _Constructor.text)
 
 
 class _Reader:
@@ -130,17 +165,11 @@ class _Reader:
             return [self.plain(value, (*path, index)) for index, value in enumerate(node)]
         if isinstance(node, str):
             return self._expand(str(node), path)
-        if isinstance(node, bool) or node is None:
-            return node
-        if isinstance(node, int):
-            return int(node)
-        if isinstance(node, float):
-            return float(node)
-        return str(node)
+        return node
 
     @staticmethod
     def _key(key: object) -> str:
-        return str(key)
+        return key.written if isinstance(key, WrittenInt | WrittenFloat) else str(key)
 
     def _expand(self, text: str, path: KeyPath) -> str:
         def replace(match: re.Match[str]) -> str:
@@ -231,7 +260,7 @@ def dotted(path: KeyPath) -> str:
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text
+    return "".join(each if each.isprintable() else "�" for each in text)
 
 
 def _command_lines(document: CommentedMap) -> dict[str, str]:
@@ -244,9 +273,7 @@ def _command_lines(document: CommentedMap) -> dict[str, str]:
 
 def _with_absolute_paths(config: ConfigFile, directory: Path) -> ConfigFile:
     servers = {
-        name: entry.model_copy(update={"path": str(directory / Path(entry.path).expanduser())})
-        if entry.path is not None
-        else entry
+        name: entry.model_copy(update={"path": str(directory / entry.path)}) if entry.path is not None else entry
         for name, entry in config.servers.items()
     }
     return config.model_copy(update={"servers": servers})

@@ -4,6 +4,7 @@ The file has one owner, the supervisor, which gives each program its own part: `
 socket; `SupervisorSettings`, with the commands and their environment, never does.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
@@ -24,6 +25,7 @@ from pydantic import (
 from common.units import Duration
 
 SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+_NODE_NAME = re.compile(r"[A-Za-z0-9-]{1,16}")
 RESERVED_NAMES: Final = frozenset(
     """api mcp sse ws message messages health metrics docs openapi.json openapi.yaml deploy admin dashboard static
     oauth favicon.ico v1 sessionid sessions""".split()
@@ -40,6 +42,18 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+class WrittenInt(int):
+    """A whole number that still knows its digits."""
+
+    written: str
+
+
+class WrittenFloat(float):
+    """A number that still knows its digits."""
+
+    written: str
+
+
 def _server_name(name: str) -> str:
     if not SERVER_NAME.fullmatch(name):
         raise ValueError(
@@ -51,10 +65,14 @@ def _server_name(name: str) -> str:
 
 
 def _word(value: object) -> object:
-    """A whole number, written without quotes, is a word too; 3.10 is not, for YAML makes 3.1 of it."""
-    if isinstance(value, float):
-        raise ValueError("expected a text; put this number in quotes")
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    """A number that was written without quotes is a word too, as it was written: 8080, 3.10, 0755."""
+    return value.written if isinstance(value, WrittenInt | WrittenFloat) else value
+
+
+def _no_truth(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("expected a whole number")
+    return value
 
 
 def _secret_to_wire(value: SecretStr, info: SerializationInfo) -> str:
@@ -64,11 +82,28 @@ def _secret_to_wire(value: SecretStr, info: SerializationInfo) -> str:
 REVEAL_SECRETS: Final = "reveal secrets"
 """The serialization context in which the supervisor hands the gateway its settings; elsewhere secrets are stars."""
 
+
+def _node_name(name: str) -> str:
+    if not _NODE_NAME.fullmatch(name):
+        raise ValueError("expected 1 to 16 letters, digits or '-'")
+    return name
+
+
+def _home(path: str) -> str:
+    expanded = os.path.expanduser(path)  # noqa: PTH111 - Path's own raises something else
+    if expanded.startswith("~"):
+        raise ValueError("expected a path; there is no user of that name")
+    return expanded
+
+
+Directory = Annotated[str, Field(min_length=1), AfterValidator(_home)]
+NodeName = Annotated[str, AfterValidator(_node_name)]
 ServerName = Annotated[str, AfterValidator(_server_name)]
 NonEmpty = Annotated[str, Field(min_length=1)]
 Word = Annotated[str, BeforeValidator(_word)]
 Secret = Annotated[SecretStr, Field(min_length=1), PlainSerializer(_secret_to_wire)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, BeforeValidator(_no_truth), Field(ge=1)]
+Port = Annotated[int, BeforeValidator(_no_truth), Field(ge=0, le=65535)]
 
 
 class SessionLimits(Model):
@@ -102,7 +137,7 @@ class ServerEntry(_LimitOverrides):
 
     command: NonEmpty
     args: tuple[Word, ...] = ()
-    path: NonEmpty | None = None
+    path: Directory | None = None
     env: dict[NonEmpty, Word] = Field(default_factory=dict)
     max_sessions: Count | None = None
 
@@ -221,8 +256,8 @@ class ConfigFile(SessionLimits):
     """The whole file, as its author sees it. Only the loader handles one."""
 
     hostname: NonEmpty = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 3000
-    node: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,16}$")] = "gw"
+    port: Port = 3000
+    node: NodeName = "gw"
     allowed_hosts: tuple[NonEmpty, ...] = ()
     debug: Debug = Debug()
     auth: Auth = Auth()

@@ -50,11 +50,10 @@ class Authenticator:
 
 def _presented(header: str | None) -> bytes:
     """A digest of what the header holds; of nothing that could be configured, where it holds no such thing."""
+    scheme, _, rest = (header or "").partition(" ")
+    if scheme.lower() == "bearer":
+        return _digest("bearer", rest.strip())
     parsed = Authorization.from_header(header)
-    if parsed is None:
-        return _digest("none")
-    if parsed.type == "basic":
+    if parsed is not None and parsed.type == "basic":
         return _digest("basic", parsed.username or "", parsed.password or "")
-    if parsed.type == "bearer" and parsed.token is not None:
-        return _digest("bearer", parsed.token)
     return _digest("none")

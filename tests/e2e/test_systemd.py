@@ -2,12 +2,14 @@
 
 import os
 import re
+import shutil
 import socket
 import sys
 from pathlib import Path
 
 import anyio
 import pytest
+
 from tests.support.gateway import NOTEPAD, ROOT, write_config
 
 pytestmark = pytest.mark.slow
@@ -39,7 +41,7 @@ ENDS = {
 
 @pytest.mark.parametrize("end", ENDS)
 async def test_the_unit_serves_and_leaves_nothing_in_its_cgroup(tmp_path: Path, end: str) -> None:
-    if os.geteuid() != 0 or not Path("/lib/systemd/systemd").exists():
+    if os.geteuid() != 0 or shutil.which("systemctl") is None:
         pytest.fail("this test boots a systemd of its own: it needs root, and Debian's package systemd")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

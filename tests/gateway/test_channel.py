@@ -200,6 +200,26 @@ async def test_pausing_and_resuming_twice_is_like_once() -> None:
         await heard.until_lines(1)
 
 
+async def test_a_channel_that_was_resumed_may_be_paused_again() -> None:
+    with talking() as (channel, child, heard):
+        channel.pause()
+        channel.resume()
+        channel.pause()
+        child.says(b"hello\n")
+        await one_round_of_the_loop()
+        assert heard.lines == []
+
+
+async def test_a_paused_channel_that_was_drained_to_its_end_may_be_resumed_without_harm() -> None:
+    with talking() as (channel, child, heard):
+        channel.pause()
+        child.closes_stdout()
+        channel.drain()
+        channel.resume()
+        await one_round_of_the_loop()
+        assert heard.closed == 1
+
+
 async def test_a_paused_channel_still_writes() -> None:
     with talking() as (channel, child, _):
         channel.pause()
@@ -254,7 +274,7 @@ async def test_draining_reads_more_than_one_portion_to_the_very_end() -> None:
         child.dies()
         channel.drain()
         assert len(heard.lines) == 256
-        assert heard.closed == 1
+        await heard.until_closed()
 
 
 class Chatterbox(Heard):
@@ -268,11 +288,11 @@ class Chatterbox(Heard):
     def on_line(self, line: bytes) -> None:
         super().on_line(line)
         if len(self.lines) < self.patience:
-            self.child.says(b"and another thing\n")
+            self.child.says(b"and another thing " * 50 + b"\n")
 
 
 async def test_draining_ends_though_something_of_the_child_goes_on_writing() -> None:
-    chatterbox = Chatterbox(patience=5000)
+    chatterbox = Chatterbox(patience=1000)
     with talking(heard=chatterbox) as (channel, child, heard):
         chatterbox.child = child
         child.says(b"one thing\n")
@@ -406,6 +426,48 @@ async def test_closing_lets_go_of_what_waits() -> None:
         channel.close()
         assert repr(channel) == "<Channel -1, -1: 0 bytes unsent>"
         await one_round_of_the_loop()
+
+
+async def test_the_next_channel_may_get_the_same_descriptors_at_once() -> None:
+    with talking() as (channel, child, _):
+        fill_the_pipe(channel)
+        before = child.their_stdin, child.their_stdout
+    with talking() as (channel, child, heard):
+        assert (child.their_stdin, child.their_stdout) == before
+        channel.write(LARGE)
+        assert await child.reads(LIMIT + 1) == LARGE + b"\n"
+        child.says(b"hello\n")
+        await heard.until_lines(1)
+
+
+async def test_the_pipes_of_a_child_that_died_may_be_the_next_ones_at_once() -> None:
+    with talking() as (channel, child, heard):
+        before = child.their_stdin, child.their_stdout
+        fill_the_pipe(channel)
+        child.dies()
+        await heard.until_closed()
+    with talking() as (channel, child, heard):
+        assert (child.their_stdin, child.their_stdout) == before
+        channel.write(LARGE)
+        assert await child.reads(LIMIT + 1) == LARGE + b"\n"
+        child.says(b"hello\n")
+        await heard.until_lines(1)
+
+
+async def test_a_channel_that_is_detached_leaves_its_pipes_open_and_to_the_caller() -> None:
+    with talking() as (channel, child, heard):
+        fill_the_pipe(channel)
+        pipes = channel.detach()
+        assert pipes == (child.their_stdin, child.their_stdout)
+        assert channel.detach() == ()
+        child.says(b"unheard\n")
+        channel.write(b"unwritten")
+        channel.drain()
+        await one_round_of_the_loop()
+        assert heard.lines == []
+        assert os.read(child.their_stdout, 100) == b"unheard\n"
+        for fd in pipes:
+            os.close(fd)
 
 
 class Impatient(Heard):

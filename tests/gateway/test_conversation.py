@@ -525,6 +525,13 @@ def test_what_waits_is_bounded_in_bytes() -> None:
     assert talk.dropped() == {"message_for_nobody": 1}
 
 
+def test_what_fills_the_bound_exactly_waits() -> None:
+    talk = Talk()
+    frame = len(line(**log_line("")))
+    talk.child_says(**log_line("x" * (UNHEARD_BYTES - frame)))
+    assert len(talk.state.stand(STANDING)) == 1
+
+
 def test_a_message_that_is_larger_than_all_that_may_wait_is_dropped_alone() -> None:
     talk = Talk()
     talk.child_says(**log_line("x" * UNHEARD_BYTES))

@@ -33,9 +33,12 @@ def test_where_nobody_has_to_prove_anything_everybody_is_anonymous(header: str |
 
 
 def test_a_way_that_is_not_enabled_admits_nobody() -> None:
-    gate = authenticator(basic={"enabled": False, "credentials": [ANN]}, bearer={"tokens": ["token-one"]})
-    assert gate.authenticate(basic("ann", "hunter2")) is None
-    assert gate.authenticate("Bearer token-one") is not None
+    without_basic = authenticator(basic={"enabled": False, "credentials": [ANN]}, bearer={"tokens": ["token-one"]})
+    assert without_basic.authenticate(basic("ann", "hunter2")) is None
+    assert without_basic.authenticate("Bearer token-one") is not None
+    without_bearer = authenticator(basic={"credentials": [ANN]}, bearer={"enabled": False, "tokens": ["token-one"]})
+    assert without_bearer.authenticate("Bearer token-one") is None
+    assert without_bearer.authenticate(basic("ann", "hunter2")) is not None
 
 
 def test_all_ways_off_is_no_authentication() -> None:

@@ -194,6 +194,12 @@ def test_a_message_over_several_lines_is_written_on_one() -> None:
     assert msgspec.json.decode(line) == msgspec.json.decode(pretty)
 
 
+@pytest.mark.parametrize("line_break", [b"\n", b"\r", b"\r\n"])
+def test_a_line_break_of_any_kind_becomes_blank(line_break: bytes) -> None:
+    assert on_one_line(b"{%b}" % line_break).split() == [b"{", b"}"]
+    assert not {*b"\r\n"} & {*on_one_line(b"{%b}" % line_break)}
+
+
 def test_one_line_stays_as_it_is() -> None:
     assert on_one_line(b'{"a": "b"}') == b'{"a": "b"}'
 

@@ -57,6 +57,26 @@ async def test_whoever_waits_gets_the_message_that_comes() -> None:
     assert got == [b"one"]
 
 
+async def test_whoever_has_taken_a_message_waits_for_the_next_one() -> None:
+    outbox = Outbox()
+    got: list[bytes | None] = []
+
+    async def take_two() -> None:
+        got.append(await outbox.take(PATIENCE))
+        got.append(await outbox.take(PATIENCE))
+
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(take_two)
+            await anyio.lowlevel.checkpoint()
+            outbox.put(b"one")
+            for _ in range(3):
+                await anyio.lowlevel.checkpoint()
+            assert got == [b"one"]
+            outbox.put(b"two")
+    assert got == [b"one", b"two"]
+
+
 @pytest.mark.parametrize("end", [Outbox.close, Outbox.discard])
 async def test_whoever_waits_learns_of_the_end(end: Callable[[Outbox], None]) -> None:
     outbox = Outbox()

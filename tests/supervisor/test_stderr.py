@@ -101,6 +101,7 @@ async def test_a_flood_without_newlines_does_not_fill_the_memory(portion: int) -
             os.write(childs, b"x" * portion)
         tail.close()
         assert tail.tail(10) == ["x" * 2000]
+        assert len(tail._partial) == 2000
 
 
 async def test_bytes_that_are_no_text_are_shown_as_such() -> None:
@@ -119,6 +120,22 @@ async def test_a_child_that_closes_its_stderr_is_let_go_of_at_once() -> None:
         assert tail.tail(1) == ["last words"]
 
 
+async def test_the_next_child_may_get_the_same_descriptor_at_once() -> None:
+    logged: list[str] = []
+    news = anyio.Event()
+
+    def sink(line: str) -> None:
+        logged.append(line)
+        news.set()
+
+    with listening() as (tail, _):
+        number = tail._fd
+    with listening() as (tail, childs), logging_to(sink), anyio.fail_after(PATIENCE):
+        assert tail._fd == number
+        os.write(childs, b"hello\n")
+        await news.wait()
+
+
 async def test_closing_does_not_wait_and_may_be_done_again() -> None:
     with listening() as (tail, childs):
         tail.close()
@@ -128,7 +145,7 @@ async def test_closing_does_not_wait_and_may_be_done_again() -> None:
 
 
 async def test_closing_ends_though_something_goes_on_writing() -> None:
-    patience = 1000
+    patience = 10_000
     logged: list[str] = []
 
     with listening() as (tail, childs):
@@ -136,7 +153,7 @@ async def test_closing_ends_though_something_goes_on_writing() -> None:
         def write_more(line: str) -> None:
             logged.append(line)
             if len(logged) < patience:
-                os.write(childs, b"and another thing\n")
+                os.write(childs, b"and another thing " * 50 + b"\n")
 
         with logging_to(write_more):
             os.write(childs, b"one thing\n")
