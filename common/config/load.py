@@ -160,16 +160,12 @@ class _Reader:
     def plain(self, node: object, path: KeyPath) -> object:
         """`node` without ruamel's own types, its variables replaced; problems are collected, not raised."""
         if isinstance(node, CommentedMap):
-            return {self._key(key): self.plain(value, (*path, self._key(key))) for key, value in node.items()}
+            return {str(key): self.plain(value, (*path, str(key))) for key, value in node.items()}
         if isinstance(node, CommentedSeq):
             return [self.plain(value, (*path, index)) for index, value in enumerate(node)]
         if isinstance(node, str):
             return self._expand(str(node), path)
         return node
-
-    @staticmethod
-    def _key(key: object) -> str:
-        return key.written if isinstance(key, WrittenInt | WrittenFloat) else str(key)
 
     def _expand(self, text: str, path: KeyPath) -> str:
         def replace(match: re.Match[str]) -> str:

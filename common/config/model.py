@@ -47,11 +47,17 @@ class WrittenInt(int):
 
     written: str
 
+    def __str__(self) -> str:
+        return self.written
+
 
 class WrittenFloat(float):
     """A number that still knows its digits."""
 
     written: str
+
+    def __str__(self) -> str:
+        return self.written
 
 
 def _server_name(name: str) -> str:
@@ -66,7 +72,7 @@ def _server_name(name: str) -> str:
 
 def _word(value: object) -> object:
     """A number that was written without quotes is a word too, as it was written: 8080, 3.10, 0755."""
-    return value.written if isinstance(value, WrittenInt | WrittenFloat) else value
+    return str(value) if isinstance(value, WrittenInt | WrittenFloat) else value
 
 
 def _no_truth(value: object) -> object:

@@ -670,6 +670,7 @@ def test_a_file_for_acehoss_mcp_gateway_loads_unchanged(loaded: Loader) -> None:
     """)
     gateway, servers = settings.gateway, settings.supervisor.servers
     assert (gateway.hostname, gateway.port, gateway.debug.level) == ("0.0.0.0", 8080, "verbose")
+    assert gateway.auth.is_on
     assert gateway.auth.basic_is_on
     assert not gateway.auth.bearer_is_on
     assert list(gateway.servers) == list(servers) == ["filesystem", "git", "plain"]

@@ -1,5 +1,6 @@
 """Who belongs to a tree, in censuses made by hand; and real trees, ended and reaped."""
 
+import asyncio
 import dataclasses
 import os
 import resource
@@ -268,6 +269,17 @@ async def test_ending_a_tree_that_ignores_the_signal_may_be_given_up_without_a_t
         assert leader.poll() is None
 
 
+async def test_a_tree_of_many_processes_is_ended_to_the_last() -> None:
+    many = "i=0; while [ $i -lt 100 ]; do sleep 100 & i=$((i + 1)); done; echo $$; wait"
+    with started(many) as leader, anyio.fail_after(PATIENCE):
+        said(leader)
+        tree_of_many = Tree(leader.pid, TAG, CensusTaker())
+        assert len(await tree_of_many.survey()) == 101
+        await tree_of_many.end(signal.SIGTERM)
+        assert await tree_of_many.survey() == {}
+        assert leader.wait(PATIENCE) == -signal.SIGTERM
+
+
 async def test_a_tree_of_more_processes_than_there_are_descriptors_left_is_ended_all_the_same() -> None:
     with started("for i in 1 2 3 4 5 6 7 8; do sleep 100 & done; echo $$; wait") as leader, anyio.fail_after(PATIENCE):
         said(leader)
@@ -383,3 +395,4 @@ async def test_all_that_ended_meanwhile_are_reaped_on_leaving() -> None:
         for pid in pids:
             wait_without_reaping(pid)
     assert sorted(reaped) == sorted(pids)
+    assert not asyncio.get_running_loop().remove_signal_handler(signal.SIGCHLD)
