@@ -38,6 +38,9 @@ UNHEARD_MESSAGES: Final = 64
 UNHEARD_BYTES: Final = 1024 * 1024
 """What is kept for a client that has no stream open: the newest messages, within both bounds."""
 
+OPEN_QUESTIONS: Final = 256
+"""Questions of one child that may wait for the client's answer; one more is declined."""
+
 _LONGEST_ID: Final = 18
 """Digits of an id of our own; an answer to a longer one is an answer to nobody."""
 
@@ -111,7 +114,8 @@ class Conversation:
         """Streams of requests in flight that can carry more than the answer, oldest first."""
         self._standing: int | None = None
         self._questions: set[bytes] = set()
-        self._unheard: deque[bytes] = deque()
+        self._unheard: deque[tuple[bytes, bytes]] = deque()
+        """What waits for a stream: the line, and the question's id if it is one."""
         self._unheard_bytes = 0
         self.initialized = False
         """Whether the child has accepted `initialize`."""
@@ -242,10 +246,14 @@ class Conversation:
         return [ToChild(encode(with_cancelled_id(message, call))), Cancelled(found.stream, call)]
 
     def _ask(self, message: Request, line: bytes) -> list[Effect]:
-        if not self._answers_questions:
-            return [ToChild(encode(Response(message.id, b"", _DECLINED)))]
+        if not self._answers_questions or len(self._questions) >= OPEN_QUESTIONS:
+            return [self._decline(message.id)]
         self._questions.add(message.id)
-        return self._tell(line, self._stream_for(message.method))
+        return self._tell(line, self._stream_for(message.method), message.id)
+
+    def _decline(self, question: bytes) -> Effect:
+        self._questions.discard(question)
+        return ToChild(encode(Response(question, b"", _DECLINED)))
 
     def _report(self, message: Notification, line: bytes) -> list[Effect]:
         token = reported_token(message)
@@ -264,19 +272,23 @@ class Conversation:
             return self._standing if self._standing is not None else newest
         return newest if newest is not None else self._standing
 
-    def _tell(self, line: bytes, stream: int | None) -> list[Effect]:
+    def _tell(self, line: bytes, stream: int | None, question: bytes = b"") -> list[Effect]:
         if stream is not None:
             return [ToStream(stream, line)]
-        self._unheard.append(line)
+        self._unheard.append((line, question))
         self._unheard_bytes += len(line)
+        declined: list[Effect] = []
         while len(self._unheard) > UNHEARD_MESSAGES or self._unheard_bytes > UNHEARD_BYTES:
-            self._unheard_bytes -= len(self._unheard.popleft())
+            dropped, unasked = self._unheard.popleft()
+            self._unheard_bytes -= len(dropped)
             self.counters["message_for_nobody"] += 1
-        return []
+            if unasked:
+                declined.append(self._decline(unasked))
+        return declined
 
     def _hear(self, stream: int) -> list[Effect]:
         """What waited for a stream goes to this one."""
-        heard: list[Effect] = [ToStream(stream, line) for line in self._unheard]
+        heard: list[Effect] = [ToStream(stream, line) for line, _ in self._unheard]
         self._unheard.clear()
         self._unheard_bytes = 0
         return heard

@@ -224,7 +224,11 @@ class SupervisorClient:
             while True:
                 data, fds = await self._stream.receive_fds(_READ, 32 * MAX_FDS)
                 for body, own in self._reader.feed(data, fds):
-                    self._handle(decode_from_supervisor(body), own)
+                    try:
+                        self._handle(decode_from_supervisor(body), own)
+                    except ProtocolError:
+                        _close(own)
+                        raise
         except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
             return
 

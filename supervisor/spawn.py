@@ -80,7 +80,7 @@ def resolve_command(spec: ServerSpec, path: str) -> str:
             f"the command of server '{spec.name}' was not found",
             f"command '{command}' not found on PATH={path}",
         )
-    return str(found)
+    return str(Path(found).absolute())  # before the working directory becomes the child's
 
 
 def spawn(spec: ServerSpec, tag: int, open_files: int) -> Spawned:

@@ -173,7 +173,9 @@ class _Reader:
                 return match[0][1:]
             name = match[2]
             if not _VARIABLE.fullmatch(name):
-                self._problem(path, f"expected the name of an environment variable between the braces of ${{{name}}}")
+                self._problem(
+                    path, "expected the name of an environment variable in ${…}; write $${…} for the text itself"
+                )
             elif name not in self.environ:
                 self._problem(
                     path,

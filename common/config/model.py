@@ -103,6 +103,20 @@ def _home(path: str) -> str:
 
 
 Directory = Annotated[str, Field(min_length=1), AfterValidator(_home)]
+
+
+def _without_colon(username: str) -> str:
+    if ":" in username:
+        raise ValueError("expected a name without a colon, which ends the name in HTTP Basic authentication")
+    return username
+
+
+def _without_blanks(token: SecretStr) -> SecretStr:
+    if token.get_secret_value() != token.get_secret_value().strip():
+        raise ValueError("expected a token without blanks around it, which no header can carry")
+    return token
+
+
 NodeName = Annotated[str, AfterValidator(_node_name)]
 ServerName = Annotated[str, AfterValidator(_server_name)]
 NonEmpty = Annotated[str, Field(min_length=1)]
@@ -151,7 +165,7 @@ class ServerEntry(_LimitOverrides):
 class BasicCredentials(Model):
     """One user of HTTP Basic authentication."""
 
-    username: NonEmpty
+    username: Annotated[str, Field(min_length=1), AfterValidator(_without_colon)]
     password: Secret
 
 
@@ -172,7 +186,7 @@ class BearerAuth(Model):
     """`auth.bearer`."""
 
     enabled: bool = True
-    tokens: tuple[Secret, ...] = ()
+    tokens: tuple[Annotated[Secret, AfterValidator(_without_blanks)], ...] = ()
 
     @model_validator(mode="after")
     def _has_tokens(self) -> "BearerAuth":
@@ -241,9 +255,9 @@ class ServerSpec(Model):
     as_written: str
     """The command line as the file has it, variables not replaced: the one that a log may show."""
     command: str
-    args: tuple[str, ...]
+    args: tuple[str, ...] = Field(repr=False)
     path: str | None
-    env: dict[str, str]
+    env: dict[str, str] = Field(repr=False)
     idle_timeout: float
     max_lifetime: float
     graces: Graces

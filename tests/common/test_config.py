@@ -506,7 +506,21 @@ def test_variables_that_are_not_there_are_all_told(problems: Complainer) -> None
 @pytest.mark.parametrize("name", ["", "NO PE", "1A", "A-B", "header:X-Token"])
 def test_what_is_no_variables_name_is_told(name: str, problems: Complainer) -> None:
     [line] = problems(f'hostname: "${{{name}}}"{SERVER}')
-    assert line.startswith("config.yaml:1: hostname: expected the name of an environment variable between the braces")
+    assert line == (
+        "config.yaml:1: hostname: expected the name of an environment variable in ${…}; write $${…} for the text itself"
+    )
+
+
+def test_credentials_that_no_header_can_carry_are_told(problems: Complainer) -> None:
+    [colon] = problems("auth: {basic: {credentials: [{username: 'a:b', password: x}]}}" + SERVER)
+    assert colon.startswith("config.yaml:1: auth.basic.credentials[0].username: expected a name without a colon")
+    [blank] = problems("auth: {bearer: {tokens: [' x']}}" + SERVER)
+    assert blank.startswith("config.yaml:1: auth.bearer.tokens[0]: expected a token without blanks")
+
+
+def test_a_server_specs_repr_shows_neither_arguments_nor_environment(loaded: Loader) -> None:
+    settings = loaded(f'{SERVER}    args: ["${{KEY}}"]\n    env: {{B: "${{KEY}}"}}\n', {"KEY": "hunter2"})
+    assert "hunter2" not in repr(settings)
 
 
 def test_a_key_is_never_expanded(problems: Complainer) -> None:

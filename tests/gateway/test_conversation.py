@@ -10,6 +10,7 @@ import pytest
 
 from common.reasons import Reason
 from gateway.conversation import (
+    OPEN_QUESTIONS,
     UNHEARD_BYTES,
     UNHEARD_MESSAGES,
     Answered,
@@ -297,6 +298,28 @@ def test_a_question_without_a_stream_waits_for_one_and_may_then_be_answered() ->
 
 
 # News of the child: which stream gets it.
+
+
+def test_a_question_that_waits_too_long_in_too_long_a_queue_is_declined() -> None:
+    talk = Talk()
+    assert talk.child_says(id="q", method="roots/list") == []
+    for _ in range(UNHEARD_MESSAGES - 1):
+        assert talk.child_says(**log_line("x")) == []
+    [declined] = talk.child_says(**log_line("one too many"))
+    assert isinstance(declined, ToChild)
+    assert msgspec.json.decode(declined.line)["error"]["code"] == -32601
+    assert msgspec.json.decode(declined.line)["id"] == "q"
+    assert talk.answer(id="q", result={}) == []
+
+
+def test_a_child_may_not_ask_without_end() -> None:
+    talk = Talk()
+    talk.state.stand(STANDING)
+    for number in range(OPEN_QUESTIONS):
+        assert isinstance(talk.child_says(id=number, method="roots/list")[0], ToStream)
+    assert isinstance(talk.child_says(id="more", method="roots/list")[0], ToChild)
+    talk.answer(id=0, result={})
+    assert isinstance(talk.child_says(id="again", method="roots/list")[0], ToStream)
 
 
 def test_a_log_line_goes_to_the_newest_requests_stream_before_the_standing_one() -> None:

@@ -15,7 +15,17 @@ import pytest
 
 from supervisor.linux import Census, Process, descendants, look
 from supervisor.protocol import Exit
-from supervisor.tree import CensusTaker, Reaper, Tree, end_everything, make_tag, members, same_installation, signal_all
+from supervisor.tree import (
+    WATCHED,
+    CensusTaker,
+    Reaper,
+    Tree,
+    end_everything,
+    make_tag,
+    members,
+    same_installation,
+    signal_all,
+)
 from tests.support.processes import PATIENCE, open_files, watching
 
 INIT, SUPERVISOR, LEADER, OTHER_LEADER = 1, 10, 100, 200
@@ -269,15 +279,28 @@ async def test_ending_a_tree_that_ignores_the_signal_may_be_given_up_without_a_t
         assert leader.poll() is None
 
 
+A_HUNDRED_SLEEP = "i=0; while [ $i -lt 100 ]; do sleep 100 & i=$((i + 1)); done; echo $$; wait"
+
+
 async def test_a_tree_of_many_processes_is_ended_to_the_last() -> None:
-    many = "i=0; while [ $i -lt 100 ]; do sleep 100 & i=$((i + 1)); done; echo $$; wait"
-    with started(many) as leader, anyio.fail_after(PATIENCE):
+    with started(A_HUNDRED_SLEEP) as leader, anyio.fail_after(PATIENCE):
         said(leader)
-        tree_of_many = Tree(leader.pid, TAG, CensusTaker())
-        assert len(await tree_of_many.survey()) == 101
-        await tree_of_many.end(signal.SIGTERM)
-        assert await tree_of_many.survey() == {}
+        many = Tree(leader.pid, TAG, CensusTaker())
+        assert len(await many.survey()) == 101
+        await many.end(signal.SIGTERM)
+        assert await many.survey() == {}
         assert leader.wait(PATIENCE) == -signal.SIGTERM
+
+
+async def test_however_many_are_signalled_only_so_many_descriptors_are_kept() -> None:
+    with started(A_HUNDRED_SLEEP) as leader, anyio.fail_after(PATIENCE):
+        said(leader)
+        seen = await Tree(leader.pid, TAG, CensusTaker()).survey()
+        pidfds = signal_all((each for each in seen.values()), signal.SIGKILL)
+        for pidfd in pidfds:
+            os.close(pidfd)
+        assert len(pidfds) == WATCHED
+        assert leader.wait(PATIENCE) == -signal.SIGKILL
 
 
 async def test_a_tree_of_more_processes_than_there_are_descriptors_left_is_ended_all_the_same() -> None:
