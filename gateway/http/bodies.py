@@ -1,9 +1,11 @@
 """Request bodies, bounded and checked, and what a JSON answer looks like."""
 
+from contextlib import suppress
 from typing import Final
 
 import anyio
 from quart import Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from common.reasons import Reason
 from gateway.errors import GatewayError
@@ -13,9 +15,10 @@ EVENT_STREAM: Final = "text/event-stream"
 
 
 DISCARDED: Final = 4 * 1024 * 1024
-"""Bytes over the limit that are still read, and thrown away.
+"""Bytes that are read after an answer is decided upon, and thrown away.
 
-Whoever is still sending when the connection closes loses the answer that explains why (RFC 9112, section 9.6).
+A connection with an unread request can carry no other one, and whoever is still sending when it closes loses the answer
+(RFC 9112, section 9.6).
 """
 
 DISCARDING: Final = 2.0
@@ -25,35 +28,32 @@ DISCARDING: Final = 2.0
 async def read_json(limit: int) -> bytes:
     """The body, which claims to be JSON and is no longer than `limit` bytes.
 
-    Raises GatewayError: 415 for another type, which a browser could send without asking; 413 for a longer one, of which
-    never more than `limit` bytes are kept.
+    Raises GatewayError: 415 for another type, which a browser could send without asking; 413 for a longer one, as soon
+    as it is known to be.
     """
     if request.mimetype != JSON:
         raise GatewayError(
             Reason.UNSUPPORTED_MEDIA_TYPE, f"expected a body with Content-Type: {JSON}", received=request.mimetype[:255]
         )
-    chunks: list[bytes] = []
-    size = request.content_length or 0
-    if size <= limit:
-        size = 0
-        async for chunk in request.body:
-            size += len(chunk)
-            if size > limit:
-                break
-            chunks.append(chunk)
-    if size > limit:
-        chunks.clear()
-        await _discard(limit + DISCARDED - size)
+    if (request.content_length or 0) > limit:
         raise too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.body:
+        size += len(chunk)
+        if size > limit:
+            raise too_large(limit)
+        chunks.append(chunk)
     return b"".join(chunks)
 
 
-async def _discard(most: int) -> None:
-    """Read on, `most` bytes and DISCARDING seconds at most."""
-    with anyio.move_on_after(DISCARDING):
+async def discard_rest() -> None:
+    """Read what no door has read of the request, DISCARDED bytes and DISCARDING seconds at most."""
+    left = DISCARDED
+    with anyio.move_on_after(DISCARDING), suppress(RequestEntityTooLarge):
         async for chunk in request.body:
-            most -= len(chunk)
-            if most < 0:
+            left -= len(chunk)
+            if left < 0:
                 return
 
 

@@ -13,6 +13,7 @@ from quart import Quart, Response, g, request
 from common.config.model import GatewaySettings
 from common.reasons import Reason
 from gateway.errors import GatewayError
+from gateway.http import bodies
 from gateway.identity.credentials import Authenticator
 
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
@@ -46,7 +47,8 @@ class Guards:
             raise GatewayError(Reason.UNAUTHENTICATED, "expected valid credentials in the header Authorization")
 
     async def finish(self, response: Response) -> Response:
-        """Headers that hold for every answer."""
+        """Headers that hold for every answer; and the request is read to its end, for the next one comes behind it."""
+        await bodies.discard_rest()
         if response.status_code == 401:
             response.headers["WWW-Authenticate"] = self._authenticator.challenge
         response.headers.setdefault("Cache-Control", "no-store")

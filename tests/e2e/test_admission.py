@@ -1,12 +1,15 @@
 """Who is let in: hosts, origins, credentials, and whose session is whose."""
 
 import base64
+import re
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from tests.support.gateway import Gateway, running
+from tests.support.processes import PATIENCE
 from tests.support.rawmcp import BOTH, HELLO, Streamable, call, request, sse
 
 AUTH = {
@@ -134,6 +137,20 @@ async def test_no_door_opens_without_valid_credentials(
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == 'Basic realm="mcp-gateway"'
     assert "unauthenticated" in answer.text
+
+
+async def test_a_refusal_leaves_the_connection_as_good_as_it_was(guarded: Gateway) -> None:
+    host, port = guarded.url.removeprefix("http://").split(":")
+    refused = "POST /light/mcp HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
+    async with await anyio.connect_tcp(host, int(port)) as connection:
+        with anyio.fail_after(PATIENCE):
+            await connection.send(refused.encode())
+            received = await connection.receive()
+            # The refusal is decided upon, and the body is not there yet; the next request comes behind it.
+            await connection.send(b"{}GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            while b'"status"' not in received:
+                received += await connection.receive()
+    assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"100", b"401", b"200"]
 
 
 async def test_credentials_sent_twice_are_refused(guarded: Gateway) -> None:
