@@ -17,6 +17,8 @@ from supervisor.protocol import PROTOCOL, Goodbye, Hello, Open, encode
 from tests.support.gateway import LIGHT, Gateway, programs, write_config
 from tests.support.processes import watching
 
+pytestmark = pytest.mark.slow
+
 
 @asynccontextmanager
 async def supervisor(tmp_path: Path, **keys: Any) -> AsyncIterator[tuple[Gateway, Path]]:

@@ -15,6 +15,8 @@ from tests.support.gateway import WRAPPED, Gateway, light, running
 from tests.support.processes import Watched, watching
 from tests.support.rawmcp import Streamable, call, said, sse
 
+pytestmark = pytest.mark.slow
+
 GRACES = {"stop_grace": "100ms", "terminate_grace": "200ms"}
 
 
