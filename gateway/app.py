@@ -3,7 +3,7 @@
 from http import HTTPStatus
 
 from loguru import logger
-from quart import Quart, Response, request
+from quart import Quart, Response, has_request_context, request
 from werkzeug.exceptions import HTTPException
 
 from common.config.model import GatewaySettings
@@ -47,7 +47,9 @@ def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: Superv
 
 
 async def _answer_error(error: GatewayError) -> Response:
-    body = error.rpc_body() if request.blueprint in _SPEAKS_JSON_RPC else error.rest_body()
+    # There is no request where somebody asked for a WebSocket, which no route has.
+    speaks_json_rpc = has_request_context() and request.blueprint in _SPEAKS_JSON_RPC
+    body = error.rpc_body() if speaks_json_rpc else error.rest_body()
     return bodies.json_response(body, error.status)
 
 
@@ -57,10 +59,10 @@ async def _answer_http_error(error: HTTPException) -> Response:
     reason = _FROM_HTTP.get(HTTPStatus(code), Reason.BAD_REQUEST if code < 500 else Reason.INTERNAL_ERROR)
     sentences = {
         Reason.ROUTE_NOT_FOUND: "there is nothing at this path",
-        Reason.METHOD_NOT_ALLOWED: f"{request.method} is not for this path",
+        Reason.METHOD_NOT_ALLOWED: "this method is not for this path",
         Reason.MESSAGE_TOO_LARGE: "the body is larger than any server's max_message_bytes",
     }
-    answer = await _answer_error(GatewayError(reason, sentences.get(reason, error.name), path=request.path[:255]))
+    answer = await _answer_error(GatewayError(reason, sentences.get(reason, error.name)))
     answer.status_code = code
     for name, value in error.get_headers():
         if name.lower() == "allow":
@@ -70,5 +72,6 @@ async def _answer_http_error(error: HTTPException) -> Response:
 
 async def _answer_fault(error: Exception) -> Response:
     """Our own fault: the traceback is for the log, a sentence for the client."""
-    logger.opt(exception=error).error("a request to {} failed", request.endpoint)
+    where = request.endpoint if has_request_context() else "a WebSocket"
+    logger.opt(exception=error).error("a request to {} failed", where)
     return await _answer_error(GatewayError(Reason.INTERNAL_ERROR, "the gateway failed; its log says how"))

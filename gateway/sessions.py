@@ -272,7 +272,8 @@ class Sessions:
     def counts(self) -> Counts:
         """How many sessions there are, and how many of them have a child."""
         singles = sum(isinstance(each, Session) for each in self._by_id.values())
-        return Counts(singles + len(self._in_sets), len(self._by_lease))
+        in_sets = sum(session.relay is not None for session in self._in_sets)
+        return Counts(singles + in_sets, len(self._by_lease))
 
     def dropped_messages(self) -> Counter[str]:
         """Messages that were dropped, in all sessions that there ever were, by why."""

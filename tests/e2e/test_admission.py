@@ -153,6 +153,16 @@ async def test_a_refusal_leaves_the_connection_as_good_as_it_was(guarded: Gatewa
     assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"100", b"401", b"200"]
 
 
+async def test_a_websocket_is_refused_in_order(one_gateway: Gateway) -> None:
+    host, port = one_gateway.url.removeprefix("http://").split(":")
+    upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    async with await anyio.connect_tcp(host, int(port)) as connection:
+        await connection.send(f"GET /light/ws HTTP/1.1\r\nHost: localhost\r\n{upgrade}{key}\r\n".encode())
+        with anyio.fail_after(PATIENCE):
+            assert (await connection.receive()).startswith(b"HTTP/1.1 404 ")
+
+
 async def test_credentials_sent_twice_are_refused(guarded: Gateway) -> None:
     twice = [("Authorization", ANN["Authorization"]), ("Authorization", BOB["Authorization"])]
     assert (await guarded.http.get("/api/sessionid", headers=twice)).status_code == 400
