@@ -74,7 +74,7 @@ async def _serve(
     try:
         listener = bind(settings.hostname, settings.port)
     except CannotBind as error:
-        logger.error("{}; stop what is there, or choose another with 'port' or --port", error)
+        logger.error("{}", error)
         return 1
     sessions = Sessions(supervisor, settings.servers, settings.node)
     app = create_app(settings, sessions, supervisor)

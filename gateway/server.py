@@ -1,5 +1,6 @@
 """Hypercorn, as this program wants it."""
 
+import errno
 import logging
 import os
 import socket
@@ -43,7 +44,10 @@ def bind(hostname: str, port: int) -> socket.socket:
         return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
         why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
-        raise CannotBind(f"cannot listen on {hostname} port {port}: {why}") from None
+        remedy = (
+            "; stop what is there, or choose another with 'port' or --port" if error.errno == errno.EADDRINUSE else ""
+        )
+        raise CannotBind(f"cannot listen on {hostname} port {port}: {why}{remedy}") from None
 
 
 def url(listener: socket.socket) -> str:

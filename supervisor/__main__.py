@@ -6,6 +6,7 @@ is wrong.
 
 import argparse
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -19,7 +20,7 @@ from common import logs
 from common.config.load import ConfigError, Settings, load
 from common.config.model import REVEAL_SECRETS
 from supervisor.children import running_children
-from supervisor.control import Announcer, SocketError, listening, serve_each, serve_one
+from supervisor.control import Announcer, SocketError, listen, listening, serve_each, serve_one
 from supervisor.linux import become_subreaper, die_with_parent
 
 
@@ -36,10 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     logs.setup("supervisor", settings.supervisor.debug.level)
     become_subreaper()
     try:
-        return anyio.run(_run, settings, arguments.control_fd, arguments.socket)
+        bound = listen(arguments.socket) if arguments.socket is not None else None
     except SocketError as error:
         logger.error("{}", error)
         return 1
+    return anyio.run(_run, settings, arguments.control_fd, arguments.socket, bound)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -52,7 +54,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-async def _run(settings: Settings, control_fd: int | None, socket: Path | None) -> int:
+async def _run(settings: Settings, control_fd: int | None, path: Path | None, bound: socket.socket | None) -> int:
     status = 0
     async with anyio.create_task_group() as tasks:
         await tasks.start(_stop_on_signal, tasks.cancel_scope, name="signals")
@@ -63,9 +65,9 @@ async def _run(settings: Settings, control_fd: int | None, socket: Path | None) 
             if control_fd is not None:
                 stream = await anyio.abc.UNIXSocketStream.from_socket(control_fd)
                 status = 0 if await serve(stream) else 1
-            elif socket is not None:
-                async with listening(socket) as listener:
-                    logger.info("waiting for the gateway at {}", socket)
+            elif bound is not None and path is not None:
+                async with listening(bound, path) as listener:
+                    logger.info("waiting for the gateway at {}", path)
                     await serve_each(listener, serve)
         tasks.cancel_scope.cancel()
     return status

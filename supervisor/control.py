@@ -249,9 +249,9 @@ def peer_uid(connection: socket.socket) -> int:
 
 
 @asynccontextmanager
-async def listening(path: Path) -> AsyncIterator[anyio.abc.SocketListener]:
-    """The control socket at `path`; removed on leaving."""
-    listener = await anyio.abc.SocketListener.from_socket(listen(path))
+async def listening(bound: socket.socket, path: Path) -> AsyncIterator[anyio.abc.SocketListener]:
+    """`bound`, from `listen(path)`, for the event loop; closed, and its path removed, on leaving."""
+    listener = await anyio.abc.SocketListener.from_socket(bound)
     try:
         async with listener:
             yield listener

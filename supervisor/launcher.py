@@ -1,7 +1,7 @@
 """What `mcp-gateway serve` becomes: a very small process that starts both programs and outlives neither.
 
 It joins them by a socketpair, holds no socket itself, and is a subreaper: what a killed supervisor leaves falls to it,
-and it ends that too. SIGTERM and SIGINT end everything in order: the gateway first, so that it stops taking
+and it ends that too. SIGTERM, SIGINT and SIGHUP end everything in order: the gateway first, so that it stops taking
 requests and releases its leases; its goodbye then makes the supervisor end every tree and leave. Whoever is not done
 within its grace is killed, and a second signal is impatient: it kills at once.
 
@@ -27,7 +27,10 @@ SUPERVISOR_GRACE: Final = 30.0
 FOR_EVER: Final = 1e8
 """Seconds; three years."""
 
-_SIGNALS: Final = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+IMPATIENT_AFTER: Final = 1.0
+"""Seconds after which a second signal is meant: some tools send one to the process and to its group."""
+
+_SIGNALS: Final = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -60,7 +63,8 @@ class _Pair:
         self._supervisor = supervisor
         self._gateway = gateway
         self._status: dict[int, int] = {}
-        self._told_to_end = False
+        self._told_to_end: float | None = None
+        """When, on the monotonic clock."""
 
     def outlive(self) -> int:
         """Wait for the first end, see to the other's and to all that is left; returns the exit status to leave with."""
@@ -85,7 +89,11 @@ class _Pair:
             if info.si_signo == signal.SIGCHLD:
                 self._reap()
                 continue
-            impatient, self._told_to_end = self._told_to_end, True
+            if info.si_signo == signal.SIGHUP and _hangs_up_are_ignored():
+                continue
+            now = time.monotonic()
+            impatient = self._told_to_end is not None and now - self._told_to_end > IMPATIENT_AFTER
+            self._told_to_end = self._told_to_end or now
             if impatient or pid is None:
                 return
 
@@ -106,6 +114,11 @@ class _Pair:
                 return
             if pid in (self._supervisor, self._gateway):
                 self._status[pid] = os.waitstatus_to_exitcode(status)
+
+
+def _hangs_up_are_ignored() -> bool:
+    """Whether we were started by nohup(1)."""
+    return signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
 def _kill_below(spare: int | None = None) -> None:

@@ -15,7 +15,7 @@ EVENT_STREAM: Final = "text/event-stream"
 
 
 DISCARDED: Final = 4 * 1024 * 1024
-"""Bytes that are read after an answer is decided upon, and thrown away.
+"""Bytes over the largest limit that are still read after an answer is decided upon, and thrown away.
 
 A connection with an unread request can carry no other one, and whoever is still sending when it closes loses the answer
 (RFC 9112, section 9.6).
@@ -48,13 +48,10 @@ async def read_json(limit: int) -> bytes:
 
 
 async def discard_rest() -> None:
-    """Read what no door has read of the request, DISCARDED bytes and DISCARDING seconds at most."""
-    left = DISCARDED
+    """Read what no door has read of the request, for DISCARDING seconds at most; Quart bounds how much that may be."""
     with anyio.move_on_after(DISCARDING), suppress(RequestEntityTooLarge):
-        async for chunk in request.body:
-            left -= len(chunk)
-            if left < 0:
-                return
+        async for _ in request.body:
+            pass
 
 
 def too_large(limit: int) -> GatewayError:

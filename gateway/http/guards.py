@@ -5,9 +5,11 @@ authenticate (DNS rebinding); the `Origin` must be ours, always (a browser is no
 """
 
 import ipaddress
+import time
 from typing import Final
 from urllib.parse import urlsplit
 
+from loguru import logger
 from quart import Quart, Response, g, request
 
 from common.config.model import GatewaySettings
@@ -17,6 +19,10 @@ from gateway.http import bodies
 from gateway.identity.credentials import Authenticator
 
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+TELLING: Final = 1.0
+"""Seconds between two lines about callers that are turned away."""
+
+_WORTH_A_LINE: Final = frozenset({Reason.UNAUTHENTICATED, Reason.HOST_DENIED, Reason.ORIGIN_DENIED})
 _PUBLIC: Final = "/health"
 """Whether all is well may be asked without credentials; it then says no more than that."""
 
@@ -26,6 +32,7 @@ class Guards:
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._authenticator = Authenticator(settings.auth)
+        self._told = 0.0
         self._allowed_hosts = frozenset(host.lower() for host in settings.allowed_hosts)
 
     def install(self, app: Quart) -> None:
@@ -35,6 +42,13 @@ class Guards:
 
     async def check(self) -> None:
         """Raises GatewayError where the request may not pass; leaves the principal in `g.principal`."""
+        try:
+            self._check()
+        except GatewayError as error:
+            self._tell(error)
+            raise
+
+    def _check(self) -> None:
         if request.method == "HEAD":
             raise GatewayError(Reason.METHOD_NOT_ALLOWED, "HEAD opens nothing here; use GET")
         if not self._authenticator.is_on:
@@ -54,6 +68,13 @@ class Guards:
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
+
+    def _tell(self, error: GatewayError) -> None:
+        """Let the operator know whom the gateway turns away, a line a second at most; never what was presented."""
+        now = time.monotonic()
+        if error.reason in _WORTH_A_LINE and now - self._told >= TELLING:
+            self._told = now
+            logger.warning("turned {} away from {!r}: {}", request.remote_addr, request.path[:100], error)
 
     def _check_host(self) -> None:
         host = _only("Host") or ""

@@ -31,4 +31,4 @@ def header_id() -> str | None:
 
 def query_id() -> str | None:
     """The session id in the query, where HTTP+SSE has it."""
-    return request.args.get(SESSION_QUERY)
+    return request.args.get(SESSION_QUERY) or None

@@ -163,6 +163,13 @@ async def test_a_websocket_is_refused_in_order(one_gateway: Gateway) -> None:
             assert (await connection.receive()).startswith(b"HTTP/1.1 404 ")
 
 
+async def test_the_operator_is_told_who_is_turned_away(tmp_path: Path) -> None:
+    async with running(tmp_path=tmp_path, auth=AUTH) as gateway:
+        await gateway.http.get("/api/sessionid", headers=bearer("s3cret-but-wrong"))
+        await gateway.said("WARNING gateway turned 127.0.0.1 away from '/api/sessionid': unauthenticated")
+        assert "s3cret" not in gateway.log
+
+
 async def test_credentials_sent_twice_are_refused(guarded: Gateway) -> None:
     twice = [("Authorization", ANN["Authorization"]), ("Authorization", BOB["Authorization"])]
     assert (await guarded.http.get("/api/sessionid", headers=twice)).status_code == 400

@@ -1,6 +1,5 @@
 """What the documentation prints works as it is printed."""
 
-import os
 import re
 import subprocess
 import sys
@@ -122,9 +121,9 @@ def test_every_code_is_documented_with_its_status() -> None:
 async def test_both_programs_run_apart_as_the_page_prints_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     supervisor, gateway = blocks((ROOT / "docs" / "supervisor.md").read_text(), "sh")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
     write_config(tmp_path / "config.yaml", {"port": 0, "servers": {"light": LIGHT}})
+    (tmp_path / ".venv").symlink_to(Path(sys.executable).parent.parent)
     make_directory, start_supervisor = supervisor.strip().splitlines()
     await anyio.run_process(["bash", "-ec", make_directory])
     async with programs(["bash", "-ec", f"exec {start_supervisor}"]) as one:

@@ -55,7 +55,7 @@ async def test_the_unit_serves_and_leaves_nothing_in_its_cgroup(tmp_path: Path, 
     unit = unit.replace("/opt/mcp-gateway", str(ROOT)).replace(
         "/etc/mcp-gateway/config.yaml", str(work / "config.yaml")
     )
-    unit = re.sub(r"^(User|PrivateTmp)=.*\n", "", unit, flags=re.MULTILINE)
+    unit = re.sub(r"^(User|StateDirectory|Environment|PrivateTmp)=.*\n", "", unit, flags=re.MULTILINE)
     (work / "mcp-gateway.service").write_text(unit.replace("[Unit]", "[Unit]\nDefaultDependencies=no"))
     script = SCRIPT.replace("PORT", str(port)).replace("END", how)
     command = [str(ROOT / "tests" / "support" / "with-systemd"), str(work), "bash", "-c", script]
