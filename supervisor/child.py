@@ -1,6 +1,7 @@
 """One child: what is known of it, from its spawn until its tree is empty."""
 
 import asyncio
+import secrets
 import subprocess
 import time
 from collections.abc import Iterable
@@ -29,6 +30,12 @@ class Child:
     graces: Graces
     started: float = field(default_factory=time.monotonic)
     last_used: float = field(default_factory=time.monotonic)
+    user: str = ""
+    """Whom it is counted for."""
+    certificate: str = field(default_factory=lambda: secrets.token_hex(6))
+    """The id of its death certificate."""
+    state_for_gateway: str | None = None
+    """What a later gateway needs to go on with it; None until it is ready."""
     state: State = State.RUNNING
     reason: Reason | None = None
     exit: Exit | None = None

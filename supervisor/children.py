@@ -22,7 +22,7 @@ from common.reasons import Reason
 from supervisor.admission import Refusal, admit
 from supervisor.child import Child, count_by_server, how_it_ended
 from supervisor.lifecycle import Effect, Event, State, advance
-from supervisor.protocol import EXPIRY_NOTICE, Ending, Exit, Expiring, FromSupervisor, Gone
+from supervisor.protocol import EXPIRY_NOTICE, Answer, Certificate, Ending, Exit, Expiring, FromSupervisor, Gone
 from supervisor.spawn import SpawnError, spawn
 from supervisor.stderr import StderrTail
 from supervisor.tree import CensusTaker, Reaper, Tree, end_everything, make_tag
@@ -85,10 +85,10 @@ class Children:
 
     # What the gateway asks for.
 
-    def open(self, server: str, label: str) -> tuple[Child, int, int]:
+    async def open(self, server: str, label: str, user: str = "") -> tuple[Child, int, int]:
         """Spawn a child of `server`; the child, and its stdin and stdout, which the caller owns.
 
-        Raises SpawnError, with a reason, where it is refused or cannot be started.
+        Raises SpawnError, with a reason, where it is refused or cannot be started. Cancellation leaves nothing behind.
         """
         refusal = admit(self._settings, server, count_by_server(self._by_lease.values()))
         if refusal is not None:
@@ -110,12 +110,18 @@ class Children:
             tree=Tree(spawned.process.pid, tag, self._census),
             stderr=StderrTail(spawned.stderr, f"{server} pid {spawned.process.pid}"),
             graces=spec.graces,
+            user=user,
         )
         self._by_lease[lease] = self._by_pid[child.pid] = child
         self._watch_idleness(child)
         self._watch_lifetime(child)
         logger.info("spawned {} pid {} for session {}", server, child.pid, label)
         return child, spawned.stdin, spawned.stdout
+
+    def keep(self, lease: int, state: str) -> None:
+        """This one is ready, and `state` is what a later gateway needs to go on with it."""
+        if (child := self._by_lease.get(lease)) is not None:
+            child.state_for_gateway = state
 
     def renew(self, leases: tuple[int, ...]) -> None:
         """The gateway used these, or holds them."""
@@ -155,10 +161,10 @@ class Children:
         if stray:
             logger.warning("{} processes had left their trees and were killed", stray)
 
-    def counts(self) -> tuple[int, int]:
-        """How many run, and how many are being ended."""
+    def report(self, ref: int) -> Answer:
+        """How it stands, as the answer to the question `ref`."""
         running = sum(child.state is State.RUNNING for child in self._by_lease.values())
-        return running, len(self._by_lease) - running
+        return Answer(ref, running, len(self._by_lease) - running, outlived=self.outlived)
 
     # What happens by itself.
 
@@ -213,7 +219,7 @@ class Children:
             case Effect.ANNOUNCE_ENDING:
                 assert child.reason is not None
                 child.disarm()
-                self._announce(Ending(child.lease, child.reason, child.exit))
+                self._announce(Ending(child.lease, child.reason, child.exit, child.certificate))
             case Effect.START_ENDING:
                 self._tasks.start_soon(self._work_through_steps, child, name=f"end {child!r}")
             case Effect.HASTEN:
@@ -263,7 +269,8 @@ class Children:
         self._buried = anyio.Event()
         child.stderr.close()
         self._log_end(child)
-        self._announce(Gone(child.lease, child.reason, child.exit))
+        certificate = Certificate(child.certificate, child.spec.name, child.reason, child.exit, lived=child.age)
+        self._announce(Gone(child.lease, certificate))
 
     def _log_end(self, child: Child) -> None:
         line = "{} pid {} of session {} is gone: {}, {}, after {:.1f} s"

@@ -17,6 +17,7 @@ from supervisor.protocol import (
     PROTOCOL,
     Answer,
     Ask,
+    Certificate,
     Ending,
     Expiring,
     FrameReader,
@@ -25,6 +26,7 @@ from supervisor.protocol import (
     Gone,
     Goodbye,
     Hello,
+    Keep,
     Open,
     Opened,
     ProtocolError,
@@ -32,6 +34,7 @@ from supervisor.protocol import (
     Release,
     Renew,
     Welcome,
+    Withdraw,
     decode_from_supervisor,
     encode,
 )
@@ -53,10 +56,14 @@ class SupervisorLost(Exception):
 
 
 class OpenRefused(Exception):
-    """The supervisor gives no child; `reason` and `message` say why, and may be shown to a caller."""
+    """The supervisor gives no child; `reason` and `message` say why, and may be shown to a caller.
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    `retry_after`, in seconds, says when it may be worth another try.
+    """
+
+    def __init__(self, reason: Reason, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
+        self.retry_after = retry_after
         self.reason = reason
         self.message = message
 
@@ -80,6 +87,8 @@ class SupervisorClient:
         self.lost = anyio.Event()
         """Set when the supervisor has gone."""
         self.on_ending: Callable[[Ending], None] = lambda _: None
+        self.on_gone: Callable[[Certificate], None] = lambda _: None
+        """Called with the death certificate of each child whose tree is verified empty."""
         self._stream = stream
         self._reader = reader
         self._refs = 0
@@ -95,14 +104,14 @@ class SupervisorClient:
 
     # For the gateway's sessions.
 
-    async def open(self, server: str, label: str) -> Grant:
-        """A new child of `server`. Raises OpenRefused or SupervisorLost.
+    async def open(self, server: str, label: str, user: str = "") -> Grant:
+        """A new child of `server`, counted for `user` unless that is empty. Raises OpenRefused or SupervisorLost.
 
-        Cancellation gives the child back: one that comes too late is released, its descriptors closed.
+        Cancellation gives up waiting; a child that comes too late is released, its descriptors closed.
         """
-        answer = await self._ask(lambda ref: Open(ref, server, label))
+        answer = await self._ask(lambda ref: Open(ref, server, label, user))
         if isinstance(answer, Refused):
-            raise OpenRefused(answer.reason, answer.message)
+            raise OpenRefused(answer.reason, answer.message, answer.retry_after)
         assert isinstance(answer, Grant)
         ending = self._fresh.pop(answer.lease)
         if ending is not None:
@@ -110,11 +119,15 @@ class SupervisorClient:
             asyncio.get_running_loop().call_soon(self._report, ending)
         return answer
 
-    async def counts(self) -> tuple[int, int]:
-        """How many children run, and how many are being ended. Raises SupervisorLost."""
+    async def ask(self) -> Answer:
+        """How the supervisor and its children are. Raises SupervisorLost."""
         answer = await self._ask(Ask)
         assert isinstance(answer, Answer)
-        return answer.running, answer.ending
+        return answer
+
+    def keep(self, lease: int, state: str) -> None:
+        """This lease's child is ready; `state` is all that a later gateway needs to go on with it."""
+        self._send(Keep(lease, state))
 
     def use(self, lease: int) -> None:
         """This lease was used just now."""
@@ -185,6 +198,7 @@ class SupervisorClient:
             self._send(make(ref))
             return await future
         except asyncio.CancelledError:
+            self._send(Withdraw(ref))
             if future.done() and not future.cancelled() and future.exception() is None:
                 self._give_back(future.result())
             raise
@@ -232,7 +246,7 @@ class SupervisorClient:
         except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
             return
 
-    def _handle(self, message: FromSupervisor, fds: list[int]) -> None:
+    def _handle(self, message: FromSupervisor, fds: list[int]) -> None:  # noqa: C901 - one case for each message
         for fd in fds:
             os.set_inheritable(fd, False)  # noqa: FBT003 - received descriptors are not close-on-exec
         match message:
@@ -249,7 +263,9 @@ class SupervisorClient:
                 self._fresh[lease] = message
             case Ending():
                 self._report(message)
-            case Gone() | Welcome():
+            case Gone(certificate=certificate):
+                self.on_gone(certificate)
+            case Welcome():
                 pass
 
     def _report(self, ending: Ending) -> None:

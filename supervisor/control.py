@@ -20,13 +20,13 @@ from supervisor.children import Children
 from supervisor.protocol import (
     MAX_FDS,
     PROTOCOL,
-    Answer,
     Ask,
     FrameReader,
     FromGateway,
     FromSupervisor,
     Goodbye,
     Hello,
+    Keep,
     Open,
     Opened,
     ProtocolError,
@@ -34,6 +34,7 @@ from supervisor.protocol import (
     Release,
     Renew,
     Welcome,
+    Withdraw,
     decode_from_gateway,
     encode,
 )
@@ -71,15 +72,18 @@ class Connection:
         self._unsent: MemoryObjectReceiveStream[_Outgoing]
         self._outgoing, self._unsent = anyio.create_memory_object_stream(_UNREAD_MESSAGES)
         self._scope = anyio.CancelScope()
+        self._opening: dict[int, anyio.CancelScope] = {}
+        """What is being opened, by ref."""
+        self._tasks: anyio.abc.TaskGroup
 
     async def serve(self) -> bool:
         """Serve the gateway until it ends; whether it ended in order. Closes the socket, also when cancelled."""
         try:
             with self._scope:
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._write_all, name="write to the gateway")
+                async with anyio.create_task_group() as self._tasks:
+                    self._tasks.start_soon(self._write_all, name="write to the gateway")
                     await self._read_all()
-                    tasks.cancel_scope.cancel()
+                    self._tasks.cancel_scope.cancel()
         finally:
             self._outgoing.close()
             self._drop_unsent()
@@ -127,21 +131,25 @@ class Connection:
             logger.error("the gateway broke the control protocol: {}", error)
             self._orderly = False
 
-    def _handle(self, message: FromGateway) -> None:
+    def _handle(self, message: FromGateway) -> None:  # noqa: C901 - one case for each message
         if not self._greeted and not isinstance(message, Hello):
             raise ProtocolError("the first message must be hello")
         match message:
             case Hello(protocol=protocol):
                 self._greet(protocol)
             case Open():
-                self._open(message)
+                self._tasks.start_soon(self._open, message, name=f"open {message.server}")
+            case Withdraw(ref=ref):
+                if (opening := self._opening.get(ref)) is not None:
+                    opening.cancel()
+            case Keep(lease=lease, state=state):
+                self._children.keep(lease, state)
             case Renew(leases=leases):
                 self._children.renew(leases)
             case Release(lease=lease, reason=reason):
                 self._children.release(lease, reason)
             case Ask(ref=ref):
-                running, ending = self._children.counts()
-                self.send(Answer(ref, running, ending))
+                self.send(self._children.report(ref))
             case Goodbye():
                 self._orderly = True
 
@@ -151,11 +159,18 @@ class Connection:
         self._greeted = True
         self.send(Welcome(PROTOCOL, msgspec.Raw(self._settings)))
 
-    def _open(self, message: Open) -> None:
+    async def _open(self, message: Open) -> None:
+        with anyio.CancelScope() as self._opening[message.ref]:
+            try:
+                await self._open_child(message)
+            finally:
+                del self._opening[message.ref]
+
+    async def _open_child(self, message: Open) -> None:
         try:
-            child, stdin, stdout = self._children.open(message.server, message.label)
+            child, stdin, stdout = await self._children.open(message.server, message.label, message.user)
         except SpawnError as error:
-            self.send(Refused(message.ref, error.reason, error.message))
+            self.send(Refused(message.ref, error.reason, error.message, error.retry_after))
             return
         # From here on the gateway holds the only other ends: its death is EOF to the child.
         self.send(Opened(message.ref, child.lease, child.pid), (stdin, stdout))

@@ -18,7 +18,7 @@ import msgspec
 
 from common.reasons import Reason
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """Raised with every change that the other side would misread."""
 
 MAX_FRAME: Final = 4 * 1024 * 1024
@@ -45,6 +45,20 @@ class Exit(_Message, frozen=True, tag="exit"):
     signal: int | None = None
 
 
+class Certificate(_Message, frozen=True, tag="certificate"):
+    """A death certificate: what ended a child, for its owner and the log. `lived` is in seconds."""
+
+    id: str
+    server: str
+    reason: Reason
+    exit: Exit
+    limit: str | None = None
+    """The limit that it hit, such as `memory_max`."""
+    lived: float = 0.0
+    stderr: tuple[str, ...] = ()
+    """Its last lines, secrets redacted. Never for an error text."""
+
+
 # From the gateway.
 
 
@@ -55,11 +69,29 @@ class Hello(_Message, frozen=True, tag="hello"):
 
 
 class Open(_Message, frozen=True, tag="open"):
-    """Spawn a child of `server`. `label` names the session in the supervisor's log; it is never the session's id."""
+    """Spawn a child of `server`, or wait for room.
+
+    `label` names the session in the supervisor's log; it is never the session's id. `user` stands for the session's
+    principal where sessions are counted for each; an empty one is not counted.
+    """
 
     ref: int
     server: str
     label: str
+    user: str = ""
+
+
+class Withdraw(_Message, frozen=True, tag="withdraw"):
+    """Whoever asked with `ref` no longer waits. An answer may be on its way all the same."""
+
+    ref: int
+
+
+class Keep(_Message, frozen=True, tag="keep"):
+    """The child is ready: it has answered `initialize`. `state` is all that a later gateway needs to go on with it."""
+
+    lease: int
+    state: str
 
 
 class Renew(_Message, frozen=True, tag="renew"):
@@ -112,6 +144,8 @@ class Refused(_Message, frozen=True, tag="refused"):
     ref: int
     reason: Reason
     message: str
+    retry_after: float | None = None
+    """Seconds after which it may be worth another try."""
 
 
 class Expiring(_Message, frozen=True, tag="expiring"):
@@ -126,25 +160,40 @@ class Ending(_Message, frozen=True, tag="ending"):
     lease: int
     reason: Reason
     exit: Exit | None = None
+    certificate: str = ""
+    """The id of the certificate that `Gone` will bring."""
 
 
 class Gone(_Message, frozen=True, tag="gone"):
     """The child's whole tree is verified empty."""
 
     lease: int
-    reason: Reason
-    exit: Exit
+    certificate: Certificate
+
+
+class ServerReport(_Message, frozen=True, tag="server"):
+    """How one server is doing. `failing` is why it is given a rest, or empty."""
+
+    running: int = 0
+    waiting: int = 0
+    failing: str = ""
 
 
 class Answer(_Message, frozen=True, tag="answer"):
-    """The answer to `Ask`: how many children run, and how many are being ended."""
+    """The answer to `Ask`: how many children run, are being ended and are waited for, and how the supervisor is."""
 
     ref: int
     running: int
     ending: int
+    waiting: int = 0
+    outlived: int = 0
+    """Processes that outlived their session. Anything but 0 is a fault."""
+    reaping: str = "tagged"
+    """How trees are kept whole: `cgroup`, `namespace` or `tagged`."""
+    servers: dict[str, ServerReport] = {}
 
 
-FromGateway = Hello | Open | Renew | Release | Ask | Goodbye
+FromGateway = Hello | Open | Withdraw | Keep | Renew | Release | Ask | Goodbye
 FromSupervisor = Welcome | Opened | Refused | Expiring | Ending | Gone | Answer
 
 EXPIRY_NOTICE: Final = 1.0

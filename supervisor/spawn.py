@@ -34,8 +34,9 @@ _STILL_THE_PARENT = '[ "$PPID" = "$0" ] || exit 124; ulimit -S -n "$1"; shift; e
 class SpawnError(Exception):
     """The child could not be started. `message` may be shown to a caller; `detail` is for the log alone."""
 
-    def __init__(self, reason: Reason, message: str, detail: str) -> None:
+    def __init__(self, reason: Reason, message: str, detail: str, retry_after: float | None = None) -> None:
         super().__init__(detail)
+        self.retry_after = retry_after
         self.reason = reason
         self.message = message
         self.detail = detail

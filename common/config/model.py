@@ -117,6 +117,22 @@ def _without_blanks(token: SecretStr) -> SecretStr:
     return token
 
 
+def _cores(value: object) -> object:
+    """Cores from a share of one such as 50% or 150%, or from a number of them."""
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value.strip())):
+        return float(match[1]) / 100
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("expected a share of one processor such as 50%, or a number of processors such as 1.5")
+    return float(value)
+
+
+def _uid_range(value: object) -> object:
+    match = re.fullmatch(r"(\d+)-(\d+)", value.strip()) if isinstance(value, str) else None
+    if match is None or not 0 < int(match[1]) <= int(match[2]) < 1 << 32:
+        raise ValueError("expected a range of user ids such as 600000-665535, without 0")
+    return int(match[1]), int(match[2])
+
+
 NodeName = Annotated[str, AfterValidator(_node_name)]
 ServerName = Annotated[str, AfterValidator(_server_name)]
 NonEmpty = Annotated[str, Field(min_length=1)]
@@ -126,12 +142,56 @@ Count = Annotated[int, BeforeValidator(_no_truth), Field(ge=1)]
 Port = Annotated[int, BeforeValidator(_no_truth), Field(ge=0, le=65535)]
 
 
+class Limits(Model):
+    """`limits`: what one session's whole tree may use; null is no limit.
+
+    A key that a server does not give has the value that the file gives for all.
+    """
+
+    memory_max: Annotated[ByteSize, Field(ge=1 << 20)] | None = ByteSize(1 << 30)
+    tasks_max: Count | None = 512
+    """Processes and threads."""
+    cpu_max: Annotated[float, BeforeValidator(_cores), Field(gt=0)] | None = None
+    """Processors."""
+    open_files_max: Annotated[int, BeforeValidator(_no_truth), Field(ge=16)] | None = 4096
+    file_size_max: Annotated[ByteSize, Field(ge=1024)] | None = ByteSize(1 << 30)
+    dir_size_max: Annotated[ByteSize, Field(ge=1 << 16)] | None = ByteSize(1 << 30)
+    """Bytes in the session's own directory."""
+
+
+class Sandbox(Model):
+    """`sandbox: bubblewrap`, or this with its keys: the system read-only, what may be written, and the network."""
+
+    kind: Literal["bubblewrap"] = "bubblewrap"
+    writable: tuple[Directory, ...] = ()
+    hidden: tuple[Directory, ...] = ()
+    """Directories that look empty inside."""
+    network: bool = True
+
+
+def _sandbox(value: object) -> object:
+    return {"kind": value} if isinstance(value, str) and value != "none" else None if value == "none" else value
+
+
+class Isolation(Model):
+    """What holds for every server, and may be given for one: as whom its children run, and what they see."""
+
+    user: NonEmpty | None = None
+    group: NonEmpty | None = None
+    uid_range: Annotated[tuple[int, int], BeforeValidator(_uid_range)] | None = None
+    no_new_privs: bool = True
+    home: Literal["private", "inherit"] = "private"
+    inherit_env: tuple[NonEmpty, ...] = ()
+    sandbox: Annotated[Sandbox | None, BeforeValidator(_sandbox)] = None
+    stderr_files: bool = False
+
+
 class SessionLimits(Model):
     """What holds for every session, and may be given for one server too."""
 
     idle_timeout: Duration = DEFAULT_IDLE_TIMEOUT
     max_lifetime: Duration = 24 * 3600.0
-    start_timeout: Duration = 25.0
+    start_timeout: Duration = 24.0
     request_timeout: Duration = 300.0
     stop_grace: Duration = 2.0
     terminate_grace: Duration = 3.0
@@ -152,7 +212,7 @@ class _LimitOverrides(Model):
     max_message_bytes: Annotated[ByteSize, Field(ge=1024, le=1 << 30)] | None = None
 
 
-class ServerEntry(_LimitOverrides):
+class ServerEntry(_LimitOverrides, Isolation):
     """One entry under `servers:`."""
 
     command: NonEmpty
@@ -160,6 +220,8 @@ class ServerEntry(_LimitOverrides):
     path: Directory | None = None
     env: dict[NonEmpty, Word] = Field(default_factory=dict)
     max_sessions: Count | None = None
+    max_user_sessions: Count | None = None
+    limits: Limits | None = None
 
 
 class BasicCredentials(Model):
@@ -262,6 +324,9 @@ class ServerSpec(Model):
     max_lifetime: float
     graces: Graces
     max_sessions: int | None
+    max_user_sessions: int | None = None
+    limits: Limits = Limits()
+    isolation: Isolation = Isolation()
 
 
 class SupervisorSettings(Model):
@@ -269,10 +334,17 @@ class SupervisorSettings(Model):
 
     debug: Debug
     max_sessions: int
+    max_user_sessions: int | None = None
+    queue_max: int = 100
+    queue_timeout: float = 10.0
+    reaping: Literal["auto", "cgroup", "namespace", "tagged"] = "auto"
+    reattach_grace: float = 30.0
+    runtime_dir: str | None = None
+    sessions_dir: str | None = None
     servers: dict[str, ServerSpec]
 
 
-class ConfigFile(SessionLimits):
+class ConfigFile(SessionLimits, Isolation):
     """The whole file, as its author sees it. Only the loader handles one."""
 
     hostname: NonEmpty = "127.0.0.1"
@@ -282,11 +354,30 @@ class ConfigFile(SessionLimits):
     debug: Debug = Debug()
     auth: Auth = Auth()
     max_sessions: Count = 200
+    max_user_sessions: Count | None = None
+    queue_max: Annotated[int, BeforeValidator(_no_truth), Field(ge=0)] = 100
+    queue_timeout: Duration = 10.0
+    reaping: Literal["auto", "cgroup", "namespace", "tagged"] = "auto"
+    reattach_grace: Duration = 30.0
+    runtime_dir: Directory | None = None
+    sessions_dir: Directory | None = None
+    limits: Limits = Limits()
     servers: dict[ServerName, ServerEntry] = Field(min_length=1)
 
     def _limit(self, entry: ServerEntry, key: str) -> float:
         own = getattr(entry, key)
         return float(getattr(self, key) if own is None else own)
+
+    def _limits(self, entry: ServerEntry) -> Limits:
+        """The file's limits, with those that the server gives itself, null included, in their place."""
+        own = entry.limits
+        return self.limits if own is None else self.limits.model_copy(update=_given(own))
+
+    def _isolation(self, entry: ServerEntry) -> Isolation:
+        given = _given(entry)
+        own = {key: given[key] for key in Isolation.model_fields if key in given}
+        every = {key: getattr(self, key) for key in Isolation.model_fields} | own
+        return Isolation.model_construct(None, **every)
 
     def gateway(self) -> GatewaySettings:
         """The gateway's part."""
@@ -326,7 +417,26 @@ class ConfigFile(SessionLimits):
                     kill=self._limit(entry, "kill_grace"),
                 ),
                 max_sessions=entry.max_sessions,
+                max_user_sessions=entry.max_user_sessions,
+                limits=self._limits(entry),
+                isolation=self._isolation(entry),
             )
             for name, entry in self.servers.items()
         }
-        return SupervisorSettings(debug=self.debug, max_sessions=self.max_sessions, servers=specs)
+        return SupervisorSettings(
+            debug=self.debug,
+            max_sessions=self.max_sessions,
+            max_user_sessions=self.max_user_sessions,
+            queue_max=self.queue_max,
+            queue_timeout=self.queue_timeout,
+            reaping=self.reaping,
+            reattach_grace=self.reattach_grace,
+            runtime_dir=self.runtime_dir,
+            sessions_dir=self.sessions_dir,
+            servers=specs,
+        )
+
+
+def _given(model: BaseModel) -> dict[str, object]:
+    """What the file gives for `model`, null included."""
+    return {key: getattr(model, key) for key in model.model_fields_set}

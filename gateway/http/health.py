@@ -10,6 +10,7 @@ from quart import Blueprint, Response, g
 from gateway.http import bodies
 from gateway.sessions import Sessions
 from supervisor.client import SupervisorClient, SupervisorLost
+from supervisor.protocol import Answer
 
 PATIENCE: Final = 2.0
 """Seconds that the supervisor may take to answer."""
@@ -30,24 +31,23 @@ class HealthDoor:
 
     async def get(self) -> Response:
         """200 if all is well, else 503. Who has no credentials learns no more than that."""
-        children = await self._ask()
-        status = "ok" if children is not None else "degraded"
+        answer = await self._ask()
+        status = "ok" if answer is not None else "degraded"
         report: dict[str, object] = {"status": status}
         if g.principal is not None:
             counts = self._sessions.counts()
-            running, ending = children or (0, 0)
             report |= {
                 "version": version("mcp-gateway"),
-                "supervisor": {"answers": children is not None},
+                "supervisor": {"answers": answer is not None},
                 "sessions": counts.sessions,
-                "children": {"running": running, "ending": ending},
+                "children": {"running": answer.running, "ending": answer.ending} if answer is not None else {},
                 "droppedMessages": dict(self._sessions.dropped_messages()),
             }
-        return bodies.json_response(msgspec.json.encode(report), 200 if children is not None else 503)
+        return bodies.json_response(msgspec.json.encode(report), 200 if answer is not None else 503)
 
-    async def _ask(self) -> tuple[int, int] | None:
+    async def _ask(self) -> Answer | None:
         try:
             with anyio.fail_after(PATIENCE):
-                return await self._supervisor.counts()
+                return await self._supervisor.ask()
         except (TimeoutError, SupervisorLost):
             return None

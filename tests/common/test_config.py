@@ -18,12 +18,15 @@ servers:
     command: run
 """
 ALL_KEYS = (
-    "allowed_hosts, auth, debug, hostname, idle_timeout, kill_grace, max_lifetime, max_message_bytes, max_sessions, "
-    "node, port, request_timeout, servers, start_timeout, stop_grace, terminate_grace"
+    "allowed_hosts, auth, debug, group, home, hostname, idle_timeout, inherit_env, kill_grace, limits, max_lifetime, "
+    "max_message_bytes, max_sessions, max_user_sessions, no_new_privs, node, port, queue_max, queue_timeout, "
+    "reaping, reattach_grace, request_timeout, runtime_dir, sandbox, servers, sessions_dir, start_timeout, "
+    "stderr_files, stop_grace, terminate_grace, uid_range, user"
 )
 SERVER_KEYS = (
-    "args, command, env, idle_timeout, kill_grace, max_lifetime, max_message_bytes, max_sessions, path, "
-    "request_timeout, start_timeout, stop_grace, terminate_grace"
+    "args, command, env, group, home, idle_timeout, inherit_env, kill_grace, limits, max_lifetime, max_message_bytes, "
+    "max_sessions, max_user_sessions, no_new_privs, path, request_timeout, sandbox, start_timeout, stderr_files, "
+    "stop_grace, terminate_grace, uid_range, user"
 )
 BAD_NAME = "expected a server name of 1 to 32 letters, digits, '.', '_' or '-' that begins with a letter or a digit"
 
@@ -333,7 +336,7 @@ def test_everything_but_a_command_has_a_default(loaded: Loader) -> None:
 def test_a_server_has_the_default_limits(loaded: Loader) -> None:
     settings = loaded(SERVER)
     assert settings.gateway.servers["fs"].model_dump() == {
-        "start_timeout": 25.0,
+        "start_timeout": 24.0,
         "request_timeout": 300.0,
         "max_message_bytes": 16 * 1024 * 1024,
     }
@@ -348,7 +351,43 @@ def test_a_server_has_the_default_limits(loaded: Loader) -> None:
         "max_lifetime": 86400.0,
         "graces": {"stop": 2.0, "terminate": 3.0, "kill": 5.0},
         "max_sessions": None,
+        "max_user_sessions": None,
+        "limits": {
+            "memory_max": 1 << 30,
+            "tasks_max": 512,
+            "cpu_max": None,
+            "open_files_max": 4096,
+            "file_size_max": 1 << 30,
+            "dir_size_max": 1 << 30,
+        },
+        "isolation": {
+            "user": None,
+            "group": None,
+            "uid_range": None,
+            "no_new_privs": True,
+            "home": "private",
+            "inherit_env": (),
+            "sandbox": None,
+            "stderr_files": False,
+        },
     }
+
+
+def test_a_server_takes_the_limits_of_the_file_but_for_those_that_it_gives_itself(loaded: Loader) -> None:
+    settings = loaded("""\
+        limits: {memory_max: 256MiB, tasks_max: 32, cpu_max: 150%}
+        sandbox: bubblewrap
+        uid_range: 600000-600099
+        servers:
+          own: {command: run, limits: {memory_max: null, cpu_max: 0.5}, sandbox: none, user: nobody}
+          other: {command: run}
+        """)
+    own, other = (settings.supervisor.servers[name] for name in ("own", "other"))
+    assert (own.limits.memory_max, own.limits.tasks_max, own.limits.cpu_max) == (None, 32, 0.5)
+    assert (other.limits.memory_max, other.limits.cpu_max) == (256 << 20, 1.5)
+    assert (own.isolation.sandbox, own.isolation.user) == (None, "nobody")
+    assert other.isolation.sandbox is not None
+    assert own.isolation.uid_range == other.isolation.uid_range == (600000, 600099)
 
 
 # Limits, for all servers and for one.
