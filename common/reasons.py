@@ -29,8 +29,6 @@ class Reason(StrEnum):
     """The child answered `initialize` with an error."""
     MEMORY_MAX = "memory_max"
     TASKS_MAX = "tasks_max"
-    CPU_MAX = "cpu_max"
-    OPEN_FILES_MAX = "open_files_max"
     FILE_SIZE_MAX = "file_size_max"
     DIR_SIZE_MAX = "dir_size_max"
     """One of the server's `limits` was reached."""

@@ -16,6 +16,7 @@ from loguru import logger
 from common import logs
 from common.config.model import GatewaySettings
 from common.limits import raise_open_files_limit
+from common.prctl import hide_memory
 from common.reasons import Reason
 from gateway.app import create_app
 from gateway.server import CannotBind, bind, serve_http, url
@@ -28,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run until told to stop; returns the exit status."""
     arguments = _parse(argv)
     logs.setup("gateway", "info")
+    hide_memory()
     raise_open_files_limit()
     try:
         return anyio.run(_run, arguments)

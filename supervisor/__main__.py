@@ -19,8 +19,10 @@ from loguru import logger
 from common import logs
 from common.config.load import ConfigError, Settings, load
 from common.config.model import REVEAL_SECRETS
+from common.prctl import hide_memory
 from supervisor.children import running_children
 from supervisor.control import Announcer, SocketError, listen, listening, serve_each, serve_one
+from supervisor.ground import Ground, GroundError, prepare
 from supervisor.linux import become_subreaper, die_with_parent
 
 
@@ -36,12 +38,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     logs.setup("supervisor", settings.supervisor.debug.level)
     become_subreaper()
+    hide_memory()
     try:
         bound = listen(arguments.socket) if arguments.socket is not None else None
+        ground = prepare(settings.supervisor)
     except SocketError as error:
         logger.error("{}", error)
         return 1
-    return anyio.run(_run, settings, arguments.control_fd, arguments.socket, bound)
+    except GroundError as error:
+        logger.error("{}", error)
+        return 2
+    return anyio.run(_run, settings, ground, arguments.control_fd, arguments.socket, bound)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -54,12 +61,16 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-async def _run(settings: Settings, control_fd: int | None, path: Path | None, bound: socket.socket | None) -> int:
+async def _run(
+    settings: Settings, ground: Ground, control_fd: int | None, path: Path | None, bound: socket.socket | None
+) -> int:
     status = 0
+    await ground.sweep(lambda _: None)
+    logger.info("every tree is kept whole by: {}", ground.reaping.mode)
     async with anyio.create_task_group() as tasks:
         await tasks.start(_stop_on_signal, tasks.cancel_scope, name="signals")
         announcer = Announcer()
-        async with running_children(settings.supervisor, announcer) as children:
+        async with running_children(settings.supervisor, announcer, ground) as children:
             for_gateway = settings.gateway.model_dump_json(context=REVEAL_SECRETS).encode()
             serve = partial(serve_one, children=children, settings=for_gateway, announcer=announcer)
             if control_fd is not None:
@@ -70,6 +81,7 @@ async def _run(settings: Settings, control_fd: int | None, path: Path | None, bo
                     logger.info("waiting for the gateway at {}", path)
                     await serve_each(listener, serve)
         tasks.cancel_scope.cancel()
+    ground.close()
     return status
 
 

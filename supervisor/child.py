@@ -12,6 +12,7 @@ import anyio
 from common.config.model import Graces, ServerSpec
 from common.reasons import Reason
 from supervisor.lifecycle import State
+from supervisor.placing import Place
 from supervisor.protocol import Exit
 from supervisor.stderr import StderrTail
 from supervisor.tree import Tree
@@ -25,6 +26,7 @@ class Child:
     label: str
     spec: ServerSpec
     process: "subprocess.Popen[bytes]"
+    place: Place
     tree: Tree
     stderr: StderrTail
     graces: Graces
@@ -38,6 +40,8 @@ class Child:
     """What a later gateway needs to go on with it; None until it is ready."""
     state: State = State.RUNNING
     reason: Reason | None = None
+    limit: Reason | None = None
+    """The limit that it hit."""
     exit: Exit | None = None
     leader_exited: anyio.Event = field(default_factory=anyio.Event)
     step: anyio.CancelScope = field(default_factory=anyio.CancelScope)

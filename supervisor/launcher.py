@@ -14,8 +14,10 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
+from common.prctl import hide_memory
 from supervisor.linux import become_subreaper, descendants, take_census
 
 GATEWAY_GRACE: Final = 10.0
@@ -37,6 +39,7 @@ def main(argv: Sequence[str]) -> int:
     """Run both programs; `argv` is the configuration's path, then options for the gateway. Returns the exit status."""
     config, *gateway_options = argv
     become_subreaper()
+    hide_memory()
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     supervisor = _start("supervisor", ours, "--config", config, "--parent", str(os.getpid()))
@@ -125,11 +128,15 @@ def _kill_below(spare: int | None = None) -> None:
     """Kill every descendant, but for `spare` and what is below it."""
     census = take_census()
     spared = {spare} | descendants(census, spare) if spare is not None else set()
-    for pid in descendants(census, os.getpid()) - spared:
-        try:
+    doomed = descendants(census, os.getpid()) - spared
+    # Whole groups first: who forks faster than it is killed one by one loses against that.
+    for pid in doomed:
+        if census[pid].pgid == pid:
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+    for pid in doomed:
+        with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
 
 
 def _end_descendants() -> None:

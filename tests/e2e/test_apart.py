@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from supervisor.protocol import PROTOCOL, Goodbye, Hello, Open, encode
-from tests.support.gateway import LIGHT, Gateway, programs, write_config
+from tests.support.gateway import LIGHT, QUICK, Gateway, programs, write_config
 from tests.support.processes import watching
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,10 @@ pytestmark = pytest.mark.slow
 @asynccontextmanager
 async def supervisor(tmp_path: Path, **keys: Any) -> AsyncIterator[tuple[Gateway, Path]]:
     """A supervisor that waits at a socket."""
-    config = write_config(tmp_path / "config.yaml", {"port": 0, **keys, "servers": {"light": LIGHT}})
+    config = write_config(
+        tmp_path / "config.yaml",
+        {"port": 0, **QUICK, "runtime_dir": str(tmp_path / "runtime"), **keys, "servers": {"light": LIGHT}},
+    )
     path = tmp_path / "run" / "control.sock"
     command = [sys.executable, "-m", "supervisor", "--config", str(config), "--socket", str(path)]
     async with programs(command) as program:
@@ -142,7 +145,7 @@ async def test_a_socket_that_a_dead_supervisor_left_is_replaced(tmp_path: Path) 
 
 
 async def _fails(tmp_path: Path, text: str) -> None:
-    config = write_config(tmp_path / "second.yaml", {"servers": {"light": LIGHT}})
+    config = write_config(tmp_path / "second.yaml", {**QUICK, "servers": {"light": LIGHT}})
     path = tmp_path / "run" / "control.sock"
     command = [sys.executable, "-m", "supervisor", "--config", str(config), "--socket", str(path)]
     async with programs(command) as program:

@@ -122,8 +122,12 @@ def test_only_the_routes_the_application_and_the_server_know_quart() -> None:
     assert knowing - routes == {"gateway/app.py", "gateway/server.py"}
 
 
+PROBE = "supervisor/reaping.py"
+"""Tries what the machine allows, before anything else runs."""
+
+
 def test_only_spawn_and_the_launcher_start_processes() -> None:
-    assert set(users(STARTERS)) == {"supervisor/spawn.py", "supervisor/launcher.py"}
+    assert set(users(STARTERS)) == {"supervisor/spawn.py", "supervisor/launcher.py", PROBE}
 
 
 def test_nobody_starts_processes_through_multiprocessing() -> None:
