@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from loguru import logger
+
 from common.config.model import SupervisorSettings
 from supervisor.ledger import Ledger, Run, this_boot
 from supervisor.places import PlaceError, runtime_directory
@@ -34,9 +36,13 @@ class Ground:
         await sweep(self.runtime, CensusTaker(), wipe)
 
     def close(self) -> None:
-        """Take back what was made for this run."""
-        if self.reaping.run is not None:
-            self.reaping.run.everything().remove()
+        """Take back what was made for this run. What cannot be, the next start's sweep will."""
+        try:
+            if self.reaping.run is not None:
+                self.reaping.run.everything().remove()
+        except OSError as error:
+            logger.error("a cgroup cannot be removed: {}", error)
+            return
         self.ledger.close()
 
 

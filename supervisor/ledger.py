@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from loguru import logger
 
 from supervisor.linux import Census, Process, descendants, look
 from supervisor.tags import bears_token
@@ -70,21 +71,32 @@ class Ledger:
         process = look(pid)
         line = b"%d %d %d\n" % (lease, pid, process.start if process is not None else 0)
         self._leaders[lease] = line
-        os.write(self._fd, line)
+        self._write(line)
 
     def gone(self, lease: int) -> None:
         """A tree was verified empty."""
         del self._leaders[lease]
         self._dead += 1
         if self._dead < _COMPACT_AFTER:
-            os.write(self._fd, b"-%d\n" % lease)
-            return
-        self._compact()
+            self._write(b"-%d\n" % lease)
+        else:
+            self._compact()
+
+    def _write(self, line: bytes) -> None:
+        """Without the ledger a process still has its marks, so a full disk must not keep anybody from working."""
+        try:
+            os.write(self._fd, line)
+        except OSError as error:
+            logger.error("{} cannot be written: {}", self._path, error.strerror)
 
     def _compact(self) -> None:
         """Write only what still matters. Over the old text, then cut: whenever we are killed, it says enough."""
         text = self._head + b"".join(self._leaders.values())
-        os.pwrite(self._fd, text + b"\n", 0)
+        try:
+            os.pwrite(self._fd, text + b"\n", 0)
+        except OSError as error:
+            logger.error("{} cannot be written: {}", self._path, error.strerror)
+            return
         os.ftruncate(self._fd, len(text) + 1)
         os.lseek(self._fd, 0, os.SEEK_END)
         self._dead = 0
@@ -146,7 +158,20 @@ def left_of(dead: DeadRun, census: Census) -> dict[int, Process]:
     }
     for pid in tuple(found):
         found |= descendants(census, pid)
-    return {pid: census[pid] for pid in found - {os.getpid()} if census[pid].alive}
+    return {pid: census[pid] for pid in found - _kin(census) if census[pid].alive}
+
+
+def _kin(census: Census) -> set[int]:
+    """Ourselves, who started us, and what it started besides.
+
+    A gateway that was started by a child of one that is dead bears that one's marks, and is not a thing that was left.
+    """
+    kin = {os.getpid()} | set(census.by_parent.get(os.getppid(), ()))
+    pid = os.getppid()
+    while pid in census and pid not in kin:
+        kin.add(pid)
+        pid = census[pid].ppid
+    return kin
 
 
 def _environ(pid: int) -> bytes:

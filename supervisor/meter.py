@@ -82,7 +82,7 @@ class Meter:
         if self._measure_usage:
             trees = attribute(census, {child.tree.tag: child.pid for child in children}, os.getpid())
             for child in children:
-                near = self._measure(child, trees[child.pid]) or near
+                near = self._measure(child, _in_leaf(child, census) or trees[child.pid]) or near
             alive = {child.lease for child in children}
             self._seen = {lease: seen for lease, seen in self._seen.items() if lease in alive}
         self._look_for_strays(census)
@@ -107,6 +107,12 @@ class Meter:
             for process in processes:
                 with suppress(ProcessLookupError, PermissionError):
                     os.setpriority(os.PRIO_PROCESS, process.pid, LOWEST_PRIORITY)
+
+
+def _in_leaf(child: Child, census: Census) -> list[Process]:
+    """Its processes, where it has a cgroup of its own."""
+    leaf = child.tree.leaf
+    return [census[pid] for pid in leaf.pids() if pid in census] if leaf is not None else []
 
 
 async def _rest(seconds: float) -> None:
