@@ -59,6 +59,7 @@ class Reason(StrEnum):
     SESSION_NOT_FOUND = "session_not_found"
     SERVER_NOT_FOUND = "server_not_found"
     TOOL_NOT_FOUND = "tool_not_found"
+    CERTIFICATE_NOT_FOUND = "certificate_not_found"
     ROUTE_NOT_FOUND = "route_not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     NOT_ACCEPTABLE = "not_acceptable"

@@ -19,6 +19,7 @@ from gateway.conversation import Answered, Cancelled, Conversation, Effect, Over
 from gateway.errors import GatewayError
 from gateway.jsonrpc import Malformed, Notification, Request, Response, decode
 from gateway.outbox import Outbox
+from gateway.questions import OpenQuestions
 from supervisor.client import Grant, SupervisorClient
 from supervisor.protocol import Exit
 
@@ -33,7 +34,10 @@ LOGGED_NOISE: Final = 200
 
 
 class Relay:
-    """The bridge of the session `label` to one child of `server`. `on_end(reason)` is called once."""
+    """The bridge of the session `label` to one child of `server`. `on_end(reason)` is called once.
+
+    `start_within` is how many seconds the child has to answer `initialize`, where that is not all of `start_timeout`.
+    """
 
     def __init__(
         self,
@@ -45,6 +49,7 @@ class Relay:
         label: str,
         answers_questions: bool,
         on_end: Callable[[Reason], None],
+        start_within: float | None = None,
     ) -> None:
         self.lease = grant.lease
         self.pid = grant.pid
@@ -53,6 +58,7 @@ class Relay:
         self._supervisor = supervisor
         self._server = server
         self._policy = policy
+        self._start_within = policy.start_timeout if start_within is None else start_within
         self._label = label
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
@@ -62,11 +68,16 @@ class Relay:
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._full: dict[Outbox, asyncio.TimerHandle] = {}
         self._holds = 0
+        self._questions = OpenQuestions(
+            policy.request_timeout, expire=self._expire_question, hold=self.hold, unhold=self.unhold
+        )
         self._standing: Outbox | None = None
         self.used = False
         """Whether the client has said anything yet."""
         self._exit_news: asyncio.TimerHandle | None = None
         self.ended: Reason | None = None
+        self.certificate = ""
+        """The id of its child's death certificate, where the supervisor was the one to end it."""
         self._channel = Channel(grant.stdin, grant.stdout, policy.max_message_bytes, self)
 
     def __repr__(self) -> str:
@@ -75,7 +86,7 @@ class Relay:
 
     @property
     def standing(self) -> Outbox | None:
-        """The standing stream, if one was ever opened."""
+        """The standing stream, while there is one."""
         return self._standing
 
     @property
@@ -97,7 +108,7 @@ class Relay:
         call, effects = self._conversation.request(message, stream, can_carry_more=can_carry_more)
         if call is not None:
             starts = message.method == "initialize"
-            patience = self._policy.start_timeout if starts else self._policy.request_timeout
+            patience = self._start_within if starts else self._policy.request_timeout
             self._timers[call] = self._loop.call_later(patience, self._expire, call, patience)
             self.hold()
         self._use()
@@ -126,6 +137,8 @@ class Relay:
     def hang_up(self, outbox: Outbox) -> None:
         """The client no longer takes from `outbox`; what it asked for goes on."""
         outbox.discard()
+        if self._standing is outbox:
+            self._standing = None
         for number in [number for number, each in self._streams.items() if each is outbox]:
             self._conversation.close_stream(number)
             del self._streams[number]
@@ -171,11 +184,12 @@ class Relay:
         if self.ended is None:
             self._exit_news = self._loop.call_later(EXIT_NEWS, self.end, Reason.CHILD_CLOSED_STDOUT)
 
-    def on_ending(self, reason: Reason, exit_: Exit | None) -> None:
+    def on_ending(self, reason: Reason, exit_: Exit | None, certificate: str = "") -> None:
         """The supervisor is ending the child, or says that it ended."""
         if self.ended is None:
             self._channel.drain()
         if self.ended is None:
+            self.certificate = certificate
             self._end(reason, exit_)
             self._channel.close()
 
@@ -193,7 +207,8 @@ class Relay:
             self._exit_news.cancel()
         self._perform(self._conversation.fail(self._error(reason, exit_)))
         for outbox in tuple(self._streams.values()):
-            outbox.close()
+            if not (reason is Reason.IDLE_TIMEOUT and outbox is self._standing):
+                outbox.close()  # the other one is the afterlife's
         for timer in self._full.values():
             timer.cancel()
         self._full.clear()
@@ -206,6 +221,8 @@ class Relay:
             about["signal"] = exit_.signal
         elif exit_ is not None and exit_.code is not None:
             about["exitCode"] = exit_.code
+        if self.certificate:
+            about["certificate"] = self.certificate
         return errors.ended(reason, self._server, **about)
 
     def _use(self) -> None:
@@ -244,6 +261,7 @@ class Relay:
                     self._finish(stream, call)
                 case Over():
                     self.end(Reason.START_FAILED)
+        self._questions.follow(self._conversation.questions)
 
     def _to_child(self, line: bytes) -> None:
         try:
@@ -271,6 +289,9 @@ class Relay:
             Reason.REQUEST_TIMEOUT, f"the server did not answer within {patience:g} seconds", server=self._server
         )
         self._perform(self._conversation.expire(call, error))
+
+    def _expire_question(self, question: bytes) -> None:
+        self._perform(self._conversation.expire_question(question))
 
     def _on_level(self, outbox: Outbox, full: bool) -> None:
         """Stop reading the child while any stream is full; a client that takes nothing for STALL seconds is cut off."""

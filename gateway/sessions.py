@@ -10,7 +10,7 @@ random bits behind the node's name, and an id of which nobody makes use ends aft
 
 import asyncio
 import secrets
-from collections import Counter, OrderedDict
+from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -21,12 +21,15 @@ from loguru import logger
 from common.config.model import ServerPolicy
 from common.logs import masked
 from common.reasons import Reason
+from gateway import errors
+from gateway.afterlife import Afterlife
 from gateway.caller import Caller
-from gateway.errors import GatewayError
+from gateway.certificates import Certificates
+from gateway.errors import GatewayError, refused
 from gateway.identity.principal import Principal
 from gateway.relay import Relay
 from supervisor.client import OpenRefused, SupervisorClient, SupervisorLost
-from supervisor.protocol import Ending
+from supervisor.protocol import Ending, Gone
 
 UNUSED: Final = 300.0
 """Seconds after which an id without a child ends, if nothing was asked of it."""
@@ -34,8 +37,11 @@ UNUSED: Final = 300.0
 MAX_CHILDLESS: Final = 10_000
 """Ids without a child that may exist at once: each costs about a kilobyte, and anybody may ask for one."""
 
-REMEMBERED: Final = 1_000
-"""Ended ids whose reason is still known, so that their owner is told it instead of 'unknown'."""
+CHILDLESS_RETRY: Final = 30.0
+"""Seconds after which somebody who got no id because of that may try again."""
+
+LEAST_TO_START: Final = 1.0
+"""Seconds that a child gets for answering `initialize`, however long it had to be waited for."""
 
 _ID_BYTES: Final = 24
 _GET_AN_ID: Final = "get a new id from GET /api/sessionid"
@@ -86,6 +92,16 @@ class Session:
     def relay(self) -> Relay | None:
         """The bridge to its child, once `start` has made it."""
         return self._relay
+
+    @property
+    def owner(self) -> tuple[object, ...]:
+        """All that has to be right before anybody is told of it."""
+        return (self.principal, self.server, self.door)
+
+    @property
+    def certificate(self) -> str:
+        """The id of its child's death certificate, where there is one."""
+        return self._relay.certificate if self._relay is not None else ""
 
     async def start(self) -> Relay:
         """The bridge to its child, spawned if there is none yet; who comes meanwhile waits for the same one.
@@ -143,7 +159,9 @@ class Session:
             self._sessions.remove(self, reason)
             if self._member_of is not None:
                 self._member_of.rest()
-            logger.info("session {} of {} on {} ended: {}", masked(self.id), self.principal, self.server, reason)
+            certificate = f", certificate {self.certificate}" if self.certificate else ""
+            facts = (masked(self.id), self.principal, self.server, reason, certificate)
+            logger.info("session {} of {} on {} ended: {}{}", *facts)
 
     def _disarm(self) -> None:
         if self._unused_timer is not None:
@@ -158,6 +176,7 @@ class SessionSet:
         self.principal = principal
         self.ended: Reason | None = None
         self._sessions = sessions
+        self.owner: tuple[object, ...] = (principal,)
         self._by_server: dict[str, Session] = {}
         self._unused_timer = sessions.arm_unused(self)
 
@@ -178,7 +197,8 @@ class SessionSet:
         self.rest()
         session = self._by_server.get(server)
         if session is not None and session.ended is not None and session.had_a_caller:
-            raise not_found(session.ended, remedy=_GET_AN_ID, server=server)
+            about = {"certificate": session.certificate} if session.certificate else {}
+            raise not_found(session.ended, remedy=_GET_AN_ID, server=server, **about)
         if session is None or session.ended is not None:
             session = self._sessions.add_to_set(self, server)
             self._by_server[server] = session
@@ -210,6 +230,11 @@ def not_found(
     return GatewayError(Reason.SESSION_NOT_FOUND, message, reason=ended, **about)
 
 
+def left_to_start(start_timeout: float, waited: float) -> float:
+    """Seconds that a child has for answering `initialize`, when it was `waited` for: the timeout is for both together."""
+    return max(start_timeout - waited, min(start_timeout, LEAST_TO_START))
+
+
 @dataclass(frozen=True)
 class Counts:
     """What `/health` shows."""
@@ -223,16 +248,18 @@ class Sessions:
 
     def __init__(self, supervisor: SupervisorClient, policies: dict[str, ServerPolicy], node: str) -> None:
         self.policies = policies
+        self.afterlife = Afterlife()
+        self.certificates = Certificates()
         self._supervisor = supervisor
         self._node = node
         self._by_id: dict[str, Session | SessionSet] = {}
         self._by_lease: dict[int, Relay] = {}
         self._in_sets: set[Session] = set()
-        self._remembered: OrderedDict[str, tuple[Principal, Reason]] = OrderedDict()
         self._refusing: Reason | None = None
         self._dropped: Counter[str] = Counter()
         """Of sessions that have ended."""
         supervisor.on_ending = self._on_ending
+        supervisor.on_gone = self._on_gone
 
     def policy(self, server: str) -> ServerPolicy:
         """What holds for `server`. Raises GatewayError where there is none of that name."""
@@ -258,15 +285,16 @@ class Sessions:
     def find(self, id_: str, principal: Principal, server: str, door: Door) -> Session:
         """The session `id_`, if it is `principal`'s, on `server`, through `door`; else GatewayError, always the same."""
         found = self._by_id.get(id_)
-        if not isinstance(found, Session) or (found.principal, found.server, found.door) != (principal, server, door):
-            raise not_found(self._why_ended(id_, principal))
+        owner = (principal, server, door)
+        if not isinstance(found, Session) or found.owner != owner:
+            raise not_found(self.afterlife.why(id_, owner))
         return found
 
     def find_set(self, id_: str, principal: Principal) -> SessionSet:
         """The session set `id_`, if it is `principal`'s; else GatewayError, always the same."""
         found = self._by_id.get(id_)
         if not isinstance(found, SessionSet) or found.principal != principal:
-            raise not_found(self._why_ended(id_, principal), remedy=_GET_AN_ID)
+            raise not_found(self.afterlife.why(id_, (principal,)), remedy=_GET_AN_ID)
         return found
 
     def counts(self) -> Counts:
@@ -287,6 +315,7 @@ class Sessions:
         self._refusing = reason
         for each in tuple(self._by_id.values()):
             each.end(reason)
+        self.afterlife.end()
 
     # For Session and SessionSet.
 
@@ -301,12 +330,18 @@ class Sessions:
         """A child for `session`. Raises GatewayError where none can be had."""
         if self._refusing is not None:
             raise GatewayError(self._refusing, "the gateway is shutting down")
+        asked, within = anyio.current_time(), session.policy.start_timeout
         try:
-            grant = await self._supervisor.open(session.server, masked(session.id))
-        except OpenRefused as refused:
-            raise GatewayError(refused.reason, refused.message, server=session.server) from None
+            with anyio.fail_after(within):
+                grant = await self._supervisor.open(session.server, masked(session.id), session.principal.handle)
+        except TimeoutError:
+            raise GatewayError(
+                Reason.START_TIMEOUT, "the server could not be started in time", server=session.server
+            ) from None
+        except OpenRefused as no:
+            raise refused(no.reason, no.message, no.retry_after, server=session.server) from None
         except SupervisorLost:
-            raise GatewayError(Reason.SUPERVISOR_LOST, "the gateway lost its supervisor") from None
+            raise errors.ended(Reason.SUPERVISOR_LOST, session.server) from None
         relay = Relay(
             self._supervisor,
             grant,
@@ -315,7 +350,9 @@ class Sessions:
             label=masked(session.id),
             answers_questions=session.door is not Door.REST,
             on_end=session.forget,
+            start_within=left_to_start(within, anyio.current_time() - asked),
         )
+        self.certificates.expect(relay.lease, session.principal)
         if session.ended is not None:
             relay.end(session.ended)
             raise not_found(session.ended)
@@ -326,14 +363,14 @@ class Sessions:
         """Take what has ended out of the table, and remember why."""
         if isinstance(ended, Session):
             self._in_sets.discard(ended)
-            if ended.relay is not None:
-                self._by_lease.pop(ended.relay.lease, None)
-                self._dropped.update(ended.relay.dropped)
+            if (relay := ended.relay) is not None:
+                self._by_lease.pop(relay.lease, None)
+                self._dropped.update(relay.dropped)
+                if reason is Reason.IDLE_TIMEOUT and relay.standing is not None:
+                    self.afterlife.keep_stream(ended.id, relay.standing)
         if self._by_id.get(ended.id) is ended:
             del self._by_id[ended.id]
-            self._remembered[ended.id] = (ended.principal, reason)
-            if len(self._remembered) > REMEMBERED:
-                self._remembered.popitem(last=False)
+            self.afterlife.remember(ended.id, ended.owner, reason)
 
     def arm_unused(self, idle: Session | SessionSet) -> asyncio.TimerHandle:
         """End `idle` after UNUSED seconds, unless it is in use then."""
@@ -347,8 +384,12 @@ class Sessions:
             idle.end(Reason.UNUSED)
 
     def _on_ending(self, message: Ending) -> None:
+        self.certificates.announce(message.lease, message.certificate)
         if (relay := self._by_lease.get(message.lease)) is not None:
-            relay.on_ending(message.reason, message.exit)
+            relay.on_ending(message.reason, message.exit, message.certificate)
+
+    def _on_gone(self, message: Gone) -> None:
+        self.certificates.file(message.lease, message.certificate)
 
     def _new_id(self) -> str:
         return f"{self._node}.{secrets.token_urlsafe(_ID_BYTES)}"
@@ -357,8 +398,5 @@ class Sessions:
         if self._refusing is not None:
             raise GatewayError(self._refusing, "the gateway is shutting down")
         if len(self._by_id) - len(self._by_lease) >= MAX_CHILDLESS:
-            raise GatewayError(Reason.MAX_SESSIONS, "too many session ids are waiting to be used; try again later")
-
-    def _why_ended(self, id_: str, principal: Principal) -> Reason | None:
-        owner, reason = self._remembered.get(id_, (None, None))
-        return reason if owner == principal else None
+            message = "too many session ids are waiting to be used; try again later"
+            raise refused(Reason.MAX_SESSIONS, message, CHILDLESS_RETRY)

@@ -17,7 +17,6 @@ from supervisor.protocol import (
     PROTOCOL,
     Answer,
     Ask,
-    Certificate,
     Ending,
     Expiring,
     FrameReader,
@@ -79,7 +78,7 @@ class Grant:
 
 
 class SupervisorClient:
-    """One connection. `connect` makes it; `on_ending(lease, reason, exit)` is called for each child that is ended."""
+    """One connection. `connect` makes it; `on_ending` and `on_gone` are called for each child that is ended."""
 
     def __init__(self, stream: anyio.abc.UNIXSocketStream, settings: bytes, reader: FrameReader) -> None:
         self.settings = settings
@@ -87,8 +86,8 @@ class SupervisorClient:
         self.lost = anyio.Event()
         """Set when the supervisor has gone."""
         self.on_ending: Callable[[Ending], None] = lambda _: None
-        self.on_gone: Callable[[Certificate], None] = lambda _: None
-        """Called with the death certificate of each child whose tree is verified empty."""
+        self.on_gone: Callable[[Gone], None] = lambda _: None
+        """Called, with its death certificate, for each child whose tree is verified empty."""
         self._stream = stream
         self._reader = reader
         self._refs = 0
@@ -263,8 +262,8 @@ class SupervisorClient:
                 self._fresh[lease] = message
             case Ending():
                 self._report(message)
-            case Gone(certificate=certificate):
-                self.on_gone(certificate)
+            case Gone():
+                self.on_gone(message)
             case Welcome():
                 pass
 

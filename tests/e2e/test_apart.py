@@ -70,7 +70,7 @@ async def test_a_gateway_that_is_killed_loses_its_children_and_nothing_else(tmp_
         await program.said("the gateway is gone without a word")
         await program.said("is gone: gateway_lost")
         async with gateway(path) as front:
-            assert (await front.health())["children"] == {"running": 0, "ending": 0}
+            assert (await front.health())["children"] == {"running": 0, "ending": 0, "waiting": 0}
 
 
 async def test_a_second_gateway_is_hung_up_on(tmp_path: Path) -> None:

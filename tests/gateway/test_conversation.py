@@ -312,6 +312,92 @@ def test_a_question_that_waits_too_long_in_too_long_a_queue_is_declined() -> Non
     assert talk.answer(id="q", result={}) == []
 
 
+@pytest.mark.parametrize("id_", [7, "q"])
+def test_a_question_is_open_until_it_is_answered(id_: object) -> None:
+    talk = Talk()
+    talk.state.stand(STANDING)
+    assert not talk.state.questions
+    talk.child_says(id=id_, method="roots/list")
+    assert talk.state.questions == {msgspec.json.encode(id_)}
+    talk.answer(id=id_, result={})
+    assert not talk.state.questions
+
+
+def test_a_question_that_is_declined_is_not_open() -> None:
+    talk = Talk(answers_questions=False)
+    talk.child_says(id=7, method="roots/list")
+    assert not talk.state.questions
+
+
+def test_a_question_that_takes_too_long_is_declined_and_the_client_told_so() -> None:
+    talk = Talk()
+    talk.state.stand(STANDING)
+    talk.child_says(id="q", method="roots/list")
+    error = {"code": -32005, "message": "the client of this session did not answer in time"}
+    cancelled = {"requestId": "q", "reason": "it took too long"}
+    assert talk.state.expire_question(b'"q"') == [
+        ToChild(line(id="q", error=error)),
+        ToStream(STANDING, line(method="notifications/cancelled", params=cancelled)),
+    ]
+    assert not talk.state.questions
+    assert talk.state.expire_question(b'"q"') == []
+    assert talk.answer(id="q", result={}) == []
+    assert talk.dropped() == {"answer_to_no_question": 1}
+
+
+def test_a_question_that_nobody_heard_is_never_asked_once_it_took_too_long() -> None:
+    talk = Talk()
+    talk.child_says(**log_line("before"))
+    talk.child_says(id=7, method="roots/list")
+    talk.child_says(**log_line("after"))
+    [declined] = talk.state.expire_question(b"7")
+    assert isinstance(declined, ToChild)
+    heard = [ToStream(STANDING, line(**log_line(text))) for text in ("before", "after")]
+    assert talk.state.stand(STANDING) == heard
+
+
+def test_a_question_that_was_heard_by_a_client_who_left_is_declined_to_the_child_alone() -> None:
+    talk = Talk()
+    talk.state.stand(STANDING)
+    talk.child_says(id=7, method="roots/list")
+    talk.state.close_stream(STANDING)
+    [declined] = talk.state.expire_question(b"7")
+    assert isinstance(declined, ToChild)
+
+
+def test_a_child_may_take_its_question_back_and_the_client_is_told_so() -> None:
+    talk = Talk()
+    talk.state.stand(STANDING)
+    talk.child_says(id=7, method="roots/list")
+    back: dict[str, object] = {"method": "notifications/cancelled", "params": {"requestId": 7}}
+    assert talk.child_says(**back) == [ToStream(STANDING, line(**back))]
+    assert not talk.state.questions
+
+
+def test_a_question_that_was_taken_back_before_anybody_heard_it_is_never_asked() -> None:
+    talk = Talk()
+    talk.child_says(id=7, method="roots/list")
+    assert talk.child_says(method="notifications/cancelled", params={"requestId": 7}) == []
+    assert not talk.state.questions
+    assert talk.state.stand(STANDING) == []
+
+
+def test_what_cancels_no_question_is_passed_on() -> None:
+    talk = Talk()
+    talk.state.stand(STANDING)
+    talk.child_says(id=7, method="roots/list")
+    other: dict[str, object] = {"method": "notifications/cancelled", "params": {"requestId": "7"}}
+    assert talk.child_says(**other) == [ToStream(STANDING, line(**other))]
+    assert talk.state.questions == {b"7"}
+
+
+def test_when_the_child_is_no_more_no_question_is_open() -> None:
+    talk = Talk()
+    talk.child_says(id=7, method="roots/list")
+    talk.state.fail(DEATH)
+    assert not talk.state.questions
+
+
 def test_a_child_may_not_ask_without_end() -> None:
     talk = Talk()
     talk.state.stand(STANDING)
