@@ -109,7 +109,7 @@ class Tree:
                 if not alive:
                     return
                 if number is signal.SIGKILL:
-                    alive = _outrun(alive, killed, self._among)
+                    alive = outrun(alive, killed, self._among)
                 await _some_gone(signal_all(alive.values(), number))
             except OSError as error:
                 logger.error("{!r} cannot be looked at ({}); trying again", self, error.strerror)
@@ -134,7 +134,7 @@ def signal_all(processes: Iterable[Process], number: signal.Signals) -> list[int
     return kept
 
 
-def _outrun(
+def outrun(
     alive: dict[int, Process], killed: set[int], find: Callable[[Census], dict[int, Process]]
 ) -> dict[int, Process]:
     """Whom to kill now: `alive`, unless they fork while they are killed; then what `find` finds once all are stopped.
@@ -191,7 +191,7 @@ async def end_everything(census: CensusTaker) -> int:
         left = _below(await census.fresh())
         if not left:
             return len(killed)
-        left = _outrun(left, killed, _below)
+        left = outrun(left, killed, _below)
         logger.debug("killing {} processes that are left", len(left))
         await _some_gone(signal_all(left.values(), signal.SIGKILL))
 
