@@ -66,7 +66,8 @@ async def _run(
 ) -> int:
     status = 0
     await ground.sweep(lambda _: None)
-    logger.info("every tree is kept whole by: {}", ground.reaping.mode)
+    sealed = "sealed" if ground.sealed else "not sealed"
+    logger.info("every tree is kept whole by: {}; tags are {}", ground.reaping.mode, sealed)
     async with anyio.create_task_group() as tasks:
         await tasks.start(_stop_on_signal, tasks.cancel_scope, name="signals")
         announcer = Announcer()
