@@ -6,11 +6,15 @@ there are more.
 A **session** is one principal's private use of one server. Its child is spawned when the first message needs one. A
 **session set** is what a REST id stands for: at most one session for each server. Both kinds of id come from here, 192
 random bits behind the node's name, and an id of which nobody makes use ends after UNUSED seconds.
+
+Where the supervisor keeps children for a later gateway, `leave` goes without ending them, and `take_up` goes on with what
+an earlier gateway left.
 """
 
 import asyncio
 import secrets
 from collections import Counter, OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -23,9 +27,11 @@ from common.logs import masked
 from common.reasons import Reason
 from gateway.caller import Caller
 from gateway.errors import GatewayError
+from gateway.hotstate import HotState, UnderWay
 from gateway.identity.principal import Principal
+from gateway.kept import VERSION, Kept, Unreadable, read, write
 from gateway.relay import Relay
-from supervisor.client import OpenRefused, SupervisorClient, SupervisorLost
+from supervisor.client import Grant, Inherited, OpenRefused, SupervisorClient, SupervisorLost
 from supervisor.protocol import Ending
 
 UNUSED: Final = 300.0
@@ -33,6 +39,9 @@ UNUSED: Final = 300.0
 
 MAX_CHILDLESS: Final = 10_000
 """Ids without a child that may exist at once: each costs about a kilobyte, and anybody may ask for one."""
+
+DRAIN: Final = 3.0
+"""Seconds that calls may take to finish when another gateway is to go on."""
 
 REMEMBERED: Final = 1_000
 """Ended ids whose reason is still known, so that their owner is told it instead of 'unknown'."""
@@ -87,6 +96,12 @@ class Session:
         """The bridge to its child, once `start` has made it."""
         return self._relay
 
+    def resume(self, relay: Relay) -> None:
+        """Go on with a child that an earlier gateway saw through its handshake."""
+        self._relay = relay
+        if self.door is Door.REST:
+            self._caller = Caller(relay, self.server)
+
     async def start(self) -> Relay:
         """The bridge to its child, spawned if there is none yet; who comes meanwhile waits for the same one.
 
@@ -98,7 +113,14 @@ class Session:
                 raise not_found(self.ended)
             if self._relay is None:
                 self._relay = await self._sessions.spawn(self)
+                if self.door is Door.STREAMABLE:
+                    self._relay.on_ready = self.keep
             return self._relay
+
+    def keep(self) -> None:
+        """From now on another gateway could go on with it."""
+        if self._relay is not None:
+            self._sessions.keep(self, self._relay)
 
     async def caller(self) -> Caller:
         """The gateway's own MCP client of its child, past the handshake; who comes meanwhile waits for it.
@@ -122,6 +144,7 @@ class Session:
         except anyio.get_cancelled_exc_class():
             self.end(Reason.CLIENT_GONE)
             raise
+        self.keep()
         return caller
 
     @property
@@ -184,6 +207,13 @@ class SessionSet:
             self._by_server[server] = session
         return session
 
+    def resume(self, session: Session) -> None:
+        """Go on with a session of it that an earlier gateway had."""
+        older = self._by_server.get(session.server)
+        if older is not None:
+            older.end(Reason.GATEWAY_LOST)
+        self._by_server[session.server] = session
+
     def rest(self) -> None:
         """Let the time in which it must be used begin anew."""
         self._unused_timer.cancel()
@@ -198,6 +228,17 @@ class SessionSet:
             for session in tuple(self._by_server.values()):
                 session.end(reason)
             self._sessions.remove(self, reason)
+
+
+def _door(value: str) -> Door:
+    """Raises Unreadable for a door that there is not, and for one whose stream is the session."""
+    try:
+        door = Door(value)
+    except ValueError:
+        raise Unreadable("there is no such door") from None
+    if door is Door.SSE:
+        raise Unreadable("its stream was the session")
+    return door
 
 
 def not_found(
@@ -221,12 +262,21 @@ class Counts:
 class Sessions:
     """The table."""
 
-    def __init__(self, supervisor: SupervisorClient, policies: dict[str, ServerPolicy], node: str) -> None:
+    def __init__(
+        self,
+        supervisor: SupervisorClient,
+        policies: dict[str, ServerPolicy],
+        node: str,
+        hot_state: HotState | None = None,
+    ) -> None:
         self.policies = policies
         self._supervisor = supervisor
+        self._hot_state = hot_state
         self._node = node
         self._by_id: dict[str, Session | SessionSet] = {}
         self._by_lease: dict[int, Relay] = {}
+        self._kept: set[int] = set()
+        """Leases that another gateway could go on with."""
         self._in_sets: set[Session] = set()
         self._remembered: OrderedDict[str, tuple[Principal, Reason]] = OrderedDict()
         self._refusing: Reason | None = None
@@ -288,6 +338,74 @@ class Sessions:
         for each in tuple(self._by_id.values()):
             each.end(reason)
 
+    # From one gateway to the next.
+
+    def take_up(self, inherited: Iterable[Inherited]) -> int:
+        """Go on with the sessions that an earlier gateway left; how many. The descriptors are ours from now on.
+
+        What cannot be gone on with is let go.
+        """
+        inherited = list(inherited)
+        if self._hot_state is not None:
+            self._hot_state.retain({each.grant.lease for each in inherited})
+        return sum(self._take_up(each) for each in inherited)
+
+    def _take_up(self, inherited: Inherited) -> bool:
+        grant = inherited.grant
+        try:
+            session = self._session_of(read(inherited.state), inherited.server)
+        except Unreadable as error:
+            logger.warning("a session of {} is let go: {}", inherited.server, error)
+            self._supervisor.release(grant.lease, Reason.GATEWAY_LOST, (grant.stdin, grant.stdout))
+            return False
+        under_way = self._hot_state.take_over(grant.lease) if self._hot_state is not None else UnderWay()
+        relay = self._by_lease[grant.lease] = self._relay(session, grant, under_way)
+        self._kept.add(grant.lease)
+        session.resume(relay)
+        logger.debug("went on with session {} of {} pid {}", masked(session.id), session.server, grant.pid)
+        return True
+
+    def _session_of(self, kept: Kept, server: str) -> Session:
+        """The session of which `kept` tells, in the table again. Raises Unreadable where it cannot be."""
+        if kept.server != server or server not in self.policies:
+            raise Unreadable("its server is no longer configured")
+        principal, door = Principal(kept.issuer, kept.subject), _door(kept.door)
+        known = self._by_id.get(kept.id)
+        if door is Door.REST:
+            session_set = known or SessionSet(self, kept.id, principal)
+            if not isinstance(session_set, SessionSet) or session_set.principal != principal:
+                raise Unreadable("its id is another's")
+            self._by_id[kept.id] = session_set
+            session = self.add_to_set(session_set, server)
+            session_set.resume(session)
+            return session
+        if known is not None:
+            raise Unreadable("its id is another's")
+        session = self._by_id[kept.id] = Session(self, kept.id, principal, server, door)
+        return session
+
+    async def leave(self) -> None:
+        """Another gateway goes on: open nothing more, let calls finish for DRAIN seconds, end what cannot be kept.
+
+        Whoever waits after that gets an error, and every stream is closed.
+        """
+        self._refusing = Reason.GATEWAY_RESTARTED
+        with anyio.move_on_after(DRAIN):
+            for relay in tuple(self._by_lease.values()):
+                await relay.settled()
+        for lease, relay in tuple(self._by_lease.items()):
+            if lease in self._kept:
+                relay.leave()
+            else:
+                relay.end(Reason.SHUTDOWN)
+
+    def keep(self, session: Session, relay: Relay) -> None:
+        """From now on another gateway could go on with `session`."""
+        principal = session.principal
+        kept = Kept(VERSION, session.id, session.door.value, principal.issuer, principal.subject, session.server)
+        self._kept.add(relay.lease)
+        self._supervisor.keep(relay.lease, write(kept))
+
     # For Session and SessionSet.
 
     def add_to_set(self, session_set: SessionSet, server: str) -> Session:
@@ -307,15 +425,7 @@ class Sessions:
             raise GatewayError(refused.reason, refused.message, server=session.server) from None
         except SupervisorLost:
             raise GatewayError(Reason.SUPERVISOR_LOST, "the gateway lost its supervisor") from None
-        relay = Relay(
-            self._supervisor,
-            grant,
-            session.server,
-            session.policy,
-            label=masked(session.id),
-            answers_questions=session.door is not Door.REST,
-            on_end=session.forget,
-        )
+        relay = self._relay(session, grant)
         if session.ended is not None:
             relay.end(session.ended)
             raise not_found(session.ended)
@@ -328,6 +438,7 @@ class Sessions:
             self._in_sets.discard(ended)
             if ended.relay is not None:
                 self._by_lease.pop(ended.relay.lease, None)
+                self._kept.discard(ended.relay.lease)
                 self._dropped.update(ended.relay.dropped)
         if self._by_id.get(ended.id) is ended:
             del self._by_id[ended.id]
@@ -340,6 +451,20 @@ class Sessions:
         return asyncio.get_running_loop().call_later(UNUSED, self._end_unused, idle)
 
     # Within.
+
+    def _relay(self, session: Session, grant: Grant, resumes: UnderWay | None = None) -> Relay:
+        """The bridge between `session` and its child."""
+        return Relay(
+            self._supervisor,
+            grant,
+            session.server,
+            session.policy,
+            label=masked(session.id),
+            answers_questions=session.door is not Door.REST,
+            on_end=session.forget,
+            notes=self._hot_state.slot(grant.lease) if self._hot_state is not None else None,
+            resumes=resumes,
+        )
 
     @staticmethod
     def _end_unused(idle: Session | SessionSet) -> None:
