@@ -107,8 +107,9 @@ def _take_up(settings: GatewaySettings, supervisor: SupervisorClient) -> Session
         supervisor.entrust("hot_state", hot_state.fd)
     sessions = Sessions(supervisor, settings.servers, settings.node, hot_state)
     children, left.children = left.children, []
+    count = sessions.take_up(children, left.lapsed)
     if children:
-        logger.info("went on with {} of {} sessions that were left", sessions.take_up(children), len(children))
+        logger.info("went on with {} of {} sessions that were left", count, len(children))
     return sessions
 
 

@@ -32,7 +32,7 @@ from gateway.identity.principal import Principal
 from gateway.kept import VERSION, Kept, Unreadable, read, write
 from gateway.relay import Relay
 from supervisor.client import Grant, Inherited, OpenRefused, SupervisorClient, SupervisorLost
-from supervisor.protocol import Ending
+from supervisor.protocol import Ending, Lapsed
 
 UNUSED: Final = 300.0
 """Seconds after which an id without a child ends, if nothing was asked of it."""
@@ -79,6 +79,7 @@ class Session:
         self._sessions = sessions
         self._relay: Relay | None = None
         self._caller: Caller | None = None
+        self._lapsed = False
         self._starting = anyio.Lock()
         self._member_of = member_of
         self._unused_timer = sessions.arm_unused(self) if member_of is None else None
@@ -117,6 +118,11 @@ class Session:
                     self._relay.on_ready = self.keep
             return self._relay
 
+    def lapse(self, reason: Reason) -> None:
+        """Its child ended after an earlier gateway, and before this one."""
+        self._lapsed = True
+        self.forget(reason)
+
     def keep(self) -> None:
         """From now on another gateway could go on with it."""
         if self._relay is not None:
@@ -150,7 +156,7 @@ class Session:
     @property
     def had_a_caller(self) -> bool:
         """Whether its handshake was ever done, so that there may be a state to lose."""
-        return self._caller is not None
+        return self._caller is not None or self._lapsed
 
     def end(self, reason: Reason) -> None:
         """End it, and its child with it. May be called again."""
@@ -340,15 +346,27 @@ class Sessions:
 
     # From one gateway to the next.
 
-    def take_up(self, inherited: Iterable[Inherited]) -> int:
+    def take_up(self, inherited: list[Inherited], lapsed: Iterable[Lapsed]) -> int:
         """Go on with the sessions that an earlier gateway left; how many. The descriptors are ours from now on.
 
-        What cannot be gone on with is let go.
+        What cannot be gone on with is let go; of what has `lapsed` meanwhile its owner is told the reason.
         """
-        inherited = list(inherited)
         if self._hot_state is not None:
             self._hot_state.retain({each.grant.lease for each in inherited})
-        return sum(self._take_up(each) for each in inherited)
+        # In the order of their making: of two of one set and server, the later one counts.
+        left: list[Inherited | Lapsed] = [*inherited, *lapsed]
+        in_order = sorted(left, key=lambda each: each.lease)
+        return sum(self._take_up(each) if isinstance(each, Inherited) else self._mourn(each) for each in in_order)
+
+    def _mourn(self, lapsed: Lapsed) -> bool:
+        """Remember why a session has ended; never goes on with it."""
+        try:
+            session = self._session_of(read(lapsed.state), lapsed.server)
+        except Unreadable as error:
+            logger.warning("a session of {} that has ended is forgotten: {}", lapsed.server, error)
+        else:
+            session.lapse(lapsed.reason)
+        return False
 
     def _take_up(self, inherited: Inherited) -> bool:
         grant = inherited.grant

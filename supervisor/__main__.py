@@ -65,6 +65,7 @@ async def _run(settings: Settings, control_fd: int | None, path: Path | None, bo
             for_gateway = settings.gateway.model_dump_json(context=REVEAL_SECRETS).encode()
             grace = settings.supervisor.reattach_grace if control_fd is None else 0.0
             with closing(Custody(children, grace, tasks)) as custody:
+                announcer.on_missed = custody.missed
                 serve = partial(
                     serve_one, children=children, settings=for_gateway, announcer=announcer, custody=custody
                 )

@@ -171,6 +171,10 @@ class Children:
                 self._abandon(child)
         return len(self.kept())
 
+    def find(self, lease: int) -> Child | None:
+        """The child of `lease`, until its tree is gone."""
+        return self._by_lease.get(lease)
+
     def kept(self) -> list[Child]:
         """The children with which another gateway can go on, oldest first."""
         return [child for child in self._by_lease.values() if child.can_be_kept]

@@ -30,6 +30,7 @@ from supervisor.protocol import (
     Hello,
     Keep,
     Kept,
+    Lapsed,
     Open,
     Opened,
     ProtocolError,
@@ -90,13 +91,22 @@ class Inherited:
     state: str = field(repr=False)
     age: float
 
+    @property
+    def lease(self) -> int:
+        return self.grant.lease
+
 
 @dataclass
 class Inheritance:
     """All that an earlier gateway left. Whoever takes something out of it owns its descriptors."""
 
     children: list[Inherited] = field(default_factory=list)
+    lapsed: list[Lapsed] = field(default_factory=list)
+    """Children that ended before this gateway came."""
     heirlooms: dict[Heirloom, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.children) + len(self.lapsed)
 
     def close(self) -> None:
         """Close what nobody has taken."""
@@ -324,7 +334,7 @@ class SupervisorClient:
                 self._report(message)
             case Gone(certificate=certificate):
                 self.on_gone(certificate)
-            case Welcome() | Kept():
+            case Welcome() | Kept() | Lapsed():
                 raise ProtocolError("a greeting in the middle of a connection")
 
     def _report(self, ending: Ending) -> None:
@@ -389,11 +399,11 @@ async def _welcome(stream: anyio.abc.UNIXSocketStream) -> SupervisorClient:
     inheritance = Inheritance()
     greeting: Welcome | None = None
     try:
-        while greeting is None or len(inheritance.children) < greeting.kept:
+        while greeting is None or len(inheritance) < greeting.kept:
             data, fds = await _receive(stream)
             for body, own in reader.feed(data, fds):
                 greeting = _greeted(greeting, body, own, inheritance)
-                if len(inheritance.children) == greeting.kept:
+                if len(inheritance) == greeting.kept:
                     break
     except BaseException as error:
         inheritance.close()
@@ -413,6 +423,9 @@ def _greeted(greeting: Welcome | None, body: bytes, fds: list[int], inheritance:
                 raise ProtocolError("it is of another version; restart both programs")
             inheritance.heirlooms.update(zip(message.heirlooms, fds, strict=True))
             return message
+        if isinstance(message, Lapsed) and not fds:
+            inheritance.lapsed.append(message)
+            return greeting
         if not isinstance(message, Kept) or len(fds) != MAX_FDS:
             raise ProtocolError(f"expected a child that was kept, not {type(message).__name__}")
     except (ProtocolError, ValueError) as error:

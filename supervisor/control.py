@@ -48,18 +48,24 @@ _READ: Final = 65536
 _UNREAD_MESSAGES: Final = 10_000
 """Messages that may wait for the gateway to read them. A gateway so far behind is hung."""
 
+SECOND_THOUGHTS: Final = 1.0
+"""Seconds that the first gateway has to turn out to be gone when a second one connects."""
+
 _Outgoing = tuple[FromSupervisor, tuple[int, ...]]
 
 
 class Announcer:
-    """Carries announcements to the gateway that is connected now; without one there is nobody to tell."""
+    """Carries announcements to the gateway that is connected now, and to `on_missed` where there is none."""
 
     def __init__(self) -> None:
         self.connection: Connection | None = None
+        self.on_missed: Callable[[FromSupervisor], None] = lambda _: None
 
     def __call__(self, message: FromSupervisor) -> None:
         if self.connection is not None:
             self.connection.send(message)
+        else:
+            self.on_missed(message)
 
 
 class Connection:
@@ -195,13 +201,16 @@ class Connection:
             raise ProtocolError("another gateway was quicker; one at a time")
         self.greeted = True
         await self._custody.receive(peer_pidfd(self._stream.extra(anyio.abc.SocketAttribute.raw_socket)))
-        kept = self._custody.hand_over()
+        kept, lapsed = self._custody.hand_over(), self._custody.lapsed()
         names, fds = self._custody.heirlooms()
         settings = msgspec.Raw(self._settings)
-        self.send(Welcome(PROTOCOL, settings, self._custody.epoch, self._custody.keeps, len(kept), names), fds)
+        follow = len(kept) + len(lapsed)
+        self.send(Welcome(PROTOCOL, settings, self._custody.epoch, self._custody.keeps, follow, names), fds)
         for child, pipes in kept:
             assert child.state_for_gateway is not None
             self.send(Kept(child.lease, child.pid, child.spec.name, child.state_for_gateway, child.age), pipes)
+        for each in lapsed:
+            self.send(each)
         self._announcer.connection = self
 
     async def _open(self, message: Open) -> None:
@@ -328,7 +337,7 @@ async def serve_each(
         uid = peer_uid(stream.extra(anyio.abc.SocketAttribute.raw_socket))
         if uid not in (0, os.geteuid()):
             logger.warning("user {} may not use the control socket", uid)
-        elif custody.presence is Presence.PRESENT:
+        elif not await custody.vacant(SECOND_THOUGHTS):
             logger.warning("a second gateway connected to the control socket; one at a time")
         else:
             await serve(stream)

@@ -19,6 +19,7 @@ programs were started together (`grace` is 0) AWAITED is skipped: a gateway's en
 import asyncio
 import os
 import time
+from collections import deque
 from enum import Enum, auto
 from typing import Final
 
@@ -29,11 +30,15 @@ from loguru import logger
 from common.reasons import Reason
 from supervisor.child import Child, duplicates
 from supervisor.children import Children
-from supervisor.protocol import Heirloom
+from supervisor.protocol import Ending, FromSupervisor, Heirloom, Lapsed
 from supervisor.tree import end_process
 
 PARTING: Final = 2.0
 """Seconds that a gateway which said goodbye may take to leave before it is killed."""
+
+
+MAX_LAPSED: Final = 1000
+"""Ends of children of which the next gateway is told."""
 
 
 class Presence(Enum):
@@ -60,9 +65,11 @@ class Custody:
         self._heirlooms: dict[Heirloom, int] = {}
         self._last: int | None = None
         """A pidfd of the present gateway, or of the last one."""
+        self._lapsed: deque[Lapsed] = deque(maxlen=MAX_LAPSED)
         self._orderly = True
         self._left_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._vacated = anyio.Event()
         self._cleared = anyio.Event()
         self._cleared.set()
         children.keeps_pipes = grace > 0
@@ -106,10 +113,30 @@ class Custody:
                 self._children.release(child.lease, Reason.GATEWAY_LOST)
         return handed
 
+    def lapsed(self) -> list[Lapsed]:
+        """The children that ended while there was no gateway; told once."""
+        told = list(self._lapsed)
+        self._lapsed.clear()
+        return told
+
     def heirlooms(self) -> tuple[tuple[Heirloom, ...], tuple[int, ...]]:
         """What the last gateway left beside its children, with duplicates, which the caller owns."""
         fds = duplicates(*self._heirlooms.values())
         return (tuple(self._heirlooms) if fds else ()), fds
+
+    def missed(self, message: FromSupervisor) -> None:
+        """There was nobody to hear `message`. That a child ended which the next gateway would look for, it is told."""
+        if self.presence is Presence.AWAITED and isinstance(message, Ending):
+            child = self._children.find(message.lease)
+            if child is not None and child.state_for_gateway is not None:
+                self._lapsed.append(Lapsed(child.lease, child.spec.name, child.state_for_gateway, message.reason))
+
+    async def vacant(self, within: float) -> bool:
+        """Whether there is no gateway, or the one that there is goes `within` seconds: its end may not be known yet."""
+        with anyio.move_on_after(within):
+            while self.presence is Presence.PRESENT:
+                await self._vacated.wait()
+        return self.presence is not Presence.PRESENT
 
     def entrust(self, what: Heirloom, fd: int) -> None:
         """Keep `fd`, ours from now on, for the next gateway."""
@@ -124,6 +151,8 @@ class Custody:
         Where nothing is kept, waits until all its children are gone.
         """
         self._orderly = orderly
+        self._vacated.set()
+        self._vacated = anyio.Event()
         if self.keeps and (stays or not orderly):
             self._await_another()
             return
@@ -167,6 +196,7 @@ class Custody:
 
     async def _clear(self) -> None:
         self._drop_heirlooms()
+        self._lapsed.clear()
         if self._orderly:
             self._children.end_all(Reason.SHUTDOWN)
         else:

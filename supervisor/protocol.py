@@ -5,9 +5,9 @@ descriptors belong to it) and a JSON body. The kernel may glue a frame to the ne
 descriptors with its first byte (unix(7), SCM_RIGHTS), so descriptors are kept in the order in which they came and
 are given to frames by count.
 
-The gateway speaks first (`Hello`) and the supervisor answers with `Welcome`, then with a `Kept` for each child that a
-gateway before this one left; from then on either may speak at any time. Only `Open` and `Ask` are answered, each by a
-message that bears its `ref`.
+The gateway speaks first (`Hello`) and the supervisor answers with `Welcome`, then with a `Kept` or a `Lapsed` for each
+child that a gateway before this one left; from then on either may speak at any time. Only `Open` and `Ask` are answered,
+each by a message that bears its `ref`.
 """
 
 import struct
@@ -158,7 +158,7 @@ class Welcome(_Message, frozen=True, tag="welcome"):
     keeps: bool = False
     """Whether children live on for a while when this gateway has gone."""
     kept: int = 0
-    """How many messages `Kept` follow."""
+    """How many messages `Kept` and `Lapsed` follow."""
     heirlooms: tuple[Heirloom, ...] = ()
     """What the descriptors that come along are, in this order."""
 
@@ -176,6 +176,18 @@ class Kept(_Message, frozen=True, tag="kept"):
 
     def __repr__(self) -> str:
         return f"Kept(lease={self.lease}, pid={self.pid}, server={self.server!r}, age={self.age:.1f})"
+
+
+class Lapsed(_Message, frozen=True, tag="lapsed"):
+    """A child that an earlier gateway left, and that ended before this one came."""
+
+    lease: int
+    server: str
+    state: str
+    reason: Reason
+
+    def __repr__(self) -> str:
+        return f"Lapsed(lease={self.lease}, server={self.server!r}, reason={self.reason!r})"
 
 
 class Opened(_Message, frozen=True, tag="opened"):
@@ -242,7 +254,7 @@ class Answer(_Message, frozen=True, tag="answer"):
 
 
 FromGateway = Hello | Open | Withdraw | Keep | Entrust | Renew | Release | Ask | Goodbye
-FromSupervisor = Welcome | Kept | Opened | Refused | Expiring | Ending | Gone | Answer
+FromSupervisor = Welcome | Kept | Lapsed | Opened | Refused | Expiring | Ending | Gone | Answer
 
 EXPIRY_NOTICE: Final = 1.0
 """Seconds between `Expiring` and the lease's end: the gateway's event loop may be a moment late, but not hung."""

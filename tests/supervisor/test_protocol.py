@@ -24,6 +24,7 @@ from supervisor.protocol import (
     Hello,
     Keep,
     Kept,
+    Lapsed,
     Open,
     Opened,
     ProtocolError,
@@ -55,8 +56,9 @@ FROM_GATEWAY: list[FromGateway] = [
 ]
 FROM_SUPERVISOR: list[FromSupervisor] = [
     Welcome(1, msgspec.Raw(b'{"port":3000}')),
-    Welcome(1, msgspec.Raw(b"{}"), 3, True, 2, ("hot_state", "listener")),
+    Welcome(1, msgspec.Raw(b"{}"), 3, keeps=True, kept=2, heirlooms=("hot_state", "listener")),
     Kept(4, 1234, "light", "{}", 1.5),
+    Lapsed(4, "light", "{}", Reason.CHILD_EXITED),
     Opened(7, 4, 1234),
     Refused(7, Reason.MAX_SESSIONS, "all taken"),
     Refused(7, Reason.MAX_SESSIONS, "all taken", 5.0),
@@ -84,7 +86,11 @@ def read(reader: FrameReader, data: bytes, *fds: int) -> list[tuple[bytes, list[
 
 
 def test_what_is_kept_of_a_session_stands_in_no_repr() -> None:
-    for message in (Keep(4, "secret"), Kept(4, 1234, "light", "secret", 1.5)):
+    for message in (
+        Keep(4, "secret"),
+        Kept(4, 1234, "light", "secret", 1.5),
+        Lapsed(4, "light", "secret", Reason.CHILD_EXITED),
+    ):
         assert "secret" not in repr(message)
 
 
