@@ -144,11 +144,11 @@ class Channel:
         was_half_written = self._half_written
         in_pieces = len(data) > select.PIPE_BUF
         if in_pieces and not was_half_written:
-            self._notes.half_written(True)  # noqa: FBT003
+            self._notes.begin_line()
         sent = self._try_to_write(data)
         self._half_written = 0 < sent < len(data) or (was_half_written and not sent)
         if (in_pieces or was_half_written) and not self._half_written:
-            self._notes.half_written(False)  # noqa: FBT003
+            self._notes.end_line()
         return sent
 
     def _try_to_write(self, data: memoryview) -> int:

@@ -53,8 +53,11 @@ class Notes(Protocol):
     def finish(self, call: int) -> None:
         """It no longer is."""
 
-    def half_written(self, value: bool) -> None:
-        """Whether the child has got the beginning of a message, and not its end."""
+    def begin_line(self) -> None:
+        """The child may have got the beginning of a line from now on."""
+
+    def end_line(self) -> None:
+        """It has got the end, too, or nothing of it."""
 
     def close(self) -> None:
         """The lease has ended."""
@@ -69,7 +72,10 @@ class NoNotes:
     def finish(self, call: int) -> None:
         """Nothing."""
 
-    def half_written(self, value: bool) -> None:
+    def begin_line(self) -> None:
+        """Nothing."""
+
+    def end_line(self) -> None:
         """Nothing."""
 
     def close(self) -> None:
@@ -99,9 +105,13 @@ class Slot:
             self._words[place] = 0
             self._free.append(place)
 
-    def half_written(self, value: bool) -> None:
-        """Note whether the child has got the beginning of a message, and not its end."""
-        self._words[self._base + _HALF_WRITTEN] = value
+    def begin_line(self) -> None:
+        """Note that the child may have got the beginning of a line."""
+        self._words[self._base + _HALF_WRITTEN] = 1
+
+    def end_line(self) -> None:
+        """It has got the end, too, or nothing of it."""
+        self._words[self._base + _HALF_WRITTEN] = 0
 
     def close(self) -> None:
         """The lease has ended; the slot is another's from now on."""
