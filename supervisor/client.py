@@ -371,7 +371,6 @@ async def connect(stream: anyio.abc.UNIXSocketStream) -> AsyncIterator[Superviso
     where it is of another version.
     """
     async with stream:
-        await stream.send(encode(Hello(PROTOCOL)))
         with anyio.fail_after(WELCOME_TIMEOUT):
             client = await _welcome(stream)
         try:
@@ -394,11 +393,12 @@ async def _receive(stream: anyio.abc.UNIXSocketStream) -> tuple[bytes, list[int]
 
 
 async def _welcome(stream: anyio.abc.UNIXSocketStream) -> SupervisorClient:
-    """Wait for the supervisor's greeting, and for all that it hands over with it."""
+    """Greet the supervisor; wait for its greeting, and for all that it hands over with it."""
     reader = FrameReader()
     inheritance = Inheritance()
     greeting: Welcome | None = None
     try:
+        await stream.send(encode(Hello(PROTOCOL)))
         while greeting is None or len(inheritance) < greeting.kept:
             data, fds = await _receive(stream)
             for body, own in reader.feed(data, fds):
