@@ -21,6 +21,7 @@ from gateway.app import create_app
 from gateway.hotstate import HotState
 from gateway.server import CannotBind, StopAccepting, bind_or_go_on, serve_http, url
 from gateway.sessions import Sessions
+from gateway.succession import leave, take_up
 from supervisor.client import SupervisorClient, SupervisorLost, connect
 from supervisor.protocol import ProtocolError
 
@@ -91,7 +92,7 @@ async def _serve(
         # Streams end with their sessions, so the server has only short answers left to finish.
         if supervisor.keeps and not lost:
             stop_accepting()
-            await sessions.leave()
+            await leave(sessions)
         else:
             sessions.end_all(Reason.SUPERVISOR_LOST if lost else Reason.SHUTDOWN)
 
@@ -107,7 +108,9 @@ def _take_up(settings: GatewaySettings, supervisor: SupervisorClient) -> Session
         supervisor.entrust("hot_state", hot_state.fd)
     sessions = Sessions(supervisor, settings.servers, settings.node, hot_state)
     children, left.children = left.children, []
-    count = sessions.take_up(children, left.lapsed)
+    if hot_state is not None:
+        hot_state.retain({each.lease for each in children})
+    count = take_up(sessions, children, left.lapsed)
     if children:
         logger.info("went on with {} of {} sessions that were left", count, len(children))
     return sessions

@@ -78,6 +78,8 @@ class Relay:
         self._standing: Outbox | None = None
         self.used = resumes is not None
         """Whether the client has said anything yet."""
+        self.kept = resumes is not None
+        """Whether another gateway could go on with the child."""
         self._resuming = resumes is not None
         """Whether the next line may lack its beginning, which an earlier gateway has read."""
         self._quiet = anyio.Event()

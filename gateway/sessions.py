@@ -6,15 +6,11 @@ there are more.
 A **session** is one principal's private use of one server. Its child is spawned when the first message needs one. A
 **session set** is what a REST id stands for: at most one session for each server. Both kinds of id come from here, 192
 random bits behind the node's name, and an id of which nobody makes use ends after UNUSED seconds.
-
-Where the supervisor keeps children for a later gateway, `leave` goes without ending them, and `take_up` goes on with what
-an earlier gateway left.
 """
 
 import asyncio
 import secrets
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -29,19 +25,16 @@ from gateway.caller import Caller
 from gateway.errors import GatewayError
 from gateway.hotstate import HotState, UnderWay
 from gateway.identity.principal import Principal
-from gateway.kept import VERSION, Kept, Unreadable, read, write
+from gateway.kept import VERSION, Kept, write
 from gateway.relay import Relay
-from supervisor.client import Grant, Inherited, OpenRefused, SupervisorClient, SupervisorLost
-from supervisor.protocol import Ending, Lapsed
+from supervisor.client import Grant, OpenRefused, SupervisorClient, SupervisorLost
+from supervisor.protocol import Ending
 
 UNUSED: Final = 300.0
 """Seconds after which an id without a child ends, if nothing was asked of it."""
 
 MAX_CHILDLESS: Final = 10_000
 """Ids without a child that may exist at once: each costs about a kilobyte, and anybody may ask for one."""
-
-DRAIN: Final = 3.0
-"""Seconds that calls may take to finish when another gateway is to go on."""
 
 REMEMBERED: Final = 1_000
 """Ended ids whose reason is still known, so that their owner is told it instead of 'unknown'."""
@@ -236,17 +229,6 @@ class SessionSet:
             self._sessions.remove(self, reason)
 
 
-def _door(value: str) -> Door:
-    """Raises Unreadable for a door that there is not, and for one whose stream is the session."""
-    try:
-        door = Door(value)
-    except ValueError:
-        raise Unreadable("there is no such door") from None
-    if door is Door.SSE:
-        raise Unreadable("its stream was the session")
-    return door
-
-
 def not_found(
     ended: Reason | None = None, /, remedy: str = "open a new one with 'initialize'", **about: object
 ) -> GatewayError:
@@ -281,8 +263,6 @@ class Sessions:
         self._node = node
         self._by_id: dict[str, Session | SessionSet] = {}
         self._by_lease: dict[int, Relay] = {}
-        self._kept: set[int] = set()
-        """Leases that another gateway could go on with."""
         self._in_sets: set[Session] = set()
         self._remembered: OrderedDict[str, tuple[Principal, Reason]] = OrderedDict()
         self._refusing: Reason | None = None
@@ -344,84 +324,47 @@ class Sessions:
         for each in tuple(self._by_id.values()):
             each.end(reason)
 
-    # From one gateway to the next.
+    # From one gateway to the next: see gateway.succession.
 
-    def take_up(self, inherited: list[Inherited], lapsed: Iterable[Lapsed]) -> int:
-        """Go on with the sessions that an earlier gateway left; how many. The descriptors are ours from now on.
+    def refuse(self, reason: Reason) -> None:
+        """Open no more."""
+        self._refusing = reason
 
-        What cannot be gone on with is let go; of what has `lapsed` meanwhile its owner is told the reason.
-        """
-        if self._hot_state is not None:
-            self._hot_state.retain({each.grant.lease for each in inherited})
-        # In the order of their making: of two of one set and server, the later one counts.
-        left: list[Inherited | Lapsed] = [*inherited, *lapsed]
-        in_order = sorted(left, key=lambda each: each.lease)
-        return sum(self._take_up(each) if isinstance(each, Inherited) else self._mourn(each) for each in in_order)
+    def relays(self) -> list[Relay]:
+        """The bridges to all children."""
+        return list(self._by_lease.values())
 
-    def _mourn(self, lapsed: Lapsed) -> bool:
-        """Remember why a session has ended; never goes on with it."""
-        try:
-            session = self._session_of(read(lapsed.state), lapsed.server)
-        except Unreadable as error:
-            logger.warning("a session of {} that has ended is forgotten: {}", lapsed.server, error)
-        else:
-            session.lapse(lapsed.reason)
-        return False
-
-    def _take_up(self, inherited: Inherited) -> bool:
-        grant = inherited.grant
-        try:
-            session = self._session_of(read(inherited.state), inherited.server)
-        except Unreadable as error:
-            logger.warning("a session of {} is let go: {}", inherited.server, error)
-            self._supervisor.release(grant.lease, Reason.GATEWAY_LOST, (grant.stdin, grant.stdout))
-            return False
-        under_way = self._hot_state.take_over(grant.lease) if self._hot_state is not None else UnderWay()
-        relay = self._by_lease[grant.lease] = self._relay(session, grant, under_way)
-        self._kept.add(grant.lease)
-        session.resume(relay)
-        logger.debug("went on with session {} of {} pid {}", masked(session.id), session.server, grant.pid)
-        return True
-
-    def _session_of(self, kept: Kept, server: str) -> Session:
-        """The session of which `kept` tells, in the table again. Raises Unreadable where it cannot be."""
-        if kept.server != server or server not in self.policies:
-            raise Unreadable("its server is no longer configured")
-        principal, door = Principal(kept.issuer, kept.subject), _door(kept.door)
-        known = self._by_id.get(kept.id)
-        if door is Door.REST:
-            session_set = known or SessionSet(self, kept.id, principal)
-            if not isinstance(session_set, SessionSet) or session_set.principal != principal:
-                raise Unreadable("its id is another's")
-            self._by_id[kept.id] = session_set
-            session = self.add_to_set(session_set, server)
-            session_set.resume(session)
+    def restore(self, id_: str, principal: Principal, server: str, door: Door) -> Session | None:
+        """A session that an earlier gateway had, still without its child; None where the id is another's."""
+        known = self._by_id.get(id_)
+        if door is not Door.REST:
+            if known is not None:
+                return None
+            session = self._by_id[id_] = Session(self, id_, principal, server, door)
             return session
-        if known is not None:
-            raise Unreadable("its id is another's")
-        session = self._by_id[kept.id] = Session(self, kept.id, principal, server, door)
+        session_set = known or SessionSet(self, id_, principal)
+        if not isinstance(session_set, SessionSet) or session_set.principal != principal:
+            return None
+        self._by_id[id_] = session_set
+        session = self.add_to_set(session_set, server)
+        session_set.resume(session)
         return session
 
-    async def leave(self) -> None:
-        """Another gateway goes on: open nothing more, let calls finish for DRAIN seconds, end what cannot be kept.
+    def attach(self, session: Session, grant: Grant) -> None:
+        """Give `session` the child that it had with an earlier gateway."""
+        under_way = self._hot_state.take_over(grant.lease) if self._hot_state is not None else UnderWay()
+        relay = self._by_lease[grant.lease] = self._relay(session, grant, under_way)
+        session.resume(relay)
 
-        Whoever waits after that gets an error, and every stream is closed.
-        """
-        self._refusing = Reason.GATEWAY_RESTARTED
-        with anyio.move_on_after(DRAIN):
-            for relay in tuple(self._by_lease.values()):
-                await relay.settled()
-        for lease, relay in tuple(self._by_lease.items()):
-            if lease in self._kept:
-                relay.leave()
-            else:
-                relay.end(Reason.SHUTDOWN)
+    def let_go(self, grant: Grant, reason: Reason) -> None:
+        """End a child that no session can have."""
+        self._supervisor.release(grant.lease, reason, (grant.stdin, grant.stdout))
 
     def keep(self, session: Session, relay: Relay) -> None:
         """From now on another gateway could go on with `session`."""
         principal = session.principal
         kept = Kept(VERSION, session.id, session.door.value, principal.issuer, principal.subject, session.server)
-        self._kept.add(relay.lease)
+        relay.kept = True
         self._supervisor.keep(relay.lease, write(kept))
 
     # For Session and SessionSet.
@@ -456,7 +399,6 @@ class Sessions:
             self._in_sets.discard(ended)
             if ended.relay is not None:
                 self._by_lease.pop(ended.relay.lease, None)
-                self._kept.discard(ended.relay.lease)
                 self._dropped.update(ended.relay.dropped)
         if self._by_id.get(ended.id) is ended:
             del self._by_id[ended.id]

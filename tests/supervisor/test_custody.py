@@ -167,6 +167,23 @@ async def test_who_comes_while_everything_is_ended_waits_until_it_is() -> None:
         assert here.custody.hand_over() == []
 
 
+async def test_a_gateway_that_shares_nothing_with_the_next_is_left_alone() -> None:
+    async with room(LONG) as here:
+        await here.custody.receive(here.gateway())
+        await here.custody.leave(orderly=False, stays=False)
+        await here.custody.receive(here.gateway())
+        assert here.gateways[0].poll() is None
+
+
+async def test_a_gateway_that_left_nothing_is_forgotten_without_a_word() -> None:
+    async with room(0.001) as here:
+        await here.custody.receive(here.gateway())
+        await here.custody.leave(orderly=False, stays=False)
+        while here.custody.presence is Presence.AWAITED:
+            await anyio.lowlevel.checkpoint()
+        assert here.custody.presence is Presence.ABSENT
+
+
 async def test_a_child_that_ends_while_there_is_no_gateway_is_told_of_once() -> None:
     async with room(LONG) as here:
         await here.custody.receive(here.gateway())

@@ -1,4 +1,4 @@
-"""The table of sessions from one gateway to the next; the test is the supervisor, and the children."""
+"""Sessions from one gateway to the next; the test is the supervisor, and the children."""
 
 import os
 from collections.abc import AsyncIterator
@@ -16,6 +16,7 @@ from gateway.identity.principal import Principal
 from gateway.jsonrpc import decode, notification, request
 from gateway.kept import VERSION, Kept, write
 from gateway.sessions import Door, Sessions
+from gateway.succession import leave, take_up
 from supervisor.client import Grant, Inherited, SupervisorClient
 from supervisor.protocol import PROTOCOL, Ending, Keep, Lapsed, Release, Welcome
 from tests.support.control import Supervisor, connected
@@ -94,7 +95,7 @@ async def next_gateway() -> AsyncIterator[Next]:
 async def test_a_session_is_found_by_its_owner_at_its_door() -> None:
     async with next_gateway() as here:
         child = here.child()
-        assert here.sessions.take_up([child.inherited(state("gw.a", STREAMABLE))], []) == 1
+        assert take_up(here.sessions, [child.inherited(state("gw.a", STREAMABLE))], []) == 1
         session = here.sessions.find("gw.a", ALICE, "light", Door.STREAMABLE)
         assert session.relay is not None
         assert (session.relay.lease, session.relay.initialized, session.in_use) == (1, True, True)
@@ -110,8 +111,10 @@ async def test_a_session_is_found_by_its_owner_at_its_door() -> None:
 async def test_sessions_of_one_set_are_one_set_again() -> None:
     async with next_gateway() as here:
         first, second = here.child(), here.child()
-        taken = here.sessions.take_up(
-            [first.inherited(state("gw.a", REST)), second.inherited(state("gw.a", REST, "other"), "other")], []
+        taken = take_up(
+            here.sessions,
+            [first.inherited(state("gw.a", REST)), second.inherited(state("gw.a", REST, "other"), "other")],
+            [],
         )
         assert taken == 2
         found = here.sessions.find_set("gw.a", ALICE)
@@ -125,7 +128,7 @@ async def test_sessions_of_one_set_are_one_set_again() -> None:
 async def test_of_two_sessions_with_one_server_in_one_set_the_later_counts() -> None:
     async with next_gateway() as here:
         older, newer = here.child(), here.child()
-        here.sessions.take_up([newer.inherited(state("gw.a", REST)), older.inherited(state("gw.a", REST))], [])
+        take_up(here.sessions, [newer.inherited(state("gw.a", REST)), older.inherited(state("gw.a", REST))], [])
         relay = here.sessions.find_set("gw.a", ALICE).session("light").relay
         assert relay is not None
         assert relay.lease == newer.lease
@@ -148,7 +151,8 @@ async def test_of_two_sessions_with_one_server_in_one_set_the_later_counts() -> 
 async def test_what_cannot_be_gone_on_with_is_let_go(left: str, server: str) -> None:
     async with next_gateway() as here:
         first, second, third = here.child(), here.child(), here.child()
-        taken = here.sessions.take_up(
+        taken = take_up(
+            here.sessions,
             [
                 first.inherited(state("gw.a", STREAMABLE)),
                 second.inherited(state("gw.set", REST)),
@@ -167,9 +171,8 @@ async def test_what_an_earlier_gateway_had_begun_is_brought_to_an_end() -> None:
         notes.begin(7)
         notes.begin(9)
         notes.begin_line()
-        here.hot_state.slot(1000).begin(1)
-        here.sessions.take_up(
-            [child.inherited(state("gw.a", STREAMABLE)), quiet.inherited(state("gw.b", STREAMABLE))], []
+        take_up(
+            here.sessions, [child.inherited(state("gw.a", STREAMABLE)), quiet.inherited(state("gw.b", STREAMABLE))], []
         )
         end, *cancelled = child.read().split(b"\n")
         assert end == b""
@@ -188,7 +191,7 @@ async def test_of_a_session_that_ended_meanwhile_its_owner_is_told_why() -> None
             Lapsed(11, "light", state("gw.set", REST), Reason.CHILD_EXITED),
             Lapsed(12, "light", "unreadable", Reason.CHILD_EXITED),
         ]
-        assert here.sessions.take_up([child.inherited(state("gw.set", REST, "other"), "other")], lapsed) == 1
+        assert take_up(here.sessions, [child.inherited(state("gw.set", REST, "other"), "other")], lapsed) == 1
         with pytest.raises(GatewayError, match="max_lifetime"):
             here.sessions.find("gw.a", ALICE, "light", Door.STREAMABLE)
         with pytest.raises(GatewayError, match="there is no such session"):
@@ -202,10 +205,10 @@ async def test_of_a_session_that_ended_meanwhile_its_owner_is_told_why() -> None
 async def test_a_gateway_that_leaves_lets_go_and_ends_nothing_that_can_be_kept() -> None:
     async with next_gateway() as here:
         child = here.child()
-        here.sessions.take_up([child.inherited(state("gw.a", STREAMABLE))], [])
+        take_up(here.sessions, [child.inherited(state("gw.a", STREAMABLE))], [])
         relay = here.sessions.find("gw.a", ALICE, "light", Door.STREAMABLE).relay
         assert relay is not None
-        await here.sessions.leave()
+        await leave(here.sessions)
         relay.leave()
         assert await here.told() == []
         with pytest.raises(GatewayError) as error:
@@ -221,6 +224,6 @@ async def test_a_gateway_that_leaves_lets_go_and_ends_nothing_that_can_be_kept()
 async def test_a_session_that_ends_leaves_no_note() -> None:
     async with next_gateway() as here:
         child = here.child()
-        here.sessions.take_up([child.inherited(state("gw.a", STREAMABLE))], [])
+        take_up(here.sessions, [child.inherited(state("gw.a", STREAMABLE))], [])
         here.client.on_ending(Ending(child.lease, Reason.IDLE_TIMEOUT))
         assert repr(here.hot_state).startswith("<HotState: 0 of")
