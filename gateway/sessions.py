@@ -70,6 +70,8 @@ class Session:
         self._sessions = sessions
         self._relay: Relay | None = None
         self._caller: Caller | None = None
+        self.had_a_caller = False
+        """Whether its handshake was ever done, so that there may be a state to lose."""
         self._starting = anyio.Lock()
         self._member_of = member_of
         self._unused_timer = sessions.arm_unused(self) if member_of is None else None
@@ -122,12 +124,8 @@ class Session:
         except anyio.get_cancelled_exc_class():
             self.end(Reason.CLIENT_GONE)
             raise
+        self.had_a_caller = True
         return caller
-
-    @property
-    def had_a_caller(self) -> bool:
-        """Whether its handshake was ever done, so that there may be a state to lose."""
-        return self._caller is not None
 
     def end(self, reason: Reason) -> None:
         """End it, and its child with it. May be called again."""
@@ -143,6 +141,8 @@ class Session:
             self._sessions.remove(self, reason)
             if self._member_of is not None:
                 self._member_of.rest()
+            # Its set keeps it for minutes, to say why it ended; without this the whole bridge would be kept with it.
+            self._relay = self._caller = None
             logger.info("session {} of {} on {} ended: {}", masked(self.id), self.principal, self.server, reason)
 
     def _disarm(self) -> None:

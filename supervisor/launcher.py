@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from supervisor.freeze import freeze, signal_each
 from supervisor.linux import Census, Process, become_subreaper, descendants
+from supervisor.signals import freeze, signal_each
 
 GATEWAY_GRACE: Final = 10.0
 """Seconds that the gateway may take to close its sessions and answer what is in flight."""

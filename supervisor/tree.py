@@ -1,4 +1,4 @@
-"""The only place that signals and reaps: whole trees, never a pid that was merely remembered.
+"""Who belongs to a tree, and its end; the only place that reaps: whole trees, never a pid that was merely remembered.
 
 A **tree** is a leader and all that came from it. Who belongs to it is read off the machine each time anew, by three
 marks, because each has its escape: descent (a helper whose parent has died is adopted by the supervisor, which is a
@@ -20,9 +20,9 @@ from typing import Final
 import anyio
 from loguru import logger
 
-from supervisor.freeze import freeze, signal_groups, signal_same
 from supervisor.linux import Census, Process, descendants, take_census
 from supervisor.protocol import Exit
+from supervisor.signals import freeze, signal_groups, signal_same
 
 WATCHED: Final = 64
 """Processes of a tree whose end is waited for at once; the next look finds the others."""

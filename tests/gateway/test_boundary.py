@@ -131,9 +131,9 @@ def test_nobody_starts_processes_through_multiprocessing() -> None:
         assert not {name for name in imported(package) if within(name, "multiprocessing", "concurrent", "pty")}
 
 
-def test_only_the_tree_and_the_launcher_signal_and_a_process_itself_when_its_parent_is_gone() -> None:
+def test_only_one_module_and_the_launcher_signal_and_a_process_itself_when_its_parent_is_gone() -> None:
     signalling = users(SIGNALLERS)
-    assert set(signalling) == {"supervisor/tree.py", "supervisor/launcher.py", "supervisor/linux.py"}
+    assert set(signalling) == {"supervisor/signals.py", "supervisor/launcher.py", "supervisor/linux.py"}
     assert signalling["supervisor/linux.py"] == {"die_with_parent"}
 
 
