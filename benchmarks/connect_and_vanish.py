@@ -32,7 +32,7 @@ FLAT: Final = 2048
 
 PROGRAMS: Final = ("launcher", "supervisor", "gateway")
 _SERVERS: Final[dict[str, Any]] = {
-    "light": light(idle_timeout="1s"),
+    "light": light(idle_timeout="3s"),
     "mute": light("--mute"),
 }
 

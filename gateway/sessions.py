@@ -11,6 +11,7 @@ random bits behind the node's name, and an id of which nobody makes use ends aft
 import asyncio
 import secrets
 from collections import Counter, OrderedDict
+from contextvars import Context
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -337,7 +338,8 @@ class Sessions:
 
     def arm_unused(self, idle: Session | SessionSet) -> asyncio.TimerHandle:
         """End `idle` after UNUSED seconds, unless it is in use then."""
-        return asyncio.get_running_loop().call_later(UNUSED, self._end_unused, idle)
+        # In a context of its own: the caller's holds the whole request.
+        return asyncio.get_running_loop().call_later(UNUSED, self._end_unused, idle, context=Context())
 
     # Within.
 

@@ -207,7 +207,10 @@ def never_ready():
 
 def exits_at_once():
     """Leaves a process behind that ignores signals, and exits."""
-    start("helper", lambda: (go_deaf(), os.setsid(), in_effect()))
+    settled, settling = os.pipe()
+    start("helper", lambda: (go_deaf(), os.setsid(), in_effect(), os.close(settling)))
+    os.close(settling)
+    os.read(settled, 1)  # its helper is deaf before anybody knows of this exit
     os._exit(3)
 
 
