@@ -10,6 +10,7 @@ from common.config.model import GatewaySettings
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.http import bodies
+from gateway.http.certificates import CertificateDoor
 from gateway.http.front import Front
 from gateway.http.guards import Guards
 from gateway.http.health import HealthDoor
@@ -38,7 +39,8 @@ def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: Superv
     app.config["MAX_CONTENT_LENGTH"] = largest + bodies.DISCARDED
     Guards(settings).install(app)
     streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
-    for door in (HealthDoor(sessions, supervisor), RestDoor(sessions), streamable, sse, Front(streamable, sse)):
+    others = (HealthDoor(sessions, supervisor), RestDoor(sessions), CertificateDoor(sessions.certificates))
+    for door in (*others, streamable, sse, Front(streamable, sse)):
         app.register_blueprint(door.blueprint())
     app.register_error_handler(GatewayError, _answer_error)
     app.register_error_handler(HTTPException, _answer_http_error)
@@ -50,7 +52,7 @@ async def _answer_error(error: GatewayError) -> Response:
     # There is no request where somebody asked for a WebSocket, which no route has.
     speaks_json_rpc = has_request_context() and request.blueprint in _SPEAKS_JSON_RPC
     body = error.rpc_body() if speaks_json_rpc else error.rest_body()
-    return bodies.json_response(body, error.status)
+    return bodies.json_response(body, error.status, error.headers)
 
 
 async def _answer_http_error(error: HTTPException) -> Response:

@@ -10,18 +10,20 @@ future of one REST call, each known by a number), the child, and the gateway its
   else to the standing stream; news about the server as a whole (`…/list_changed`, `resources/updated`) to the standing
   stream first. Where there is no stream, the last few wait for one.
 * A question of the child is forwarded with the child's own id, and its answer is let through once. Where nobody can
-  answer (REST), the gateway declines in the client's place.
+  answer (REST), or nobody does for too long, the gateway declines in the client's place.
 
 Every method returns what is to be done, in order; `relay` does it.
 """
 
 from collections import Counter, deque
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Final
 
 from mcp_types import METHOD_NOT_FOUND
+from msgspec import Raw
 
-from gateway.errors import GatewayError
+from gateway.errors import TIMED_OUT, GatewayError
 from gateway.jsonrpc import (
     Message,
     Notification,
@@ -29,6 +31,7 @@ from gateway.jsonrpc import (
     Response,
     cancelled_id,
     encode,
+    notification,
     progress_token,
     reported_token,
     with_cancelled_id,
@@ -41,12 +44,19 @@ UNHEARD_BYTES: Final = 1024 * 1024
 OPEN_QUESTIONS: Final = 256
 """Questions of one child that may wait for the client's answer; one more is declined."""
 
+EPOCH_BITS: Final = 24
+"""An id towards the child is the gateway's epoch, then a number of this many bits: one that an earlier gateway gave out
+is never given out again. Small enough that the ids of 255 restarts still fit into the 32 bits that some servers have for
+an id, and large enough for sixteen million calls in one session.
+"""
+
 _LONGEST_ID: Final = 18
 """Digits of an id of our own; an answer to a longer one is an answer to nobody."""
 
 _EMPTY_RESULT: Final = b"{}"
 _ABOUT_THE_SERVER: Final = frozenset({"notifications/resources/updated"})
 _DECLINED: Final = b'{"code":%d,"message":"the client of this session cannot be asked"}' % METHOD_NOT_FOUND
+_UNANSWERED: Final = b'{"code":%d,"message":"the client of this session did not answer in time"}' % TIMED_OUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +114,15 @@ class Call:
 
 
 class Conversation:
-    """The state of one conversation. `answers_questions` says whether the client can be asked anything."""
+    """The state of one conversation.
 
-    def __init__(self, *, answers_questions: bool) -> None:
+    `answers_questions` says whether the client can be asked anything, `epoch` how many gateways were before this one,
+    and `initialized` that one of them saw the child through its handshake.
+    """
+
+    def __init__(self, *, answers_questions: bool, epoch: int = 0, initialized: bool = False) -> None:
         self._answers_questions = answers_questions
-        self._last_call = 0
+        self._last_call = epoch << EPOCH_BITS
         self._calls: dict[int, Call] = {}
         self._open: dict[int, None] = {}
         """Streams of requests in flight that can carry more than the answer, oldest first."""
@@ -117,7 +131,7 @@ class Conversation:
         self._unheard: deque[tuple[bytes, bytes]] = deque()
         """What waits for a stream: the line, and the question's id if it is one."""
         self._unheard_bytes = 0
-        self.initialized = False
+        self.initialized = initialized
         """Whether the child has accepted `initialize`."""
         self.counters: Counter[str] = Counter()
         """What was dropped, by why."""
@@ -129,6 +143,11 @@ class Conversation:
     def in_flight(self) -> int:
         """How many requests wait for the child."""
         return len(self._calls)
+
+    @property
+    def questions(self) -> Set[bytes]:
+        """The ids of the child's questions that wait for the client's answer. It changes with the conversation."""
+        return self._questions
 
     def method_of(self, call: int) -> str | None:
         """The method of the request `call`, or None where it is not in flight any more."""
@@ -189,6 +208,8 @@ class Conversation:
                 return self._ask(message, line)
             case Notification(method="notifications/progress"):
                 return self._report(message, line)
+            case Notification(method="notifications/cancelled") if cancelled_id(message) in self._questions:
+                return self._withdraw(cancelled_id(message), line)
             case Notification():
                 return self._tell(line, self._stream_for(message.method))
 
@@ -205,13 +226,31 @@ class Conversation:
             ToChild(encode(Notification("notifications/cancelled", cancel))),
         ]
 
+    def expire_question(self, question: bytes) -> list[Effect]:
+        """The client takes too long to answer the child's `question`: it is declined, and the client told so."""
+        if question not in self._questions:
+            return []
+        reason = notification("notifications/cancelled", {"requestId": Raw(question), "reason": "it took too long"})
+        return [
+            ToChild(encode(Response(question, b"", _UNANSWERED))),
+            *self._withdraw(question, encode(reason)),
+        ]
+
     def fail(self, error: GatewayError) -> list[Effect]:
         """The child is no more: every request in flight gets `error`."""
+        self._questions.clear()
         return [
             Answered(found.stream, error.rpc_body(found.client_id), call, error)
             for call in tuple(self._calls)
             if (found := self._forget(call)) is not None
         ]
+
+    def leave(self, error: GatewayError) -> list[Effect]:
+        """Another gateway goes on with the child: every request gets `error`, every question is declined.
+
+        The child hears from the next gateway that its calls are cancelled.
+        """
+        return self.fail(error) + [self._decline(question) for question in tuple(self._questions)]
 
     # Within.
 
@@ -254,6 +293,17 @@ class Conversation:
     def _decline(self, question: bytes) -> Effect:
         self._questions.discard(question)
         return ToChild(encode(Response(question, b"", _DECLINED)))
+
+    def _withdraw(self, question: bytes, line: bytes) -> list[Effect]:
+        """No answer is wanted any more: `line` tells the client so, if it has heard the question."""
+        self._questions.discard(question)
+        unheard = next((each for each in self._unheard if each[1] == question), None)
+        if unheard is not None:
+            self._unheard.remove(unheard)
+            self._unheard_bytes -= len(unheard[0])
+            return []
+        stream = self._stream_for("notifications/cancelled")
+        return [ToStream(stream, line)] if stream is not None else []
 
     def _report(self, message: Notification, line: bytes) -> list[Effect]:
         token = reported_token(message)

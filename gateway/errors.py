@@ -8,6 +8,7 @@ A message never holds a session id, a credential, a command line or what a child
 error texts for words such as "401" and acts on them, so ids stay out for that reason, too.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -35,6 +36,7 @@ _REQUEST = {
     Reason.SESSION_NOT_FOUND: (404, SESSION_NOT_FOUND),
     Reason.SERVER_NOT_FOUND: (404, INVALID_REQUEST),
     Reason.TOOL_NOT_FOUND: (404, INVALID_PARAMS),
+    Reason.CERTIFICATE_NOT_FOUND: (404, INVALID_REQUEST),
     Reason.ROUTE_NOT_FOUND: (404, INVALID_REQUEST),
     Reason.METHOD_NOT_ALLOWED: (405, INVALID_REQUEST),
     Reason.NOT_ACCEPTABLE: (406, INVALID_REQUEST),
@@ -43,11 +45,14 @@ _REQUEST = {
     Reason.HOST_DENIED: (421, INVALID_REQUEST),
     # Not 503: that makes LibreChat's circuit breaker refuse every user of the server for half a minute.
     Reason.MAX_SESSIONS: (429, REFUSED),
+    Reason.MAX_USER_SESSIONS: (429, REFUSED),
 }
 _CALL = {
     Reason.INTERNAL_ERROR: (500, INTERNAL_ERROR),
     Reason.SUPERVISOR_LOST: (503, CHILD_LOST),
+    Reason.GATEWAY_RESTARTED: (503, CHILD_LOST),
     Reason.SHUTDOWN: (503, CHILD_LOST),
+    Reason.GATEWAY_RESTARTED: (503, CHILD_LOST),
     Reason.REQUEST_TIMEOUT: (504, TIMED_OUT),
     Reason.START_TIMEOUT: (504, TIMED_OUT),
 }
@@ -55,6 +60,8 @@ _ANY_OTHER: Final = (502, CHILD_LOST)
 """The child is to blame: it could not be started, it ended, it answered with an error."""
 
 _STATUS: Final = {**_REQUEST, **_CALL}
+
+_RETRY_AFTER: Final = "retryAfter"
 
 
 class GatewayError(Exception):
@@ -76,6 +83,12 @@ class GatewayError(Exception):
         """The JSON-RPC error code."""
         return _STATUS.get(self.reason, _ANY_OTHER)[1]
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that an answer with this error bears, whatever its status (RFC 9110, section 10.2.3)."""
+        seconds = self.about.get(_RETRY_AFTER)
+        return {} if seconds is None else {"Retry-After": str(seconds)}
+
     def rest_body(self) -> bytes:
         """The body on REST and on health."""
         return msgspec.json.encode({"error": {"code": self.reason, "message": self.message, "about": self.about}})
@@ -94,6 +107,13 @@ def bad_request(message: str, /, **about: object) -> GatewayError:
     return GatewayError(Reason.BAD_REQUEST, message, **about)
 
 
+def refused(reason: Reason, message: str, /, retry_after: float | None = None, **about: object) -> GatewayError:
+    """There is no child to be had now; in `retry_after` seconds, if anybody knows, it may be worth another try."""
+    if retry_after is not None:
+        about[_RETRY_AFTER] = max(1, math.ceil(retry_after))
+    return GatewayError(reason, message, **about)
+
+
 def ended(reason: Reason, /, server: str, **about: object) -> GatewayError:
     """What a call in flight is told when its session ends for `reason`."""
     sentences = {
@@ -101,8 +121,14 @@ def ended(reason: Reason, /, server: str, **about: object) -> GatewayError:
         Reason.CHILD_CLOSED_STDOUT: "the server's process closed its output",
         Reason.CHILD_NOT_READING: "the server's process does not read its input",
         Reason.START_TIMEOUT: "the server did not answer 'initialize' in time",
+        Reason.MEMORY_MAX: "the server used more memory than memory_max allows",
+        Reason.TASKS_MAX: "the server had more processes and threads than tasks_max allows",
+        Reason.FILE_SIZE_MAX: "the server wrote a larger file than file_size_max allows",
+        Reason.DIR_SIZE_MAX: "the server filled its session's directory beyond dir_size_max",
         Reason.MAX_LIFETIME: "the session reached its maximum lifetime",
+        Reason.GATEWAY_RESTARTED: "the gateway was restarted while the request was in flight; the session goes on",
         Reason.SHUTDOWN: "the gateway is shutting down",
         Reason.SUPERVISOR_LOST: "the gateway lost its supervisor",
+        Reason.GATEWAY_RESTARTED: "the gateway restarted before the answer came; the session goes on",
     }
     return GatewayError(reason, sentences.get(reason, "the session ended"), server=server, **about)

@@ -10,7 +10,7 @@ random bits behind the node's name, and an id of which nobody makes use ends aft
 
 import asyncio
 import secrets
-from collections import Counter, OrderedDict
+from collections import Counter
 from contextvars import Context
 from dataclasses import dataclass
 from enum import Enum
@@ -22,12 +22,17 @@ from loguru import logger
 from common.config.model import ServerPolicy
 from common.logs import masked
 from common.reasons import Reason
+from gateway import errors
+from gateway.afterlife import Afterlife
 from gateway.caller import Caller
-from gateway.errors import GatewayError
+from gateway.certificates import Certificates
+from gateway.errors import GatewayError, refused
+from gateway.hotstate import HotState, UnderWay
 from gateway.identity.principal import Principal
+from gateway.kept import VERSION, Kept, write
 from gateway.relay import Relay
-from supervisor.client import OpenRefused, SupervisorClient, SupervisorLost
-from supervisor.protocol import Ending
+from supervisor.client import Grant, OpenRefused, SupervisorClient, SupervisorLost
+from supervisor.protocol import Ending, Gone
 
 UNUSED: Final = 300.0
 """Seconds after which an id without a child ends, if nothing was asked of it."""
@@ -35,8 +40,11 @@ UNUSED: Final = 300.0
 MAX_CHILDLESS: Final = 10_000
 """Ids without a child that may exist at once: each costs about a kilobyte, and anybody may ask for one."""
 
-REMEMBERED: Final = 1_000
-"""Ended ids whose reason is still known, so that their owner is told it instead of 'unknown'."""
+CHILDLESS_RETRY: Final = 30.0
+"""Seconds after which somebody who got no id because of that may try again."""
+
+LEAST_TO_START: Final = 1.0
+"""Seconds that a child gets for answering `initialize`, however long it had to be waited for."""
 
 _ID_BYTES: Final = 24
 _GET_AN_ID: Final = "get a new id from GET /api/sessionid"
@@ -71,8 +79,8 @@ class Session:
         self._sessions = sessions
         self._relay: Relay | None = None
         self._caller: Caller | None = None
-        self.had_a_caller = False
-        """Whether its handshake was ever done, so that there may be a state to lose."""
+        self._lapsed = False
+        self._certificate = ""
         self._starting = anyio.Lock()
         self._member_of = member_of
         self._unused_timer = sessions.arm_unused(self) if member_of is None else None
@@ -90,6 +98,22 @@ class Session:
         """The bridge to its child, once `start` has made it."""
         return self._relay
 
+    @property
+    def owner(self) -> tuple[object, ...]:
+        """All that has to be right before anybody is told of it."""
+        return (self.principal, self.server, self.door)
+
+    @property
+    def certificate(self) -> str:
+        """The id of its child's death certificate, where there is one."""
+        return self._relay.certificate if self._relay is not None else self._certificate
+
+    def resume(self, relay: Relay) -> None:
+        """Go on with a child that an earlier gateway saw through its handshake."""
+        self._relay = relay
+        if self.door is Door.REST:
+            self._caller = Caller(relay, self.server)
+
     async def start(self) -> Relay:
         """The bridge to its child, spawned if there is none yet; who comes meanwhile waits for the same one.
 
@@ -101,7 +125,19 @@ class Session:
                 raise not_found(self.ended)
             if self._relay is None:
                 self._relay = await self._sessions.spawn(self)
+                if self.door is Door.STREAMABLE:
+                    self._relay.on_ready = self.keep
             return self._relay
+
+    def lapse(self, reason: Reason) -> None:
+        """Its child ended after an earlier gateway, and before this one."""
+        self._lapsed = True
+        self.forget(reason)
+
+    def keep(self) -> None:
+        """From now on another gateway could go on with it."""
+        if self._relay is not None:
+            self._sessions.keep(self, self._relay)
 
     async def caller(self) -> Caller:
         """The gateway's own MCP client of its child, past the handshake; who comes meanwhile waits for it.
@@ -125,8 +161,13 @@ class Session:
         except anyio.get_cancelled_exc_class():
             self.end(Reason.CLIENT_GONE)
             raise
-        self.had_a_caller = True
+        self.keep()
         return caller
+
+    @property
+    def had_a_caller(self) -> bool:
+        """Whether its handshake was ever done, so that there may be a state to lose."""
+        return self._caller is not None or self._lapsed
 
     def end(self, reason: Reason) -> None:
         """End it, and its child with it. May be called again."""
@@ -142,9 +183,12 @@ class Session:
             self._sessions.remove(self, reason)
             if self._member_of is not None:
                 self._member_of.rest()
+            certificate = f", certificate {self.certificate}" if self.certificate else ""
+            facts = (masked(self.id), self.principal, self.server, reason, certificate)
+            logger.info("session {} of {} on {} ended: {}{}", *facts)
             # Its set keeps it for minutes, to say why it ended; without this the whole bridge would be kept with it.
+            self._certificate, self._lapsed = self.certificate, self.had_a_caller
             self._relay = self._caller = None
-            logger.info("session {} of {} on {} ended: {}", masked(self.id), self.principal, self.server, reason)
 
     def _disarm(self) -> None:
         if self._unused_timer is not None:
@@ -159,6 +203,7 @@ class SessionSet:
         self.principal = principal
         self.ended: Reason | None = None
         self._sessions = sessions
+        self.owner: tuple[object, ...] = (principal,)
         self._by_server: dict[str, Session] = {}
         self._unused_timer = sessions.arm_unused(self)
 
@@ -179,11 +224,19 @@ class SessionSet:
         self.rest()
         session = self._by_server.get(server)
         if session is not None and session.ended is not None and session.had_a_caller:
-            raise not_found(session.ended, remedy=_GET_AN_ID, server=server)
+            about = {"certificate": session.certificate} if session.certificate else {}
+            raise not_found(session.ended, remedy=_GET_AN_ID, server=server, **about)
         if session is None or session.ended is not None:
             session = self._sessions.add_to_set(self, server)
             self._by_server[server] = session
         return session
+
+    def resume(self, session: Session) -> None:
+        """Go on with a session of it that an earlier gateway had."""
+        older = self._by_server.get(session.server)
+        if older is not None:
+            older.end(Reason.GATEWAY_LOST)
+        self._by_server[session.server] = session
 
     def rest(self) -> None:
         """Let the time in which it must be used begin anew."""
@@ -211,6 +264,11 @@ def not_found(
     return GatewayError(Reason.SESSION_NOT_FOUND, message, reason=ended, **about)
 
 
+def left_to_start(start_timeout: float, waited: float) -> float:
+    """Seconds that a child has for answering `initialize`, when it was `waited` for: the timeout is for both together."""
+    return max(start_timeout - waited, min(start_timeout, LEAST_TO_START))
+
+
 @dataclass(frozen=True)
 class Counts:
     """What `/health` shows."""
@@ -222,18 +280,27 @@ class Counts:
 class Sessions:
     """The table."""
 
-    def __init__(self, supervisor: SupervisorClient, policies: dict[str, ServerPolicy], node: str) -> None:
+    def __init__(
+        self,
+        supervisor: SupervisorClient,
+        policies: dict[str, ServerPolicy],
+        node: str,
+        hot_state: HotState | None = None,
+    ) -> None:
         self.policies = policies
+        self.afterlife = Afterlife()
+        self.certificates = Certificates()
         self._supervisor = supervisor
+        self._hot_state = hot_state
         self._node = node
         self._by_id: dict[str, Session | SessionSet] = {}
         self._by_lease: dict[int, Relay] = {}
         self._in_sets: set[Session] = set()
-        self._remembered: OrderedDict[str, tuple[Principal, Reason]] = OrderedDict()
         self._refusing: Reason | None = None
         self._dropped: Counter[str] = Counter()
         """Of sessions that have ended."""
         supervisor.on_ending = self._on_ending
+        supervisor.on_gone = self._on_gone
 
     def policy(self, server: str) -> ServerPolicy:
         """What holds for `server`. Raises GatewayError where there is none of that name."""
@@ -259,15 +326,16 @@ class Sessions:
     def find(self, id_: str, principal: Principal, server: str, door: Door) -> Session:
         """The session `id_`, if it is `principal`'s, on `server`, through `door`; else GatewayError, always the same."""
         found = self._by_id.get(id_)
-        if not isinstance(found, Session) or (found.principal, found.server, found.door) != (principal, server, door):
-            raise not_found(self._why_ended(id_, principal))
+        owner = (principal, server, door)
+        if not isinstance(found, Session) or found.owner != owner:
+            raise not_found(self.afterlife.why(id_, owner))
         return found
 
     def find_set(self, id_: str, principal: Principal) -> SessionSet:
         """The session set `id_`, if it is `principal`'s; else GatewayError, always the same."""
         found = self._by_id.get(id_)
         if not isinstance(found, SessionSet) or found.principal != principal:
-            raise not_found(self._why_ended(id_, principal), remedy=_GET_AN_ID)
+            raise not_found(self.afterlife.why(id_, (principal,)), remedy=_GET_AN_ID)
         return found
 
     def counts(self) -> Counts:
@@ -288,6 +356,50 @@ class Sessions:
         self._refusing = reason
         for each in tuple(self._by_id.values()):
             each.end(reason)
+        self.afterlife.end()
+
+    # From one gateway to the next: see gateway.succession.
+
+    def refuse(self, reason: Reason) -> None:
+        """Open no more."""
+        self._refusing = reason
+
+    def relays(self) -> list[Relay]:
+        """The bridges to all children."""
+        return list(self._by_lease.values())
+
+    def restore(self, id_: str, principal: Principal, server: str, door: Door) -> Session | None:
+        """A session that an earlier gateway had, still without its child; None where the id is another's."""
+        known = self._by_id.get(id_)
+        if door is not Door.REST:
+            if known is not None:
+                return None
+            session = self._by_id[id_] = Session(self, id_, principal, server, door)
+            return session
+        session_set = known or SessionSet(self, id_, principal)
+        if not isinstance(session_set, SessionSet) or session_set.principal != principal:
+            return None
+        self._by_id[id_] = session_set
+        session = self.add_to_set(session_set, server)
+        session_set.resume(session)
+        return session
+
+    def attach(self, session: Session, grant: Grant) -> None:
+        """Give `session` the child that it had with an earlier gateway."""
+        under_way = self._hot_state.take_over(grant.lease) if self._hot_state is not None else UnderWay()
+        relay = self._by_lease[grant.lease] = self._relay(session, grant, resumes=under_way)
+        session.resume(relay)
+
+    def let_go(self, grant: Grant, reason: Reason) -> None:
+        """End a child that no session can have."""
+        self._supervisor.release(grant.lease, reason, (grant.stdin, grant.stdout))
+
+    def keep(self, session: Session, relay: Relay) -> None:
+        """From now on another gateway could go on with `session`."""
+        principal = session.principal
+        kept = Kept(VERSION, session.id, session.door.value, principal.issuer, principal.subject, session.server)
+        relay.kept = True
+        self._supervisor.keep(relay.lease, write(kept))
 
     # For Session and SessionSet.
 
@@ -302,21 +414,20 @@ class Sessions:
         """A child for `session`. Raises GatewayError where none can be had."""
         if self._refusing is not None:
             raise GatewayError(self._refusing, "the gateway is shutting down")
+        asked, within = anyio.current_time(), session.policy.start_timeout
         try:
-            grant = await self._supervisor.open(session.server, masked(session.id))
-        except OpenRefused as refused:
-            raise GatewayError(refused.reason, refused.message, server=session.server) from None
+            with anyio.fail_after(within):
+                grant = await self._supervisor.open(session.server, masked(session.id), session.principal.handle)
+        except TimeoutError:
+            raise GatewayError(
+                Reason.START_TIMEOUT, "the server could not be started in time", server=session.server
+            ) from None
+        except OpenRefused as no:
+            raise refused(no.reason, no.message, no.retry_after, server=session.server) from None
         except SupervisorLost:
-            raise GatewayError(Reason.SUPERVISOR_LOST, "the gateway lost its supervisor") from None
-        relay = Relay(
-            self._supervisor,
-            grant,
-            session.server,
-            session.policy,
-            label=masked(session.id),
-            answers_questions=session.door is not Door.REST,
-            on_end=session.forget,
-        )
+            raise errors.ended(Reason.SUPERVISOR_LOST, session.server) from None
+        start_within = left_to_start(within, anyio.current_time() - asked)
+        relay = self._relay(session, grant, start_within=start_within)
         if session.ended is not None:
             relay.end(session.ended)
             raise not_found(session.ended)
@@ -327,14 +438,14 @@ class Sessions:
         """Take what has ended out of the table, and remember why."""
         if isinstance(ended, Session):
             self._in_sets.discard(ended)
-            if ended.relay is not None:
-                self._by_lease.pop(ended.relay.lease, None)
-                self._dropped.update(ended.relay.dropped)
+            if (relay := ended.relay) is not None:
+                self._by_lease.pop(relay.lease, None)
+                self._dropped.update(relay.dropped)
+                if reason is Reason.IDLE_TIMEOUT and relay.standing is not None:
+                    self.afterlife.keep_stream(ended.id, relay.standing)
         if self._by_id.get(ended.id) is ended:
             del self._by_id[ended.id]
-            self._remembered[ended.id] = (ended.principal, reason)
-            if len(self._remembered) > REMEMBERED:
-                self._remembered.popitem(last=False)
+            self.afterlife.remember(ended.id, ended.owner, reason)
 
     def arm_unused(self, idle: Session | SessionSet) -> asyncio.TimerHandle:
         """End `idle` after UNUSED seconds, unless it is in use then."""
@@ -343,14 +454,36 @@ class Sessions:
 
     # Within.
 
+    def _relay(
+        self, session: Session, grant: Grant, *, start_within: float | None = None, resumes: UnderWay | None = None
+    ) -> Relay:
+        """The bridge between `session` and its child."""
+        self.certificates.expect(grant.lease, session.principal)
+        return Relay(
+            self._supervisor,
+            grant,
+            session.server,
+            session.policy,
+            label=masked(session.id),
+            answers_questions=session.door is not Door.REST,
+            on_end=session.forget,
+            start_within=start_within,
+            notes=self._hot_state.slot(grant.lease) if self._hot_state is not None else None,
+            resumes=resumes,
+        )
+
     @staticmethod
     def _end_unused(idle: Session | SessionSet) -> None:
         if not idle.in_use:
             idle.end(Reason.UNUSED)
 
     def _on_ending(self, message: Ending) -> None:
+        self.certificates.announce(message.lease, message.certificate)
         if (relay := self._by_lease.get(message.lease)) is not None:
-            relay.on_ending(message.reason, message.exit)
+            relay.on_ending(message.reason, message.exit, message.certificate)
+
+    def _on_gone(self, message: Gone) -> None:
+        self.certificates.file(message.lease, message.certificate)
 
     def _new_id(self) -> str:
         return f"{self._node}.{secrets.token_urlsafe(_ID_BYTES)}"
@@ -359,8 +492,5 @@ class Sessions:
         if self._refusing is not None:
             raise GatewayError(self._refusing, "the gateway is shutting down")
         if len(self._by_id) - len(self._by_lease) >= MAX_CHILDLESS:
-            raise GatewayError(Reason.MAX_SESSIONS, "too many session ids are waiting to be used; try again later")
-
-    def _why_ended(self, id_: str, principal: Principal) -> Reason | None:
-        owner, reason = self._remembered.get(id_, (None, None))
-        return reason if owner == principal else None
+            message = "too many session ids are waiting to be used; try again later"
+            raise refused(Reason.MAX_SESSIONS, message, CHILDLESS_RETRY)

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -19,8 +20,11 @@ from loguru import logger
 from common import logs
 from common.config.load import ConfigError, Settings, load
 from common.config.model import REVEAL_SECRETS
+from common.prctl import hide_memory
 from supervisor.children import running_children
 from supervisor.control import Announcer, SocketError, listen, listening, serve_each, serve_one
+from supervisor.custody import Custody
+from supervisor.ground import Ground, GroundError, prepare
 from supervisor.linux import become_subreaper, die_with_parent
 
 
@@ -36,12 +40,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     logs.setup("supervisor", settings.supervisor.debug.level)
     become_subreaper()
+    hide_memory()
     try:
         bound = listen(arguments.socket) if arguments.socket is not None else None
+        ground = prepare(settings.supervisor)
     except SocketError as error:
         logger.error("{}", error)
         return 1
-    return anyio.run(_run, settings, arguments.control_fd, arguments.socket, bound)
+    except GroundError as error:
+        logger.error("{}", error)
+        return 2
+    return anyio.run(_run, settings, ground, arguments.control_fd, arguments.socket, bound)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -54,22 +63,33 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-async def _run(settings: Settings, control_fd: int | None, path: Path | None, bound: socket.socket | None) -> int:
+async def _run(
+    settings: Settings, ground: Ground, control_fd: int | None, path: Path | None, bound: socket.socket | None
+) -> int:
     status = 0
+    await ground.sweep(lambda _: None)
+    sealed = "sealed" if ground.sealed else "not sealed"
+    logger.info("every tree is kept whole by: {}; tags are {}", ground.reaping.mode, sealed)
     async with anyio.create_task_group() as tasks:
         await tasks.start(_stop_on_signal, tasks.cancel_scope, name="signals")
         announcer = Announcer()
-        async with running_children(settings.supervisor, announcer) as children:
+        async with running_children(settings.supervisor, announcer, ground) as children:
             for_gateway = settings.gateway.model_dump_json(context=REVEAL_SECRETS).encode()
-            serve = partial(serve_one, children=children, settings=for_gateway, announcer=announcer)
-            if control_fd is not None:
-                stream = await anyio.abc.UNIXSocketStream.from_socket(control_fd)
-                status = 0 if await serve(stream) else 1
-            elif bound is not None and path is not None:
-                async with listening(bound, path) as listener:
-                    logger.info("waiting for the gateway at {}", path)
-                    await serve_each(listener, serve)
+            grace = settings.supervisor.reattach_grace if control_fd is None else 0.0
+            with closing(Custody(children, grace, tasks)) as custody:
+                announcer.on_missed = custody.missed
+                serve = partial(
+                    serve_one, children=children, settings=for_gateway, announcer=announcer, custody=custody
+                )
+                if control_fd is not None:
+                    stream = await anyio.abc.UNIXSocketStream.from_socket(control_fd)
+                    status = 0 if await serve(stream) else 1
+                elif bound is not None and path is not None:
+                    async with listening(bound, path) as listener:
+                        logger.info("waiting for the gateway at {}", path)
+                        await serve_each(listener, serve, custody)
         tasks.cancel_scope.cancel()
+    ground.close()
     return status
 
 

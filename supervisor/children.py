@@ -5,7 +5,7 @@ that the gateway must know of is announced, by the function that `announce` is.
 """
 
 import asyncio
-import random
+import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
@@ -16,16 +16,22 @@ import anyio
 import anyio.abc
 from loguru import logger
 
-from common.config.model import Graces, SupervisorSettings
+from common.config.model import Graces, ServerSpec, SupervisorSettings
 from common.limits import raise_open_files_limit
 from common.reasons import Reason
 from supervisor.admission import Refusal, admit
-from supervisor.child import Child, count_by_server, how_it_ended
+from supervisor.child import Child, count_by_server, duplicates, how_it_ended
+from supervisor.ground import Ground
 from supervisor.lifecycle import Effect, Event, State, advance
+from supervisor.limits import exit_of_init, limit_of
+from supervisor.linux import Census, Process
+from supervisor.meter import Meter
+from supervisor.placing import Place, Placer
 from supervisor.protocol import EXPIRY_NOTICE, Answer, Certificate, Ending, Exit, Expiring, FromSupervisor, Gone
-from supervisor.spawn import SpawnError, spawn
+from supervisor.spawn import Spawned, SpawnError, spawn
 from supervisor.stderr import StderrTail
-from supervisor.tree import CensusTaker, Reaper, Tree, end_everything, make_tag
+from supervisor.tags import make_tag
+from supervisor.tree import CensusTaker, Reaper, Tree, end_everything, kill_all, strays
 
 HASTY: Final = Graces(stop=0.2, terminate=0.3, kill=1.0)
 """Graces after the gateway's death: nobody waits for the child any more, but it may want to flush a file."""
@@ -40,18 +46,23 @@ _FAILURES: Final = {
     Reason.CHILD_NOT_READING,
     Reason.START_FAILED,
     Reason.START_TIMEOUT,
+    Reason.MEMORY_MAX,
+    Reason.TASKS_MAX,
+    Reason.FILE_SIZE_MAX,
+    Reason.DIR_SIZE_MAX,
 }
 """Reasons for which an operator will want to read the child's own last words."""
 
 
 @asynccontextmanager
 async def running_children(
-    settings: SupervisorSettings, announce: Callable[[FromSupervisor], None]
+    settings: SupervisorSettings, announce: Callable[[FromSupervisor], None], ground: Ground
 ) -> AsyncIterator["Children"]:
     """A table of children; on leaving, every tree is ended in order and verified empty, also when cancelled."""
     async with anyio.create_task_group() as tasks:
-        children = Children(settings, announce, tasks)
+        children = Children(settings, announce, tasks, ground)
         with Reaper(children.leader_exited):
+            tasks.start_soon(children.measure, name="measure trees")
             try:
                 yield children
             finally:
@@ -59,6 +70,7 @@ async def running_children(
                     children.end_all(Reason.SHUTDOWN)
                     await children.all_gone()
                     await children.sweep()
+                tasks.cancel_scope.cancel()
 
 
 class Children:
@@ -69,17 +81,23 @@ class Children:
         settings: SupervisorSettings,
         announce: Callable[[FromSupervisor], None],
         tasks: anyio.abc.TaskGroup,
+        ground: Ground,
     ) -> None:
         self._settings = settings
+        self._reaping = ground.reaping
+        self._ledger = ground.ledger
+        self._sealed = ground.sealed
+        self._placer = Placer(ground.reaping, raise_open_files_limit(), (ground.runtime,))
         self._announce = announce
         self._tasks = tasks
         self._by_lease: dict[int, Child] = {}
         self._by_pid: dict[int, Child] = {}
         self._last_lease = 0
-        self._installation = random.SystemRandom().randrange(1, 1 << 31)
-        self._open_files = raise_open_files_limit()
+        self._installation = ground.ledger.run.installation
         self._census = CensusTaker()
         self._buried = anyio.Event()
+        self.keeps_pipes = False
+        """Whether a child's pipes are kept for a later gateway: see supervisor.custody."""
         self.outlived = 0
         """How often something outlived SIGKILL by a whole grace."""
 
@@ -98,25 +116,47 @@ class Children:
         lease = self._last_lease
         tag = make_tag(self._installation, lease)
         try:
-            spawned = spawn(spec, tag, self._open_files)
+            place = self._placer.place(spec, lease)
+            spawned = self._spawn(spec, tag, place)
         except SpawnError as error:
             logger.error("server {}: {}: {}", server, error.reason, error.detail)
             raise
+        self._ledger.born(lease, spawned.process.pid)
         child = Child(
             lease=lease,
             label=label,
             spec=spec,
             process=spawned.process,
-            tree=Tree(spawned.process.pid, tag, self._census),
+            place=place,
+            tree=self._tree(spawned.process.pid, tag, place),
             stderr=StderrTail(spawned.stderr, f"{server} pid {spawned.process.pid}"),
             graces=spec.graces,
             user=user,
         )
+        if self.keeps_pipes:
+            child.pipes = duplicates(spawned.stdin, spawned.stdout)
         self._by_lease[lease] = self._by_pid[child.pid] = child
         self._watch_idleness(child)
         self._watch_lifetime(child)
         logger.info("spawned {} pid {} for session {}", server, child.pid, label)
         return child, spawned.stdin, spawned.stdout
+
+    def _spawn(self, spec: ServerSpec, tag: int, place: Place) -> Spawned:
+        try:
+            return spawn(spec, tag, place.wrapping, self._reaping.programs)
+        except SpawnError:
+            place.clear()
+            raise
+
+    def _tree(self, leader: int, tag: int, place: Place) -> Tree:
+        return Tree(
+            leader,
+            tag,
+            self._census,
+            leaf=place.leaf,
+            has_init=place.wrapping.has_init,
+            strays=self._strays,
+        )
 
     def keep(self, lease: int, state: str) -> None:
         """This one is ready, and `state` is what a later gateway needs to go on with it."""
@@ -141,14 +181,45 @@ class Children:
             self._end(child, reason)
 
     def abandon_all(self) -> None:
-        """End every child in haste: the gateway is dead.
+        """End every child in haste: the gateway is dead."""
+        for child in tuple(self._by_lease.values()):
+            self._abandon(child)
 
-        A child may have noticed first, by the end of its input, and have left: then that is why.
+    def _abandon(self, child: Child) -> None:
+        """A child may have noticed first, by the end of its input, and have left: then that is why."""
+        if child.reason in (None, Reason.CHILD_EXITED):
+            child.reason = Reason.GATEWAY_LOST
+        self._dispatch(child, Event.ABANDONED)
+
+    # What becomes of children without a gateway (supervisor.custody).
+
+    def leave_alone(self, *, orderly: bool) -> int:
+        """The gateway has gone: stop the idle clocks, and end each child with which no other could go on.
+
+        Those are ended in order or in haste. How many are left.
         """
         for child in tuple(self._by_lease.values()):
-            if child.reason in (None, Reason.CHILD_EXITED):
-                child.reason = Reason.GATEWAY_LOST
-            self._dispatch(child, Event.ABANDONED)
+            if child.can_be_kept:
+                child.stop_idling()
+            elif orderly:
+                self._end(child, Reason.SHUTDOWN)
+            else:
+                self._abandon(child)
+        return len(self.kept())
+
+    def find(self, lease: int) -> Child | None:
+        """The child of `lease`, until its tree is gone."""
+        return self._by_lease.get(lease)
+
+    def kept(self) -> list[Child]:
+        """The children with which another gateway can go on, oldest first."""
+        return [child for child in self._by_lease.values() if child.can_be_kept]
+
+    def resume_idling(self, away: float) -> None:
+        """There is a gateway again, after `away` seconds that count for no idle clock."""
+        for child in self.kept():
+            child.last_used += away
+            self._watch_idleness(child)
 
     async def all_gone(self) -> None:
         """Wait until no child is left. Whatever bounds the wait, the ending goes on."""
@@ -159,12 +230,42 @@ class Children:
         """Kill what left its tree without a trace. Only when no child is left: it knows no better than descent."""
         stray = await end_everything(self._census)
         if stray:
-            logger.warning("{} processes had left their trees and were killed", stray)
+            self.outlived += stray
+            logger.error("{} processes had outlived their sessions and were killed", stray)
+
+    async def measure(self) -> None:
+        """Hold trees to their limits, and look for what left its tree, until cancelled."""
+        run = self._reaping.run
+        enforced = run is not None and {"memory", "pids"} <= run.controllers
+        running = lambda: [child for child in self._by_lease.values() if child.state is not State.GONE]  # noqa: E731
+        await Meter(self._census, running, self.over_limit, self._kill_strays, measure_usage=not enforced).run()
+
+    def over_limit(self, child: Child, limit: Reason) -> None:
+        """`child` uses more than it may: its end is immediate."""
+        if child.limit is None:
+            logger.warning("{!r} is over its {}", child, limit)
+        child.limit = limit
+        child.reason = child.reason or limit
+        self._dispatch(child, Event.OVER_LIMIT)
+
+    def _strays(self, census: Census) -> dict[int, Process]:
+        """What got away from every tree. Under a seal nothing can."""
+        if self._sealed:
+            return {}
+        found = strays(census, os.getpid(), self._by_pid.keys(), make_tag(self._installation, 0))
+        run = self._reaping.run
+        return {pid: each for pid, each in found.items() if run is None or not run.holds(pid)}
+
+    def _kill_strays(self, census: Census) -> None:
+        if found := self._strays(census):
+            logger.warning("{} processes took off every mark of their trees; killing them", len(found))
+            self._tasks.start_soon(kill_all, tuple(found.values()), name="kill strays")
 
     def report(self, ref: int) -> Answer:
         """How it stands, as the answer to the question `ref`."""
         running = sum(child.state is State.RUNNING for child in self._by_lease.values())
-        return Answer(ref, running, len(self._by_lease) - running, outlived=self.outlived)
+        ending = len(self._by_lease) - running
+        return Answer(ref, running, ending, outlived=self.outlived, reaping=self._reaping.mode)
 
     # What happens by itself.
 
@@ -181,11 +282,19 @@ class Children:
         child = self._by_pid.pop(pid, None)
         if child is None:
             return
-        child.exit = exit_
         child.process.returncode = -exit_.signal if exit_.signal is not None else exit_.code
+        child.exit = exit_of_init(exit_) if child.place.wrapping.has_init else exit_
         child.leader_exited.set()
-        child.reason = child.reason or Reason.CHILD_EXITED
+        child.limit = child.limit or self._limit_hit(child, child.exit)
+        child.reason = child.reason or child.limit or Reason.CHILD_EXITED
         self._dispatch(child, Event.LEADER_EXITED)
+
+    @staticmethod
+    def _limit_hit(child: Child, exit_: Exit) -> Reason | None:
+        """The limit that ended it, where the kernel did so without telling us."""
+        if exit_.code == 0:
+            return None
+        return limit_of(exit_) or (child.place.leaf.limit_hit() if child.place.leaf is not None else None)
 
     def _watch_idleness(self, child: Child) -> None:
         """Ask once before the lease ends as idle; the clock that matters is `last_used`, so a renewal costs nothing."""
@@ -217,8 +326,10 @@ class Children:
     def _perform(self, child: Child, effect: Effect) -> None:
         match effect:
             case Effect.ANNOUNCE_ENDING:
+                # Every way out of RUNNING leads through here.
                 assert child.reason is not None
                 child.disarm()
+                child.close_pipes()
                 self._announce(Ending(child.lease, child.reason, child.exit, child.certificate))
             case Effect.START_ENDING:
                 self._tasks.start_soon(self._work_through_steps, child, name=f"end {child!r}")
@@ -268,8 +379,15 @@ class Children:
         self._buried.set()
         self._buried = anyio.Event()
         child.stderr.close()
+        self._ledger.gone(child.lease)
+        try:
+            child.place.clear()
+        except OSError as error:
+            logger.error("{!r}: its cgroup cannot be removed: {}", child, error)
         self._log_end(child)
-        certificate = Certificate(child.certificate, child.spec.name, child.reason, child.exit, lived=child.age)
+        certificate = Certificate(
+            child.certificate, child.spec.name, child.reason, child.exit, child.limit, lived=child.age
+        )
         self._announce(Gone(child.lease, certificate))
 
     def _log_end(self, child: Child) -> None:

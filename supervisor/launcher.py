@@ -17,8 +17,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
+from common.prctl import hide_memory
+from supervisor.freeze import freeze, signal_each
 from supervisor.linux import Census, Process, become_subreaper, descendants
-from supervisor.signals import freeze, signal_each
 
 GATEWAY_GRACE: Final = 10.0
 """Seconds that the gateway may take to close its sessions and answer what is in flight."""
@@ -39,6 +40,7 @@ def main(argv: Sequence[str]) -> int:
     """Run both programs; `argv` is the configuration's path, then options for the gateway. Returns the exit status."""
     config, *gateway_options = argv
     become_subreaper()
+    hide_memory()
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     supervisor = _start("supervisor", ours, "--config", config, "--parent", str(os.getpid()))

@@ -11,7 +11,7 @@ whole tree), *kill* (SIGKILL to the whole tree, again and again). A leader that 
 so its exit leads to *terminate*, not to GONE: a tree is only gone when it was looked at and found empty.
 
 ABANDONED is an END without patience: the gateway died, nobody will ever read an answer of this child, and its stdin is
-closed already.
+closed already. OVER_LIMIT is one without any: whoever takes more than is there is stopped at once.
 """
 
 from enum import Enum, auto
@@ -35,6 +35,8 @@ class Event(Enum):
     """Its lease was released or expired, or everything is being ended."""
     ABANDONED = auto()
     """The gateway is dead."""
+    OVER_LIMIT = auto()
+    """It uses more than it may."""
     LEADER_EXITED = auto()
     TREE_EMPTY = auto()
     """The tree was looked at and nothing of it lives. Only reported while terminating or killing."""
@@ -63,23 +65,28 @@ _STAY: Final[tuple[Effect, ...]] = ()
 TABLE: Final[dict[tuple[State, Event], tuple[State, tuple[Effect, ...]]]] = {
     (_S.RUNNING, _E.END): (_S.STOPPING, (_F.ANNOUNCE_ENDING, _F.START_ENDING)),
     (_S.RUNNING, _E.ABANDONED): (_S.STOPPING, (_F.HASTEN, _F.ANNOUNCE_ENDING, _F.START_ENDING)),
+    (_S.RUNNING, _E.OVER_LIMIT): (_S.KILLING, (_F.ANNOUNCE_ENDING, _F.START_ENDING)),
     (_S.RUNNING, _E.LEADER_EXITED): (_S.TERMINATING, (_F.ANNOUNCE_ENDING, _F.START_ENDING)),
     (_S.STOPPING, _E.END): (_S.STOPPING, _STAY),
     (_S.STOPPING, _E.ABANDONED): (_S.STOPPING, (_F.HASTEN, _F.RESTART_STEP)),
+    (_S.STOPPING, _E.OVER_LIMIT): (_S.KILLING, (_F.RESTART_STEP,)),
     (_S.STOPPING, _E.LEADER_EXITED): (_S.TERMINATING, (_F.RESTART_STEP,)),
     (_S.STOPPING, _E.GRACE_OVER): (_S.TERMINATING, (_F.RESTART_STEP,)),
     (_S.TERMINATING, _E.END): (_S.TERMINATING, _STAY),
     (_S.TERMINATING, _E.ABANDONED): (_S.TERMINATING, (_F.HASTEN, _F.RESTART_STEP)),
+    (_S.TERMINATING, _E.OVER_LIMIT): (_S.KILLING, (_F.RESTART_STEP,)),
     (_S.TERMINATING, _E.LEADER_EXITED): (_S.TERMINATING, _STAY),
     (_S.TERMINATING, _E.TREE_EMPTY): (_S.GONE, (_F.ANNOUNCE_GONE,)),
     (_S.TERMINATING, _E.GRACE_OVER): (_S.KILLING, (_F.RESTART_STEP,)),
     (_S.KILLING, _E.END): (_S.KILLING, _STAY),
     (_S.KILLING, _E.ABANDONED): (_S.KILLING, _STAY),
+    (_S.KILLING, _E.OVER_LIMIT): (_S.KILLING, _STAY),
     (_S.KILLING, _E.LEADER_EXITED): (_S.KILLING, _STAY),
     (_S.KILLING, _E.TREE_EMPTY): (_S.GONE, (_F.ANNOUNCE_GONE,)),
     (_S.KILLING, _E.GRACE_OVER): (_S.KILLING, (_F.COUNT_OUTLIVED, _F.RESTART_STEP)),
     (_S.GONE, _E.END): (_S.GONE, _STAY),
     (_S.GONE, _E.ABANDONED): (_S.GONE, _STAY),
+    (_S.GONE, _E.OVER_LIMIT): (_S.GONE, _STAY),
 }
 """A cell that is not here cannot happen, and `advance` says so."""
 

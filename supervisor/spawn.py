@@ -1,12 +1,11 @@
 """The only fork.
 
-A child is started through two small programs that are on every Debian machine: `setpriv` asks the kernel to kill it
-when the supervisor dies (PR_SET_PDEATHSIG), and `sh` then checks that the supervisor had not died just before that.
-Both replace themselves by the command, so the child's pid is the one that was spawned.
+A child is started through a few small programs (see supervisor.wrapper), which ask the kernel to kill it when the
+supervisor dies, give it its user and its limits, and replace themselves by the command.
 
 The parent-death signal belongs to the *thread* that spawned, so `spawn` must be called on the main thread. The tag that
 the child inherits is set on this process for the microsecond of the spawn: setting it afterwards would be a race. The
-limit of open files is set by the shell, for this process may have more files open than a child may.
+limits are set by a shell, for this process may have more files open than a child may.
 """
 
 import os
@@ -24,11 +23,11 @@ from typing import Final
 
 from common.config.model import ServerSpec
 from common.reasons import Reason
+from supervisor.tags import TOKEN, token
+from supervisor.wrapper import Wrapping, wrap
 
 INHERITED_VARIABLES: Final = ("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
 """What a child gets of the supervisor's environment, with LC_*; the rest may hold the gateway's secrets."""
-
-_STILL_THE_PARENT = '[ "$PPID" = "$0" ] || exit 124; ulimit -S -n "$1"; shift; exec "$@"'
 
 
 class SpawnError(Exception):
@@ -84,15 +83,15 @@ def resolve_command(spec: ServerSpec, path: str) -> str:
     return str(Path(found).absolute())  # before the working directory becomes the child's
 
 
-def spawn(spec: ServerSpec, tag: int, open_files: int) -> Spawned:
+def spawn(spec: ServerSpec, tag: int, wrapping: Wrapping, programs: Mapping[str, str]) -> Spawned:
     """Start a child of `spec` as the leader of a session and a process group of its own.
 
-    `tag` marks its tree (see supervisor.tree); `open_files` is its soft RLIMIT_NOFILE. Raises SpawnError, and then
-    nothing runs and no descriptor is left open.
+    `tag` marks its tree (see supervisor.tree); `wrapping` is what to put around its command, with `programs`. Raises
+    SpawnError, and then nothing runs and no descriptor is left open.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("spawn() must run on the main thread: a child would be killed when the thread ends")
-    environment = child_environment(spec, os.environ)
+    environment = child_environment(spec, os.environ) | {TOKEN: token(tag)}
     command = resolve_command(spec, environment["PATH"])
     if spec.path is not None and not _is_directory(spec.path):
         raise SpawnError(
@@ -104,7 +103,8 @@ def spawn(spec: ServerSpec, tag: int, open_files: int) -> Spawned:
     try:
         for _ in range(3):
             pipes.extend(os.pipe2(os.O_CLOEXEC))
-        process = _start(spec, [command, *spec.args], environment, pipes, tag, open_files)
+        argv = wrap([command, *spec.args], wrapping, os.getpid(), programs)
+        process = _start(spec, argv, environment, pipes, tag)
     except (OSError, ValueError) as error:  # a ValueError for what the kernel could never take: a NUL, a surrogate
         _close(pipes)
         raise SpawnError(Reason.SPAWN_FAILED, f"server '{spec.name}' could not be started", str(error)) from error
@@ -114,17 +114,12 @@ def spawn(spec: ServerSpec, tag: int, open_files: int) -> Spawned:
 
 
 def _start(
-    spec: ServerSpec,
-    argv: list[str],
-    environment: dict[str, str],
-    pipes: list[int],
-    tag: int,
-    open_files: int,
+    spec: ServerSpec, argv: list[str], environment: dict[str, str], pipes: list[int], tag: int
 ) -> "subprocess.Popen[bytes]":
     child_in, _, _, child_out, _, child_err = pipes
     with _inherited_tag(tag):
         return subprocess.Popen(  # Popen with vfork: 0.1 ms, and constant; asyncio's own way costs 0.7
-            [*_wrapper(), str(open_files), *argv],
+            argv,
             stdin=child_in,
             stdout=child_out,
             stderr=child_err,
@@ -134,21 +129,16 @@ def _start(
         )
 
 
-def _wrapper() -> list[str]:
-    checked = ["/bin/sh", "-c", _STILL_THE_PARENT, str(os.getpid())]
-    setpriv = shutil.which("setpriv", path="/usr/local/bin:/usr/bin:/bin")
-    return [setpriv, "--pdeathsig", "KILL", "--", *checked] if setpriv else checked
-
-
 @contextmanager
 def _inherited_tag(tag: int) -> Iterator[None]:
     """Have this process's own soft RLIMIT_RTTIME be `tag`, for a moment."""
-    old = resource.getrlimit(resource.RLIMIT_RTTIME)
-    resource.setrlimit(resource.RLIMIT_RTTIME, (tag, old[1]))
+    # By our own number, which the seal lets through.
+    old = resource.prlimit(os.getpid(), resource.RLIMIT_RTTIME)
+    resource.prlimit(os.getpid(), resource.RLIMIT_RTTIME, (tag, old[1]))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_RTTIME, old)
+        resource.prlimit(os.getpid(), resource.RLIMIT_RTTIME, old)
 
 
 def _is_directory(path: str) -> bool:

@@ -1,10 +1,9 @@
-"""Who belongs to a tree, and its end; the only place that reaps: whole trees, never a pid that was merely remembered.
+"""The only place that signals and reaps: whole trees, never a pid that was merely remembered.
 
-A **tree** is a leader and all that came from it. Who belongs to it is read off the machine each time anew, by three
+A **tree** is a leader and all that came from it. Who belongs to it is read off the machine each time anew, by several
 marks, because each has its escape: descent (a helper whose parent has died is adopted by the supervisor, which is a
-subreaper), the leader's process group and session (a helper can leave them), and the **tag**: a number in the soft
-RLIMIT_RTTIME that every process inherits, through fork, exec, setsid and an emptied environment, and that limits
-nothing for a process that is not a real-time one (getrlimit(2)).
+subreaper), the leader's process group and session (a helper can leave them), the **tag** (see supervisor.tags), and the
+session's cgroup where there is one. What took off every mark has only descent left, and is ended with the next tree.
 
 A signal goes to a process through a pidfd that was opened before the process was looked at again, so it cannot hit a
 stranger that got the same pid (pidfd_open(2)). Whether a tree is empty is waited for on those pidfds, not polled.
@@ -13,19 +12,24 @@ stranger that got the same pid (pidfd_open(2)). Whether a tree is empty is waite
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
 import anyio
 from loguru import logger
 
-from supervisor.linux import Census, Process, descendants, take_census
+from supervisor.cgroups import Leaf
+from supervisor.freeze import freeze, signal_groups, signal_same
+from supervisor.linux import Census, Process, descendants, look, take_census
 from supervisor.protocol import Exit
-from supervisor.signals import freeze, signal_groups, signal_same
+from supervisor.tags import same_installation
 
 WATCHED: Final = 64
 """Processes of a tree whose end is waited for at once; the next look finds the others."""
+
+FENCE: Final = 5.0
+"""Seconds that a killed process may take to be gone."""
 
 UNWATCHED: Final = 0.02
 """Seconds between two looks at a tree when the kernel gives no descriptor to wait on."""
@@ -50,14 +54,61 @@ def members(census: Census, supervisor: int, leader: int, tag: int) -> dict[int,
     return {pid: census[pid] for pid in found if census[pid].alive}
 
 
-def make_tag(installation: int, number: int) -> int:
-    """The tag of the tree `number` (below 2**32) of this run of the supervisor: 31 random bits, then the number."""
-    return installation << 32 | number
+def strays(census: Census, supervisor: int, leaders: Collection[int], tag: int) -> dict[int, Process]:
+    """What took off every mark: living orphans that the supervisor adopted, and what is below them. Pure.
+
+    `leaders` are the pids of all trees; `tag` is any of this run's. Whoever still has a tag of this run, or is in the
+    group or the session of a leader, is found by its mark. The tag is no accident to lose: a process without it, in a
+    session of its own, with no parent left, wanted to get away.
+    """
+    found = {
+        process.pid
+        for process in census.values()
+        if process.ppid == supervisor
+        and not same_installation(process.tag, tag)
+        and not {process.pid, process.pgid, process.sid} & set(leaders)
+    }
+    for pid in tuple(found):
+        found |= {below for below in descendants(census, pid) if not same_installation(census[below].tag, tag)}
+    return {pid: census[pid] for pid in found if census[pid].alive}
 
 
-def same_installation(tag: int, other: int) -> bool:
-    """Whether both tags were made by the same run of a supervisor."""
-    return tag > 0 and tag >> 32 == other >> 32
+def attribute(census: Census, leaders: Mapping[int, int], supervisor: int) -> dict[int, list[Process]]:
+    """The living processes of every tree, by leader, all trees at once. Pure; `leaders` are leaders by tag.
+
+    The same marks as for `members`, the strongest first: the tag, the leader's group or session, the parent.
+    """
+    known = set(leaders.values())
+    owners: dict[int, int | None] = {supervisor: None}
+
+    def owner(pid: int) -> int | None:
+        above: list[int] = []
+        while pid not in owners:
+            process = census.get(pid)
+            found = None if process is None else _marked_for(process, leaders, known)
+            if process is None or found:
+                owners[pid] = found or None
+                break
+            owners[pid] = None  # until we know better: a census may show a circle
+            above.append(pid)
+            pid = process.ppid
+        for each in above:
+            owners[each] = owners[pid]
+        return owners[pid]
+
+    found: dict[int, list[Process]] = {leader: [] for leader in known}
+    for pid, process in census.items():
+        leader = owner(pid)
+        if leader is not None and process.alive:
+            found[leader].append(process)
+    return found
+
+
+def _marked_for(process: Process, leaders: Mapping[int, int], known: Collection[int]) -> int | None:
+    """The leader of the tree whose mark `process` bears itself."""
+    if process.tag in leaders:
+        return leaders[process.tag]
+    return next((pid for pid in (process.pid, process.pgid, process.sid) if pid in known), None)
 
 
 class CensusTaker:
@@ -80,22 +131,43 @@ class CensusTaker:
 
 
 class Tree:
-    """The tree of one child."""
+    """The tree of one child: what bears its marks, and what is in its `leaf`, where it has one.
 
-    def __init__(self, leader: int, tag: int, census: CensusTaker) -> None:
+    With `has_init`, the leader and its own child only wait for the command, and end with it (see supervisor.wrapper).
+    `strays` finds, in a census, what has left some tree and is to end with this one.
+    """
+
+    def __init__(
+        self,
+        leader: int,
+        tag: int,
+        census: CensusTaker,
+        *,
+        leaf: Leaf | None = None,
+        has_init: bool = False,
+        strays: Callable[[Census], dict[int, Process]] = lambda _: {},
+    ) -> None:
         self.leader = leader
         self.tag = tag
+        self.leaf = leaf
         self._census = census
+        self._has_init = has_init
+        self._strays = strays
 
     def __repr__(self) -> str:
         return f"<Tree of {self.leader}>"
 
     async def survey(self) -> dict[int, Process]:
         """Its living processes, now."""
-        return self._among(await self._census.fresh())
+        return self.among(await self._census.fresh())
 
-    def _among(self, census: Census) -> dict[int, Process]:
-        return members(census, os.getpid(), self.leader, self.tag)
+    def among(self, census: Census) -> dict[int, Process]:
+        """Its living processes, in `census`, and now in its leaf."""
+        found = members(census, os.getpid(), self.leader, self.tag)
+        if self.leaf is not None:
+            in_leaf = (census.get(pid) or look(pid) for pid in self.leaf.pids())
+            found |= {each.pid: each for each in in_leaf if each is not None and each.alive}
+        return found
 
     async def end(self, number: signal.Signals) -> None:
         """Signal all of it with `number`, and again what came meanwhile, until nothing lives.
@@ -105,15 +177,25 @@ class Tree:
         killed: set[int] = set()
         while True:
             try:
-                alive = await self.survey()
-                if not alive:
+                census = await self._census.fresh()
+                alive = self.among(census) | self._strays(census)
+                if not alive and not (self.leaf is not None and self.leaf.is_populated()):
                     return
                 if number is signal.SIGKILL:
-                    alive = outrun(alive, killed, self._among)
-                await _some_gone(signal_all(alive.values(), number))
+                    if self.leaf is not None:
+                        self.leaf.kill()
+                    alive = outrun(alive, killed, lambda seen: self.among(seen) | self._strays(seen))
+                await _some_gone(self._signal(alive, number))
             except OSError as error:
                 logger.error("{!r} cannot be looked at ({}); trying again", self, error.strerror)
                 await anyio.sleep(UNWATCHED)
+
+    def _signal(self, alive: dict[int, Process], number: signal.Signals) -> list[int]:
+        """As `signal_all`; but what only waits for a command is not asked to leave before the command has."""
+        waiting = {pid for pid, process in alive.items() if self._has_init and self.leader in (pid, process.ppid)}
+        if number is signal.SIGKILL or waiting == alive.keys():
+            return signal_all(alive.values(), number)
+        return signal_all((process for pid, process in alive.items() if pid not in waiting), number)
 
 
 def signal_all(processes: Iterable[Process], number: signal.Signals) -> list[int]:
@@ -159,6 +241,32 @@ async def _some_gone(pidfds: list[int]) -> None:
             os.close(pidfd)
 
 
+async def kill_all(processes: Iterable[Process]) -> None:
+    """SIGKILL to each that still is who it was, whole groups first; waits for some of their ends."""
+    await _some_gone(signal_all(processes, signal.SIGKILL))
+
+
+async def end_process(pidfd: int, grace: float) -> bool:
+    """Give the one process of `pidfd` `grace` seconds to leave, kill it, and wait for its end; whether it came.
+
+    It need not be a child of ours. False where it may not be signalled and does not leave by itself, or hangs in the
+    kernel; that is known after another FENCE seconds.
+    """
+    with anyio.move_on_after(grace):
+        await anyio.wait_readable(pidfd)
+        return True
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        logger.error("a gateway that lost its connection runs on, and may not be killed by this user")
+    with anyio.move_on_after(FENCE):
+        await anyio.wait_readable(pidfd)
+        return True
+    return False
+
+
 class Reaper:
     """Reaps every process that is, or by adoption became, a child of this one. Nothing else in the program may wait.
 
@@ -193,7 +301,7 @@ async def end_everything(census: CensusTaker) -> int:
             return len(killed)
         left = outrun(left, killed, _below)
         logger.debug("killing {} processes that are left", len(left))
-        await _some_gone(signal_all(left.values(), signal.SIGKILL))
+        await kill_all(left.values())
 
 
 def _below(census: Census) -> dict[int, Process]:

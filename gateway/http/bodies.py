@@ -1,5 +1,6 @@
 """Request bodies, bounded and checked, and what a JSON answer looks like."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -65,9 +66,9 @@ def accepts(kind: str) -> bool:
     return not accepted or bool(accepted[kind])
 
 
-def json_response(data: bytes, status: int = 200) -> Response:
+def json_response(data: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """An answer whose body is the JSON `data`."""
-    return Response(data, status=status, content_type=JSON)
+    return Response(data, status=status, content_type=JSON, headers=dict(headers or {}))
 
 
 def empty(status: int) -> Response:

@@ -30,17 +30,16 @@ class HealthDoor:
         return routes
 
     async def get(self) -> Response:
-        """200 if all is well, else 503. Who has no credentials learns no more than that."""
+        """200 while the supervisor answers, else 503. Who has no credentials learns no more than whether all is well."""
         answer = await self._ask()
-        status = "ok" if answer is not None else "degraded"
-        report: dict[str, object] = {"status": status}
+        report: dict[str, object] = {"status": "ok" if answer is not None and not answer.outlived else "degraded"}
         if g.principal is not None:
             counts = self._sessions.counts()
             report |= {
                 "version": version("mcp-gateway"),
                 "supervisor": {"answers": answer is not None},
                 "sessions": counts.sessions,
-                "children": {"running": answer.running, "ending": answer.ending} if answer is not None else {},
+                **supervision(answer),
                 "droppedMessages": dict(self._sessions.dropped_messages()),
             }
         return bodies.json_response(msgspec.json.encode(report), 200 if answer is not None else 503)
@@ -51,3 +50,22 @@ class HealthDoor:
                 return await self._supervisor.ask()
         except (TimeoutError, SupervisorLost):
             return None
+
+
+def supervision(answer: Answer | None) -> dict[str, object]:
+    """What the supervisor says of itself, its children and each server; a server that is given a rest says why."""
+    if answer is None:
+        return {"children": {}, "servers": {}}
+    return {
+        "children": {"running": answer.running, "ending": answer.ending, "waiting": answer.waiting},
+        "reaping": answer.reaping,
+        "outlived": answer.outlived,
+        "servers": {
+            name: {
+                "running": report.running,
+                "waiting": report.waiting,
+                **({"failing": report.failing} if report.failing else {}),
+            }
+            for name, report in answer.servers.items()
+        },
+    }

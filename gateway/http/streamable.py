@@ -10,6 +10,7 @@ exception is `initialize`: who hangs up before its answer never learns the sessi
 """
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Final
 
 import anyio
@@ -66,16 +67,29 @@ class StreamableDoor:
         return await self._pass_on(session, message)
 
     async def get(self, server: str) -> Response:
-        """The standing stream of a session. A second one takes the place of the first."""
+        """The standing stream of a session. A second one takes the place of the first.
+
+        A session that ended as idle has one still, on which nothing comes (`gateway.afterlife`).
+        """
         self._sessions.policy(server)
         _check_version()
-        session = self._find(server)
+        id_, afterlife = self._id(), self._sessions.afterlife
+        over = afterlife.was_idle(id_, (g.principal, server, Door.STREAMABLE))
+        session = None if over else self._find(server)
         if not bodies.accepts(EVENT_STREAM):
             raise GatewayError(Reason.NOT_ACCEPTABLE, f"expected an Accept header with {EVENT_STREAM}")
+        if session is None:
+            silent = afterlife.new_stream(id_)
+            return event_stream(EventStream(silent, lambda: afterlife.leave(id_, silent)))
         relay = _relay_of(session)
         outbox = relay.new_outbox(stands=True)
         relay.stand(outbox)
-        return event_stream(EventStream(outbox, lambda: relay.hang_up(outbox)))
+
+        def leave() -> None:
+            relay.hang_up(outbox)
+            afterlife.leave(id_, outbox)
+
+        return event_stream(EventStream(outbox, leave))
 
     async def delete(self, server: str) -> Response:
         """End a session."""
@@ -86,6 +100,10 @@ class StreamableDoor:
 
     def _find(self, server: str) -> Session:
         """The session that the header names. Raises GatewayError: 400 without one, 404 for one that is not there."""
+        return self._sessions.find(self._id(), g.principal, server, Door.STREAMABLE)
+
+    @staticmethod
+    def _id() -> str:
         id_ = header_id()
         if id_ is None:
             raise GatewayError(
@@ -93,7 +111,7 @@ class StreamableDoor:
                 f"expected the header {SESSION_HEADER}, with the id that the answer to 'initialize' bore",
                 header=SESSION_HEADER,
             )
-        return self._sessions.find(id_, g.principal, server, Door.STREAMABLE)
+        return id_
 
     async def _initialize(self, server: str, message: Request) -> Response:
         """Open a session, and answer with its id, unless its child refuses."""
@@ -110,9 +128,9 @@ class StreamableDoor:
             response = await _answer(relay, outbox, hung_up)
         except GatewayError as error:
             session.end(error.reason)
-            if error.reason is Reason.MAX_SESSIONS:
+            if error.status == HTTPStatus.TOO_MANY_REQUESTS:
                 raise
-            return bodies.json_response(error.rpc_body(message.id))
+            return bodies.json_response(error.rpc_body(message.id), headers=error.headers)
         except BaseException:
             session.end(Reason.CLIENT_GONE)
             raise
@@ -124,7 +142,12 @@ class StreamableDoor:
         relay = _relay_of(session)
         if isinstance(message, Request):
             outbox = relay.new_outbox()
-            relay.request(message, outbox, can_carry_more=bodies.accepts(EVENT_STREAM))
+            try:
+                relay.request(message, outbox, can_carry_more=bodies.accepts(EVENT_STREAM))
+            except GatewayError as error:
+                if error.reason is not Reason.GATEWAY_RESTARTED:
+                    raise
+                return bodies.json_response(error.rpc_body(message.id))  # the session is alive
             return await _answer(relay, outbox)
         if isinstance(message, Notification):
             relay.notify(message)

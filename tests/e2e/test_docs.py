@@ -10,7 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from common.config.load import load
-from common.config.model import ConfigFile, ServerEntry, SessionLimits
+from common.config.model import ConfigFile, Isolation, Limits, ServerEntry, SessionLimits
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from tests.support.gateway import LIGHT, NOTEPAD, ROOT, programs, running, write_config
@@ -81,17 +81,22 @@ def test_the_librechat_snippet_is_yaml_and_keeps_librechats_rules() -> None:
     assert librechat["mcpSettings"]["allowedAddresses"][0] in server["url"]
 
 
-def test_every_key_is_in_the_readme_with_its_default() -> None:
-    table = section("Configuration")
-    limits, entry = SessionLimits.model_fields, ServerEntry.model_fields
-    keys = [key for key in ConfigFile.model_fields if key not in {"auth", "debug", "servers"}]
-    keys += [f"servers.NAME.{key}" for key in entry if key not in limits]
+def test_every_key_is_documented_with_its_default() -> None:
+    table = (ROOT / "docs" / "configuration.md").read_text()
+    shared = SessionLimits.model_fields.keys() | Isolation.model_fields.keys() | {"limits"}
+    keys = [key for key in ConfigFile.model_fields if key not in {"auth", "debug", "limits", "servers"}]
+    keys += [f"servers.NAME.{key}" for key in ServerEntry.model_fields if key not in shared]
+    keys += [f"limits.{key}" for key in Limits.model_fields]
     keys += ["debug.level", "auth.basic.enabled", "auth.basic.credentials", "auth.bearer.enabled", "auth.bearer.tokens"]
     for key in keys:
         assert f"| `{key}` |" in table, key
     defaults = {"port": "3000", "hostname": "127.0.0.1", "max_sessions": "200", "node": "gw", "debug.level": "info"}
-    defaults |= {"idle_timeout": "30m", "max_lifetime": "24h", "start_timeout": "25s", "request_timeout": "5m"}
+    defaults |= {"idle_timeout": "30m", "max_lifetime": "24h", "start_timeout": "24s", "request_timeout": "5m"}
     defaults |= {"stop_grace": "2s", "terminate_grace": "3s", "kill_grace": "5s", "max_message_bytes": "16MiB"}
+    defaults |= {"queue_max": "100", "queue_timeout": "10s", "reaping": "auto", "reattach_grace": "30s"}
+    defaults |= {"limits.memory_max": "1GiB", "limits.tasks_max": "512", "limits.cpu_max": "null"}
+    defaults |= {"limits.open_files_max": "4096", "limits.file_size_max": "1GiB", "limits.dir_size_max": "1GiB"}
+    defaults |= {"no_new_privs": "true", "home": "private", "sandbox": "none", "stderr_files": "false"}
     for key, default in defaults.items():
         assert f"| `{key}` | `{default}` |" in table, key
 
@@ -102,7 +107,7 @@ def test_the_documented_defaults_are_the_defaults(tmp_path: Path) -> None:
     settings = load(path)
     spec, policy = settings.supervisor.servers["x"], settings.gateway.servers["x"]
     assert (spec.idle_timeout, spec.max_lifetime, spec.graces.stop, spec.graces.terminate) == (1800, 86400, 2, 3)
-    assert (spec.graces.kill, policy.start_timeout, policy.request_timeout) == (5, 25, 300)
+    assert (spec.graces.kill, policy.start_timeout, policy.request_timeout) == (5, 24, 300)
     assert (policy.max_message_bytes, settings.supervisor.max_sessions) == (16 * 1024 * 1024, 200)
     assert (settings.gateway.hostname, settings.gateway.port, settings.gateway.node) == ("127.0.0.1", 3000, "gw")
 
@@ -132,3 +137,8 @@ async def test_both_programs_run_apart_as_the_page_prints_it(tmp_path: Path, mon
             other.url = (await other.said(r"listening on (\S+) for"))[1]
             async with other.connecting():
                 assert await other.text(await other.session_id(), "echo", text="apart") == "apart"
+
+
+def test_the_diagram_of_a_childs_life_is_the_table() -> None:
+    drawn = subprocess.run([sys.executable, str(ROOT / "scripts" / "diagram"), "--check"], check=False)
+    assert drawn.returncode == 0, "scripts/diagram draws it again"

@@ -80,7 +80,7 @@ async def test_a_hundred_sessions_have_a_hundred_processes_and_leave_nothing(
         await gateway.gone(HUNDRED)
         assert gateway.children() == set()
         report = await gateway.health()
-        assert (report["sessions"], report["children"]) == (0, {"running": 0, "ending": 0})
+        assert (report["sessions"], report["children"]) == (0, {"running": 0, "ending": 0, "waiting": 0})
         await _back_to(before, gateway)
 
 

@@ -164,7 +164,9 @@ async def test_an_idle_session_is_ended_and_its_id_says_why(tmp_path: Path) -> N
             await server.ended()
         await gateway.said("is gone: idle_timeout")
         answer = await gateway.call(id_, "whoami")
-        assert answer.json()["error"]["about"] == {"reason": "idle_timeout", "server": "light"}
+        about = answer.json()["error"]["about"]
+        assert (about["reason"], about["server"]) == ("idle_timeout", "light")
+        assert (await gateway.http.get(f"/api/certificates/{about['certificate']}")).json()["reason"] == "idle_timeout"
 
 
 async def test_a_session_in_use_is_not_idle(tmp_path: Path) -> None:

@@ -122,8 +122,12 @@ def test_only_the_routes_the_application_and_the_server_know_quart() -> None:
     assert knowing - routes == {"gateway/app.py", "gateway/server.py"}
 
 
+PROBE = "supervisor/reaping.py"
+"""Tries what the machine allows, before anything else runs."""
+
+
 def test_only_spawn_and_the_launcher_start_processes() -> None:
-    assert set(users(STARTERS)) == {"supervisor/spawn.py", "supervisor/launcher.py"}
+    assert set(users(STARTERS)) == {"supervisor/spawn.py", "supervisor/launcher.py", PROBE}
 
 
 def test_nobody_starts_processes_through_multiprocessing() -> None:
@@ -131,9 +135,9 @@ def test_nobody_starts_processes_through_multiprocessing() -> None:
         assert not {name for name in imported(package) if within(name, "multiprocessing", "concurrent", "pty")}
 
 
-def test_only_one_module_and_the_launcher_signal_and_a_process_itself_when_its_parent_is_gone() -> None:
+def test_only_the_tree_and_the_launcher_signal_and_a_process_itself_when_its_parent_is_gone() -> None:
     signalling = users(SIGNALLERS)
-    assert set(signalling) == {"supervisor/signals.py", "supervisor/launcher.py", "supervisor/linux.py"}
+    assert set(signalling) == {f"supervisor/{name}.py" for name in ("freeze", "tree", "launcher", "linux")}
     assert signalling["supervisor/linux.py"] == {"die_with_parent"}
 
 

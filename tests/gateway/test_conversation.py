@@ -10,6 +10,7 @@ import pytest
 
 from common.reasons import Reason
 from gateway.conversation import (
+    EPOCH_BITS,
     OPEN_QUESTIONS,
     UNHEARD_BYTES,
     UNHEARD_MESSAGES,
@@ -38,8 +39,8 @@ def line(**members: object) -> bytes:
 class Talk:
     """A conversation, as its three parties see it."""
 
-    def __init__(self, *, answers_questions: bool = True) -> None:
-        self.state = Conversation(answers_questions=answers_questions)
+    def __init__(self, *, answers_questions: bool = True, epoch: int = 0, initialized: bool = False) -> None:
+        self.state = Conversation(answers_questions=answers_questions, epoch=epoch, initialized=initialized)
 
     def ask(self, method: str, on: int, id: object = 1, carries_more: bool = True, **params: object) -> list[Effect]:  # noqa: A002
         """The client asks, and wants the answer on a stream."""
@@ -310,6 +311,92 @@ def test_a_question_that_waits_too_long_in_too_long_a_queue_is_declined() -> Non
     assert msgspec.json.decode(declined.line)["error"]["code"] == -32601
     assert msgspec.json.decode(declined.line)["id"] == "q"
     assert talk.answer(id="q", result={}) == []
+
+
+@pytest.mark.parametrize("id_", [7, "q"])
+def test_a_question_is_open_until_it_is_answered(id_: object) -> None:
+    talk = Talk()
+    talk.state.stand(STANDING)
+    assert not talk.state.questions
+    talk.child_says(id=id_, method="roots/list")
+    assert talk.state.questions == {msgspec.json.encode(id_)}
+    talk.answer(id=id_, result={})
+    assert not talk.state.questions
+
+
+def test_a_question_that_is_declined_is_not_open() -> None:
+    talk = Talk(answers_questions=False)
+    talk.child_says(id=7, method="roots/list")
+    assert not talk.state.questions
+
+
+def test_a_question_that_takes_too_long_is_declined_and_the_client_told_so() -> None:
+    talk = Talk()
+    talk.state.stand(STANDING)
+    talk.child_says(id="q", method="roots/list")
+    error = {"code": -32005, "message": "the client of this session did not answer in time"}
+    cancelled = {"requestId": "q", "reason": "it took too long"}
+    assert talk.state.expire_question(b'"q"') == [
+        ToChild(line(id="q", error=error)),
+        ToStream(STANDING, line(method="notifications/cancelled", params=cancelled)),
+    ]
+    assert not talk.state.questions
+    assert talk.state.expire_question(b'"q"') == []
+    assert talk.answer(id="q", result={}) == []
+    assert talk.dropped() == {"answer_to_no_question": 1}
+
+
+def test_a_question_that_nobody_heard_is_never_asked_once_it_took_too_long() -> None:
+    talk = Talk()
+    talk.child_says(**log_line("before"))
+    talk.child_says(id=7, method="roots/list")
+    talk.child_says(**log_line("after"))
+    [declined] = talk.state.expire_question(b"7")
+    assert isinstance(declined, ToChild)
+    heard = [ToStream(STANDING, line(**log_line(text))) for text in ("before", "after")]
+    assert talk.state.stand(STANDING) == heard
+
+
+def test_a_question_that_was_heard_by_a_client_who_left_is_declined_to_the_child_alone() -> None:
+    talk = Talk()
+    talk.state.stand(STANDING)
+    talk.child_says(id=7, method="roots/list")
+    talk.state.close_stream(STANDING)
+    [declined] = talk.state.expire_question(b"7")
+    assert isinstance(declined, ToChild)
+
+
+def test_a_child_may_take_its_question_back_and_the_client_is_told_so() -> None:
+    talk = Talk()
+    talk.state.stand(STANDING)
+    talk.child_says(id=7, method="roots/list")
+    back: dict[str, object] = {"method": "notifications/cancelled", "params": {"requestId": 7}}
+    assert talk.child_says(**back) == [ToStream(STANDING, line(**back))]
+    assert not talk.state.questions
+
+
+def test_a_question_that_was_taken_back_before_anybody_heard_it_is_never_asked() -> None:
+    talk = Talk()
+    talk.child_says(id=7, method="roots/list")
+    assert talk.child_says(method="notifications/cancelled", params={"requestId": 7}) == []
+    assert not talk.state.questions
+    assert talk.state.stand(STANDING) == []
+
+
+def test_what_cancels_no_question_is_passed_on() -> None:
+    talk = Talk()
+    talk.state.stand(STANDING)
+    talk.child_says(id=7, method="roots/list")
+    other: dict[str, object] = {"method": "notifications/cancelled", "params": {"requestId": "7"}}
+    assert talk.child_says(**other) == [ToStream(STANDING, line(**other))]
+    assert talk.state.questions == {b"7"}
+
+
+def test_when_the_child_is_no_more_no_question_is_open() -> None:
+    talk = Talk()
+    talk.child_says(id=7, method="roots/list")
+    talk.state.fail(DEATH)
+    assert not talk.state.questions
 
 
 def test_a_child_may_not_ask_without_end() -> None:
@@ -613,3 +700,35 @@ def test_a_conversation_says_what_it_is() -> None:
     talk.state.stand(STANDING)
     talk.ask("tools/call", on=POST)
     assert repr(talk.state) == "<Conversation: 1 in flight, standing stream 3>"
+
+
+# From one gateway to the next.
+
+RESTART = GatewayError(Reason.GATEWAY_RESTARTED, "it restarted")
+
+
+def test_an_id_of_an_earlier_gateway_is_not_given_out_again() -> None:
+    talk = Talk(epoch=3, initialized=True)
+    assert talk.state.initialized
+    first = 3 << EPOCH_BITS | 1
+    assert talk.ask("tools/list", POST) == [ToChild(line(id=first, method="tools/list"))]
+    assert talk.child_says(id=1, result={}) == []
+    assert talk.child_says(id=2 << EPOCH_BITS | 1, result={}) == []
+    assert talk.dropped() == {"answer_to_nobody": 2}
+    assert talk.child_says(id=first, result={}) == [Answered(POST, line(id=1, result={}), first)]
+
+
+def test_ids_of_two_hundred_restarts_fit_into_32_bits() -> None:
+    assert 255 << EPOCH_BITS < 1 << 32
+
+
+def test_who_waits_when_another_gateway_goes_on_gets_an_error_and_the_child_no_answer() -> None:
+    talk = Talk()
+    talk.ask("tools/call", POST, id=7)
+    talk.child_says(id="q1", method="roots/list")
+    failed, declined = talk.state.leave(RESTART)
+    assert failed == Answered(POST, RESTART.rpc_body(b"7"), 1, RESTART)
+    assert isinstance(declined, ToChild)
+    assert b'"id":"q1","error":' in declined.line
+    assert talk.state.in_flight == 0
+    assert talk.answer(id="q1", result={}) == []

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from common.reasons import Reason
-from gateway.errors import GatewayError, bad_request, ended
+from gateway.errors import GatewayError, bad_request, ended, refused
 
 EXPECTED = {
     Reason.BAD_REQUEST: (400, -32602),
@@ -25,10 +25,14 @@ EXPECTED = {
     Reason.MESSAGE_TOO_LARGE: (413, -32600),
     Reason.UNSUPPORTED_MEDIA_TYPE: (415, -32600),
     Reason.HOST_DENIED: (421, -32600),
+    Reason.CERTIFICATE_NOT_FOUND: (404, -32600),
     Reason.MAX_SESSIONS: (429, -32003),
+    Reason.MAX_USER_SESSIONS: (429, -32003),
+    Reason.GATEWAY_RESTARTED: (503, -32000),
     Reason.INTERNAL_ERROR: (500, -32603),
     Reason.SUPERVISOR_LOST: (503, -32000),
     Reason.SHUTDOWN: (503, -32000),
+    Reason.GATEWAY_RESTARTED: (503, -32000),
     Reason.REQUEST_TIMEOUT: (504, -32005),
     Reason.START_TIMEOUT: (504, -32005),
 }
@@ -82,6 +86,10 @@ def test_an_error_reads_as_its_reason_and_its_sentence() -> None:
         (Reason.CHILD_CLOSED_STDOUT, "the server's process closed its output"),
         (Reason.CHILD_NOT_READING, "the server's process does not read its input"),
         (Reason.START_TIMEOUT, "the server did not answer 'initialize' in time"),
+        (Reason.MEMORY_MAX, "the server used more memory than memory_max allows"),
+        (Reason.TASKS_MAX, "the server had more processes and threads than tasks_max allows"),
+        (Reason.FILE_SIZE_MAX, "the server wrote a larger file than file_size_max allows"),
+        (Reason.DIR_SIZE_MAX, "the server filled its session's directory beyond dir_size_max"),
         (Reason.MAX_LIFETIME, "the session reached its maximum lifetime"),
         (Reason.SHUTDOWN, "the gateway is shutting down"),
         (Reason.SUPERVISOR_LOST, "the gateway lost its supervisor"),
@@ -92,3 +100,15 @@ def test_a_call_in_flight_is_told_why_its_session_ended(reason: Reason, sentence
     error = ended(reason, "fs", exitCode=3)
     assert (error.reason, error.message) == (reason, sentence)
     assert error.about == {"server": "fs", "exitCode": 3}
+
+
+@pytest.mark.parametrize(("seconds", "whole"), [(0, 1), (0.01, 1), (1, 1), (1.01, 2), (60, 60)])
+def test_when_to_come_again_is_said_in_whole_seconds_and_never_at_once(seconds: float, whole: int) -> None:
+    error = refused(Reason.MAX_SESSIONS, "there is no room", seconds, server="fs")
+    assert error.headers == {"Retry-After": str(whole)}
+    assert error.about == {"server": "fs", "retryAfter": whole}
+
+
+def test_where_nobody_knows_when_to_come_again_nothing_is_said_of_it() -> None:
+    error = refused(Reason.MAX_SESSIONS, "there is no room", server="fs")
+    assert (error.headers, error.about) == ({}, {"server": "fs"})

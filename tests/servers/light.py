@@ -96,6 +96,19 @@ def ask(arguments, request):
     send({"jsonrpc": "2.0", "id": "q1", "method": arguments["method"], "params": arguments.get("params", {})})
 
 
+def wonder(arguments, request):
+    """Ask the client, and go on; its answer goes to stderr."""
+    send({"jsonrpc": "2.0", "id": arguments.get("id", "w1"), "method": "roots/list"})
+    return text("asked")
+
+
+def give_up(arguments, request):
+    """Wait no longer for the answer to `wonder`."""
+    params = {"requestId": arguments.get("id", "w1")}
+    send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
+    return text("given up")
+
+
 def write(arguments, request):
     """Write anything on stdout."""
     sys.stdout.write(arguments["text"])
@@ -161,8 +174,8 @@ def deaf(arguments, request):
 TOOLS = {
     function.__name__: function
     for function in (
-        echo, whoami, environment, add, notes, hold, release, held, progress, log, change, ask, write, complain,
-        big, flood, die, close_stdout, fail, refuse, helper, deaf,
+        echo, whoami, environment, add, notes, hold, release, held, progress, log, change, ask, wonder, give_up,
+        write, complain, big, flood, die, close_stdout, fail, refuse, helper, deaf,
     )
 }  # fmt: skip
 TOOLS["path/like tool"] = echo
@@ -174,6 +187,8 @@ def handle(message):
     if method is None:
         if message.get("id") in ASKED:
             answer(ASKED.pop(message["id"]), text(message.get("result", message.get("error"))))
+        else:
+            complain({"text": "answered: " + json.dumps(message.get("result", message.get("error")))}, message)
     elif method == "initialize":
         if "--mute" in sys.argv:
             return
@@ -207,7 +222,14 @@ def main():
         sys.stderr.write("cannot start: no license\n")
         sys.exit(3)
     for line in sys.stdin:
-        handle(json.loads(line))
+        try:
+            message = json.loads(line)
+        except ValueError:
+            if "--lenient" not in sys.argv:
+                raise
+            sys.stderr.write("that was no message\n")
+            continue
+        handle(message)
     while DEAF:
         signal.pause()
 

@@ -17,8 +17,10 @@ import pytest
 from common.config.model import Graces, ServerSpec
 from common.reasons import Reason
 from supervisor.linux import look
+from supervisor.reaping import find_programs
 from supervisor.spawn import Spawned, SpawnError, child_environment, resolve_command, spawn
-from supervisor.tree import make_tag
+from supervisor.tags import make_tag
+from supervisor.wrapper import Wrapping
 from tests.support.processes import PATIENCE, open_files, watching
 
 TAG = make_tag(7, 1)
@@ -58,7 +60,7 @@ def program(path: Path, mode: int = 0o755) -> Path:
 @contextmanager
 def running(server: ServerSpec, tag: int = TAG, open_files: int = OPEN_FILES) -> Iterator[Spawned]:
     """A child; on leaving it is killed and reaped, and its pipes are closed."""
-    child = spawn(server, tag, open_files)
+    child = spawn(server, tag, Wrapping(soft_open_files=open_files), find_programs())
     try:
         yield child
     finally:
@@ -288,7 +290,7 @@ def a_spawner() -> Iterator["subprocess.Popen[bytes]"]:
 
 def spawn_for_a_test() -> None:
     """Spawn a child that nothing but a signal ends, name it, and wait."""
-    child = spawn(script("exec sleep 100"), TAG, OPEN_FILES)
+    child = spawn(script("exec sleep 100"), TAG, Wrapping(soft_open_files=OPEN_FILES), find_programs())
     print(child.process.pid, flush=True)
     sys.stdin.read()
 
@@ -338,7 +340,7 @@ def refused(server: ServerSpec, open_files_of_child: int = OPEN_FILES) -> SpawnE
     """The error of a spawn that must leave nothing behind."""
     before = limits(), open_files(os.getpid())
     with pytest.raises(SpawnError) as caught:
-        spawn(server, TAG, open_files_of_child)
+        spawn(server, TAG, Wrapping(soft_open_files=open_files_of_child), find_programs())
     assert (limits(), open_files(os.getpid())) == before
     return caught.value
 
@@ -367,7 +369,7 @@ def test_what_the_kernel_refuses_leaves_nothing_behind() -> None:
 def test_without_descriptors_to_spare_nothing_is_left_behind(left: int) -> None:
     before = limits(), open_files(os.getpid())
     with descriptors_left(left), pytest.raises(SpawnError) as caught:
-        spawn(script("cat"), TAG, OPEN_FILES)
+        spawn(script("cat"), TAG, Wrapping(soft_open_files=OPEN_FILES), find_programs())
     assert (limits(), open_files(os.getpid())) == before
     assert caught.value.reason is Reason.SPAWN_FAILED
     assert str(errno.EMFILE) in caught.value.detail
@@ -401,7 +403,7 @@ def test_a_child_must_not_be_started_on_a_thread_that_may_end() -> None:
 
     def try_it() -> None:
         try:
-            spawn(script("cat"), TAG, OPEN_FILES)
+            spawn(script("cat"), TAG, Wrapping(soft_open_files=OPEN_FILES), find_programs())
         except RuntimeError as error:
             errors.append(error)
 

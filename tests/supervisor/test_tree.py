@@ -15,15 +15,14 @@ import pytest
 
 from supervisor.linux import Census, Process, descendants, look
 from supervisor.protocol import Exit
+from supervisor.tags import make_tag, same_installation
 from supervisor.tree import (
     WATCHED,
     CensusTaker,
     Reaper,
     Tree,
     end_everything,
-    make_tag,
     members,
-    same_installation,
     signal_all,
 )
 from tests.support.processes import PATIENCE, open_files, watching
@@ -50,7 +49,7 @@ def process(
 def census(*processes: Process) -> Census:
     """These, and the supervisor under init."""
     above = (process(INIT, 0), process(SUPERVISOR, INIT))
-    return {each.pid: each for each in (*above, *processes)}
+    return Census((each.pid, each) for each in (*above, *processes))
 
 
 def tree(*processes: Process) -> set[int]:
@@ -203,7 +202,7 @@ def test_descendants_of_a_process_that_has_gone_are_those_that_still_name_it() -
 
 
 def test_a_census_that_was_taken_across_the_reuse_of_a_pid_may_hold_a_ring() -> None:
-    assert 2 in descendants({1: process(1, 2), 2: process(2, 1)}, 1)
+    assert 2 in descendants(Census({1: process(1, 2), 2: process(2, 1)}), 1)
 
 
 # Real trees.

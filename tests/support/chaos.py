@@ -25,13 +25,13 @@ from tests.support.ledgers import Ledgers, ledgers
 from tests.support.processes import watching
 from tests.support.rawmcp import HELLO, Sse, Streamable, notification, request, sse
 
-MODES: Final = ("tagged",)
+MODES: Final = ("cgroup", "namespace", "tagged")
 """How trees are kept whole: the values of `reaping` that are tried."""
 
-SWEEPS_AT_START: Final = False
+SWEEPS_AT_START: Final = True
 """Whether a start ends what the run before it left behind, when all its programs were killed at once."""
 
-STRAYS_END_WITH_A_TREE: Final = False
+STRAYS_END_WITH_A_TREE: Final = True
 """Whether a process that took off every mark of its tree ends with the next tree, and not only with the gateway."""
 
 ROGUE: Final = SERVERS / "rogue.py"

@@ -36,6 +36,10 @@ WRAPPED: dict[str, Any] = {
 NOTEPAD: dict[str, Any] = {"command": "mcp-notepad"}
 
 
+QUICK: dict[str, Any] = {"debug": {"level": "debug"}, "reaping": "tagged"}
+"""What a test's configuration says unless told otherwise: in a namespace, pids would be other ones than we see."""
+
+
 def light(*options: str, **keys: Any) -> dict[str, Any]:
     """The light server with options of its own and keys of a server entry."""
     return {**LIGHT, "args": [*LIGHT["args"], *options], **keys}
@@ -203,7 +207,7 @@ async def running(
     **keys: Any,
 ) -> AsyncIterator[Gateway]:
     """A gateway that listens, with `servers` (the light one by default) and other `keys` of its configuration."""
-    config = {"debug": {"level": "debug"}, **keys, "servers": dict(servers or {"light": LIGHT})}
+    config = {**QUICK, "runtime_dir": str(tmp_path / "runtime"), **keys, "servers": dict(servers or {"light": LIGHT})}
     path = write_config(tmp_path / "config.yaml", config)
     async with starting(path, *options, env=env) as gateway:
         gateway.url = (await gateway.said(r"listening on (\S+) for"))[1]

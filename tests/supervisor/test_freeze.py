@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
+from supervisor.freeze import ROUNDS, freeze, signal_each
 from supervisor.linux import Census, Process, descendants, look
-from supervisor.signals import ROUNDS, freeze, signal_each
 from supervisor.tree import outrun
 from tests.support.processes import PATIENCE
 

@@ -1,6 +1,5 @@
-"""The only place that signals trees: processes that were seen a moment ago. And how a forker is outrun.
-
-Nothing but light modules is imported here, because the launcher needs this too.
+"""Signals to processes that were seen a moment ago; and how a forker is outrun. Nothing but light modules is imported
+here, because the launcher needs this too.
 
 A signal goes to a process through a pidfd that was opened before the process was looked at again, so it cannot hit a
 stranger that got the same pid (pidfd_open(2)).

@@ -1,0 +1,35 @@
+"""The options of bubblewrap for `sandbox: bubblewrap`. Pure.
+
+The system is there, read-only; what may be written is the session's own directory and what the configuration names.
+What other sessions and the gateway itself keep on disk looks empty, and so do /tmp and /run, where the sockets of
+other services are: a socket can be connected to however read-only its directory is. With `network: false` there is no
+network but an empty loopback. Everything inside is in a PID namespace of its own, which ends with bubblewrap, and
+holds no capability.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from common.config.model import Sandbox
+
+_RESOLVER: Final = ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager")
+"""What /etc/resolv.conf may point to."""
+
+_HIDDEN: Final = ("/tmp", "/run", "/var/tmp")  # noqa: S108 - they look empty
+
+
+def options(sandbox: Sandbox, room: Path | None, private: Iterable[Path]) -> list[str]:
+    """What to tell `bwrap`. `room` is the session's directory; `private` are directories that nobody inside may see."""
+    told = ["--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--cap-drop", "ALL"]
+    told += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+    for hidden in (*_HIDDEN, *map(str, private), *sandbox.hidden):
+        told += ["--tmpfs", hidden]
+    if sandbox.network:
+        for resolver in _RESOLVER:
+            told += ["--ro-bind-try", resolver, resolver]
+    else:
+        told += ["--unshare-net"]
+    for writable in (*([str(room)] if room is not None else []), *sandbox.writable):
+        told += ["--bind", writable, writable]
+    return told

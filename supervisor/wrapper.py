@@ -1,0 +1,119 @@
+"""The programs between a spawn and its command: what they are told, in which order. Pure.
+
+All are on every Debian machine, and each replaces itself by the next, so the pid that was spawned is the leader's:
+
+* `sh` moves itself into the session's cgroup, before anything is given up that this needs;
+* `setpriv` takes the child's user and asks the kernel to kill it when the supervisor dies (PR_SET_PDEATHSIG, which a
+  change of user takes off, so both belong into one call), and rules out that a setuid program gives privileges back;
+* `sh` checks that the supervisor had not died just before that, and sets limits that only the child is to have.
+
+In a PID namespace the leader is `unshare` or `bwrap`, which waits for the namespace's first process, its **init**:
+`bwrap` has one, for `unshare` it is one more `sh`. An init reaps orphans, ends with the command, and takes the
+namespace with it. An init is immune to the signals of its own namespace, and to SIGTERM from outside.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+MOVE_IN: Final = 'echo 0 > "$0" || exit 125; exec "$@"'
+STILL_THE_PARENT: Final = '[ "$PPID" = "$0" ] || exit 124; '
+_OOM_FIRST: Final = "echo 500 2>/dev/null > /proc/self/oom_score_adj; "
+"""Without memory the kernel is to end children before it ends either program; where it cannot be said, so be it."""
+_BECOME: Final = 'exec "$@"'
+_RUN: Final = '"$@"; exit $?'
+
+_BLOCK: Final = 512
+"""Bytes in a unit of sh's `ulimit -f` (POSIX, ulimit)."""
+
+
+class Inside(Enum):
+    """What a child runs in."""
+
+    NOTHING = auto()
+    NAMESPACE = auto()
+    """A PID namespace made by `unshare`, as root."""
+    USER_NAMESPACE = auto()
+    """The same, without being root: in a user namespace."""
+    BUBBLEWRAP = auto()
+
+
+@dataclass(frozen=True)
+class Wrapping:
+    """What to put around a command."""
+
+    cgroup: str | None = None
+    """The `cgroup.procs` to move into."""
+    uid: int | None = None
+    gid: int | None = None
+    no_new_privs: bool = True
+    open_files: int | None = None
+    soft_open_files: int | None = None
+    """Where there is no limit, the usual one, which a program may raise."""
+    file_size: int | None = None
+    """Bytes."""
+    inside: Inside = Inside.NOTHING
+    sandbox: Sequence[str] = ()
+    """The options of `bwrap`."""
+
+    @property
+    def has_init(self) -> bool:
+        """Whether the leader only waits for a namespace's init."""
+        return self.inside is not Inside.NOTHING
+
+
+def wrap(command: Sequence[str], wrapping: Wrapping, parent: int, programs: Mapping[str, str]) -> list[str]:
+    """The whole command line. `parent` is the supervisor's pid; `programs` has the paths of those that are there.
+
+    Without `setpriv` there is no parent-death signal and no change of user; without the others, no namespace.
+    """
+    limits = _limits(wrapping)
+    check = [programs["sh"], "-c"]
+    match wrapping.inside:
+        case Inside.NOTHING:
+            line = [*check, STILL_THE_PARENT + limits + _BECOME, str(parent), *command]
+            line = [*_setpriv(wrapping, programs), *line]
+        case Inside.BUBBLEWRAP:
+            sandboxed = [programs["bwrap"], *wrapping.sandbox, "--", *command]
+            line = [*check, STILL_THE_PARENT + limits + _BECOME, str(parent), *sandboxed]
+            line = [*_setpriv(wrapping, programs), *line]
+        case _:
+            init = [*_setpriv(wrapping, programs), programs["sh"], "-c", limits + _RUN, "sh", *command]
+            unshare = [programs["unshare"], *_unshare(wrapping.inside), *init]
+            die_with_parent = [programs["setpriv"], "--pdeathsig", "KILL", "--"]
+            line = [*die_with_parent, *check, STILL_THE_PARENT + _BECOME, str(parent), *unshare]
+    if wrapping.cgroup is not None:
+        line = [programs["sh"], "-c", MOVE_IN, wrapping.cgroup, *line]
+    return line
+
+
+def _unshare(inside: Inside) -> list[str]:
+    user = ["--user", "--map-current-user"] if inside is Inside.USER_NAMESPACE else []
+    return [*user, "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
+
+
+def _setpriv(wrapping: Wrapping, programs: Mapping[str, str]) -> list[str]:
+    if "setpriv" not in programs:
+        return []
+    options = ["--pdeathsig", "KILL"]
+    if wrapping.uid is not None:
+        options += ["--reuid", str(wrapping.uid)]
+    if wrapping.gid is not None:
+        options += ["--regid", str(wrapping.gid)]
+    if wrapping.uid is not None:
+        options += ["--clear-groups", "--inh-caps", "-all"]
+    if wrapping.no_new_privs:
+        options += ["--no-new-privs"]
+    return [programs["setpriv"], *options, "--"]
+
+
+def _limits(wrapping: Wrapping) -> str:
+    script = _OOM_FIRST
+    if wrapping.open_files is not None:
+        script += f"ulimit -n {wrapping.open_files}; "
+    elif wrapping.soft_open_files is not None:
+        script += f"ulimit -S -n {wrapping.soft_open_files}; "
+    if wrapping.file_size is not None:
+        script += f"ulimit -f {-(-wrapping.file_size // _BLOCK)}; "
+    return script
