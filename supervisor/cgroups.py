@@ -37,6 +37,8 @@ def own_cgroup(proc: Path = Path("/proc/self")) -> Path:
     inside = next((line[3:] for line in (proc / "cgroup").read_text().splitlines() if line.startswith("0::")), None)
     if inside is None:
         raise CgroupError("this machine has no cgroup v2")
+    if inside.startswith("/.."):
+        raise CgroupError("this process is in a cgroup outside of its cgroup namespace")
     for line in (proc / "mountinfo").read_text().splitlines():
         before, _, after = line.partition(" - ")
         if after.split(" ", 1)[0] == "cgroup2":

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from loguru import logger
+
 from common.config.model import SupervisorSettings
 from supervisor.ledger import Ledger, Run, this_boot
 from supervisor.places import PlaceError, runtime_directory
@@ -35,9 +37,17 @@ class Ground:
 
     def close(self) -> None:
         """Take back what was made for this run."""
-        if self.reaping.run is not None:
-            self.reaping.run.everything().remove()
+        _release(self.reaping)
         self.ledger.close()
+
+
+def _release(reaping: Reaping) -> None:
+    """Remove the cgroup of this run, which is empty."""
+    if reaping.run is not None:
+        try:
+            reaping.run.everything().remove()
+        except OSError as error:
+            logger.error("the cgroup {} cannot be removed: {}", reaping.run.path, error.strerror)
 
 
 def prepare(settings: SupervisorSettings) -> Ground:
@@ -52,10 +62,12 @@ def prepare(settings: SupervisorSettings) -> Ground:
     except (PlaceError, ReapingError) as error:
         raise GroundError(str(error)) from None
     if missing := missing_programs(reaping, settings.servers.values()):
+        _release(reaping)
         raise GroundError("\n".join(missing))
     cgroup = str(reaping.run.path) if reaping.run is not None else None
     try:
         ledger = Ledger(runtime, Run(installation, this_boot(), cgroup))
     except OSError as error:
+        _release(reaping)
         raise GroundError(f"no ledger can be kept in {runtime}: {error.strerror}") from None
     return Ground(reaping, ledger, runtime)

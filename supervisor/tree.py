@@ -218,7 +218,7 @@ def _kill_groups(processes: Iterable[Process]) -> None:
     """Kill the groups whose leader is among `processes` and still is who it was: its pid cannot be another's now."""
     for process in processes:
         if process.pid == process.pgid and _is_same(process):
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pgid, signal.SIGKILL)
 
 
@@ -232,7 +232,10 @@ def _is_same(process: Process) -> bool:
 
 
 def _signal_same(process: Process, number: signal.Signals) -> int | None:
-    """Signal `process`, if it still is who it was; its pidfd, unless it is gone or there is no descriptor to be had."""
+    """Signal `process`, if it still is who it was; its pidfd, unless it is gone or there is no descriptor to be had.
+
+    One that became another user, where we are not root, cannot be signalled; its end is still waited for.
+    """
     try:
         pidfd = os.pidfd_open(process.pid)
     except ProcessLookupError:
@@ -240,7 +243,7 @@ def _signal_same(process: Process, number: signal.Signals) -> int | None:
     except OSError:
         pidfd = None
     if _is_same(process):
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):
             if pidfd is None:
                 os.kill(process.pid, number)
             else:
