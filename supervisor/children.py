@@ -31,7 +31,7 @@ from supervisor.protocol import EXPIRY_NOTICE, Answer, Certificate, Ending, Exit
 from supervisor.spawn import Spawned, SpawnError, spawn
 from supervisor.stderr import StderrTail
 from supervisor.tags import make_tag
-from supervisor.tree import CensusTaker, Reaper, Tree, end_everything, kill_all, strays
+from supervisor.tree import CensusTaker, Reaper, Tree, end_everything, signal_all, strays
 
 HASTY: Final = Graces(stop=0.2, terminate=0.3, kill=1.0)
 """Graces after the gateway's death: nobody waits for the child any more, but it may want to flush a file."""
@@ -259,7 +259,8 @@ class Children:
     def _kill_strays(self, census: Census) -> None:
         if found := self._strays(census):
             logger.warning("{} processes took off every mark of their trees; killing them", len(found))
-            self._tasks.start_soon(kill_all, tuple(found.values()), name="kill strays")
+            for pidfd in signal_all(found.values(), signal.SIGKILL):
+                os.close(pidfd)  # not waited for: what hangs in the kernel would be, once a second
 
     def report(self, ref: int) -> Answer:
         """How it stands, as the answer to the question `ref`."""
