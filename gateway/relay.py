@@ -171,7 +171,11 @@ class Relay:
             return
         if isinstance(message, Notification) and message.method == "notifications/tools/list_changed":
             self.on_list_changed()
-        self._perform(self._conversation.from_child(message, line.replace(b"\r", b" ")))
+        was_ready = self.initialized
+        effects = self._conversation.from_child(message, line.replace(b"\r", b" "))
+        if self.initialized and not was_ready:
+            self._supervisor.keep(self.lease, "")
+        self._perform(effects)
 
     def on_oversized(self, size: int) -> None:
         """A line over the limit."""

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -38,6 +39,10 @@ class Child:
     """The id of its death certificate."""
     state_for_gateway: str | None = None
     """What a later gateway needs to go on with it; None until it is ready."""
+    ready: float | None = None
+    """Since when it can serve."""
+    ended: float | None = None
+    """Since when it is being ended, or has ended by itself."""
     state: State = State.RUNNING
     reason: Reason | None = None
     limit: Reason | None = None
@@ -64,6 +69,16 @@ class Child:
         """Seconds since its spawn."""
         return time.monotonic() - self.started
 
+    @property
+    def lived(self) -> float:
+        """Seconds from its spawn until its end began; so far, where that has not come."""
+        return (time.monotonic() if self.ended is None else self.ended) - self.started
+
+    @property
+    def lived_ready(self) -> float | None:
+        """The same, since it was ready; None where it never was."""
+        return None if self.ready is None else self.lived - (self.ready - self.started)
+
     def __repr__(self) -> str:
         return f"<Child {self.lease} of {self.spec.name} pid {self.pid} {self.state.name} {self.age:.1f} s>"
 
@@ -75,9 +90,6 @@ def how_it_ended(exit_: Exit | None) -> str:
     return f"exit code {exit_.code}" if exit_.signal is None else f"signal {exit_.signal}"
 
 
-def count_by_server(children: Iterable[Child]) -> dict[str, int]:
+def count_by_server(children: Iterable[Child]) -> Counter[str]:
     """How many of `children` each server has."""
-    counts: dict[str, int] = {}
-    for child in children:
-        counts[child.spec.name] = counts.get(child.spec.name, 0) + 1
-    return counts
+    return Counter(child.spec.name for child in children)
