@@ -1,11 +1,12 @@
 """Hypercorn, as this program wants it."""
 
+import asyncio
 import errno
 import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import ClassVar, Final
 
 import hypercorn.asyncio.run
 from hypercorn.asyncio import serve
@@ -18,12 +19,39 @@ KEEP_ALIVE: Final = 75.0
 
 BACKLOG: Final = 1024
 
+LINGER: Final = 2.0
+"""Seconds that a client has to take what is left for it, once its connection or the whole server is to be closed.
+
+Less than the three seconds after which Hypercorn, at its end, cancels what a stuck client then holds up for ever.
+"""
+
 
 class _Connection(TCPServer):
-    """Hypercorn's connection, which lets go of a socket whose client has hung up.
+    """Hypercorn's connection, which lets go of a socket whose client has hung up, or takes nothing more.
 
-    Hypercorn 0.18 keeps it until the keep-alive timeout is over: a descriptor and a task for every client that came by.
+    Hypercorn 0.18 keeps the former until the keep-alive timeout is over: a descriptor and a task for every client that
+    came by. For the latter it waits without end.
     """
+
+    open: ClassVar[set["_Connection"]] = set()
+
+    async def run(self) -> None:
+        self.open.add(self)
+        try:
+            await super().run()
+        finally:
+            self.open.discard(self)
+
+    @classmethod
+    def abort_all(cls) -> None:
+        """Drop every connection that is still there."""
+        for connection in tuple(cls.open):
+            connection.writer.transport.abort()
+
+    async def _close(self) -> None:
+        linger = self.loop.call_later(LINGER, self.writer.transport.abort)
+        await super()._close()
+        linger.cancel()
 
     async def _read_data(self) -> None:
         await super()._read_data()
@@ -66,4 +94,9 @@ async def serve_http(app: Quart, listener: socket.socket, until: Callable[[], Aw
     config.include_server_header = False
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
-    await serve(app, config, shutdown_trigger=until)
+
+    async def end() -> None:
+        await until()
+        asyncio.get_running_loop().call_later(LINGER, _Connection.abort_all)
+
+    await serve(app, config, shutdown_trigger=end)

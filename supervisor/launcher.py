@@ -18,7 +18,8 @@ from contextlib import suppress
 from typing import Final
 
 from common.prctl import hide_memory
-from supervisor.linux import become_subreaper, descendants, take_census
+from supervisor.freeze import freeze, signal_each
+from supervisor.linux import Census, Process, become_subreaper, descendants
 
 GATEWAY_GRACE: Final = 10.0
 """Seconds that the gateway may take to close its sessions and answer what is in flight."""
@@ -126,27 +127,23 @@ def _hangs_up_are_ignored() -> bool:
 
 def _kill_below(spare: int | None = None) -> None:
     """Kill every descendant, but for `spare` and what is below it."""
-    census = take_census()
+    signal_each(freeze(lambda census: _below(census, spare)), signal.SIGKILL)
+
+
+def _below(census: Census, spare: int | None) -> list[Process]:
+    """The living descendants, but for `spare` and what is below it."""
     spared = {spare} | descendants(census, spare) if spare is not None else set()
-    doomed = descendants(census, os.getpid()) - spared
-    # Whole groups first: who forks faster than it is killed one by one loses against that.
-    for pid in doomed:
-        if census[pid].pgid == pid:
-            with suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
-    for pid in doomed:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    return [census[pid] for pid in descendants(census, os.getpid()) - spared if census[pid].alive]
 
 
 def _end_descendants() -> None:
     """Kill what is left below this process, until there is nothing. Every orphan below becomes a child of ours."""
-    while True:
-        _kill_below()
-        try:
+    with suppress(ChildProcessError):
+        while True:
+            _kill_below()
             os.waitpid(-1, 0)
-        except ChildProcessError:
-            return
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                continue
 
 
 if __name__ == "__main__":

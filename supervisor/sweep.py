@@ -1,6 +1,7 @@
 """What the supervisor does first: end what its own last run left behind, and nothing else."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -8,7 +9,7 @@ from loguru import logger
 
 from supervisor.ledger import DeadRun, dead_runs, left_of, this_boot
 from supervisor.reaping import cleared
-from supervisor.tree import CensusTaker, kill_all
+from supervisor.tree import CensusTaker, kill_all, outrun
 
 _TRY_AGAIN = 0.02
 """Seconds; a cgroup is empty a moment after its last process has gone."""
@@ -40,10 +41,14 @@ async def sweep(directory: Path, census: CensusTaker, wipe: Callable[[Path], obj
 async def _end(dead: DeadRun, census: CensusTaker) -> int:
     if dead.run.boot != this_boot():
         return 0
-    found = 0
-    while left := left_of(dead, await census.fresh()):
-        found += len(left)
-        await kill_all(left.values())
-    while dead.run.cgroup is not None and not cleared(Path(dead.run.cgroup)):  # noqa: ASYNC110 - there is no event for it
-        await anyio.sleep(_TRY_AGAIN)
-    return found
+    killed: set[int] = set()
+    while True:
+        # The kernel outruns any forker; so first what is in a cgroup, then what bears a mark.
+        empty = dead.run.cgroup is None or cleared(Path(dead.run.cgroup))
+        left = left_of(dead, await census.fresh())
+        if left:
+            await kill_all(outrun(left, killed, partial(left_of, dead)).values())
+        elif empty:
+            return len(killed)
+        else:
+            await anyio.sleep(_TRY_AGAIN)

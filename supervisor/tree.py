@@ -20,6 +20,7 @@ import anyio
 from loguru import logger
 
 from supervisor.cgroups import Leaf
+from supervisor.freeze import freeze, signal_groups, signal_same
 from supervisor.linux import Census, Process, descendants, look, take_census
 from supervisor.protocol import Exit
 from supervisor.tags import same_installation
@@ -170,14 +171,17 @@ class Tree:
 
         Waits as long as that takes: the caller bounds it. Cancellation leaves no descriptor behind.
         """
+        killed: set[int] = set()
         while True:
             try:
                 census = await self._census.fresh()
                 alive = self.among(census) | self._strays(census)
                 if not alive and not (self.leaf is not None and self.leaf.is_populated()):
                     return
-                if self.leaf is not None and number is signal.SIGKILL:
-                    self.leaf.kill()
+                if number is signal.SIGKILL:
+                    if self.leaf is not None:
+                        self.leaf.kill()
+                    alive = outrun(alive, killed, lambda seen: self.among(seen) | self._strays(seen))
                 await _some_gone(self._signal(alive, number))
             except OSError as error:
                 logger.error("{!r} cannot be looked at ({}); trying again", self, error.strerror)
@@ -198,10 +202,10 @@ def signal_all(processes: Iterable[Process], number: signal.Signals) -> list[int
     """
     processes = list(processes)
     if number is signal.SIGKILL:
-        _kill_groups(processes)
+        signal_groups(processes, number)
     kept: list[int] = []
     for process in processes:
-        pidfd = _signal_same(process, number)
+        pidfd = signal_same(process, number)
         if pidfd is not None:
             kept.append(pidfd)
         if len(kept) > WATCHED:
@@ -209,38 +213,17 @@ def signal_all(processes: Iterable[Process], number: signal.Signals) -> list[int
     return kept
 
 
-def _kill_groups(processes: Iterable[Process]) -> None:
-    """Kill the groups whose leader is among `processes` and still is who it was: its pid cannot be another's now."""
-    for process in processes:
-        if process.pid == process.pgid and _is_same(process):
-            with suppress(ProcessLookupError):
-                os.killpg(process.pgid, signal.SIGKILL)
+def outrun(
+    alive: dict[int, Process], killed: set[int], find: Callable[[Census], dict[int, Process]]
+) -> dict[int, Process]:
+    """Whom to kill now: `alive`, unless they fork while they are killed; then what `find` finds once all are stopped.
 
-
-def _is_same(process: Process) -> bool:
-    """Whether its pid is still its own. Out of descriptors nobody can look; it was a moment ago."""
-    try:
-        now = look(process.pid)
-    except OSError:
-        return True
-    return now is not None and now.start == process.start
-
-
-def _signal_same(process: Process, number: signal.Signals) -> int | None:
-    """Signal `process`, if it still is who it was; its pidfd, unless it is gone or there is no descriptor to be had."""
-    try:
-        pidfd = os.pidfd_open(process.pid)
-    except ProcessLookupError:
-        return None
-    except OSError:
-        pidfd = None
-    if _is_same(process):
-        with suppress(ProcessLookupError):
-            if pidfd is None:
-                os.kill(process.pid, number)
-            else:
-                signal.pidfd_send_signal(pidfd, number)
-    return pidfd
+    `killed` are the pids that were to be killed before this; those of now are added.
+    """
+    if killed and not killed >= alive.keys():
+        alive = {process.pid: process for process in freeze(lambda census: find(census).values())}
+    killed.update(alive)
+    return alive
 
 
 async def _some_gone(pidfds: list[int]) -> None:
@@ -287,12 +270,15 @@ class Reaper:
 
 async def end_everything(census: CensusTaker) -> int:
     """Kill all that lives below this process, whoever's it was, until nothing does; how many were found."""
-    found = 0
+    killed: set[int] = set()
     while True:
-        seen = await census.fresh()
-        left = [seen[pid] for pid in descendants(seen, os.getpid()) if seen[pid].alive]
+        left = _below(await census.fresh())
         if not left:
-            return found
-        found += len(left)
+            return len(killed)
+        left = outrun(left, killed, _below)
         logger.debug("killing {} processes that are left", len(left))
-        await kill_all(left)
+        await kill_all(left.values())
+
+
+def _below(census: Census) -> dict[int, Process]:
+    return {pid: census[pid] for pid in descendants(census, os.getpid()) if census[pid].alive}

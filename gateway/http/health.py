@@ -39,8 +39,8 @@ class HealthDoor:
                 "version": version("mcp-gateway"),
                 "supervisor": {"answers": answer is not None},
                 "sessions": counts.sessions,
-                "droppedMessages": dict(self._sessions.dropped_messages()),
                 **supervision(answer),
+                "droppedMessages": dict(self._sessions.dropped_messages()),
             }
         return bodies.json_response(msgspec.json.encode(report), 200 if answer is not None else 503)
 
@@ -57,9 +57,9 @@ def supervision(answer: Answer | None) -> dict[str, object]:
     if answer is None:
         return {"children": {}, "servers": {}}
     return {
+        "children": {"running": answer.running, "ending": answer.ending, "waiting": answer.waiting},
         "reaping": answer.reaping,
         "outlived": answer.outlived,
-        "children": {"running": answer.running, "ending": answer.ending, "waiting": answer.waiting},
         "servers": {
             name: {
                 "running": report.running,

@@ -4,7 +4,20 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.support.chaos import Row, table
 from tests.support.gateway import Gateway, running
+
+CHAOS = pytest.StashKey[list[Row]]()
+"""What came of the chaos, for the summary."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table of the chaos, if there was any."""
+    rows = terminalreporter.config.stash.get(CHAOS, [])
+    if rows:
+        terminalreporter.section("chaos: processes")
+        for line in table(rows):
+            terminalreporter.line(line)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.gateway import Gateway, light, running
 from tests.support.processes import watching
-from tests.support.rawmcp import Streamable, call, notification, sse
+from tests.support.rawmcp import Streamable, call, sse
 
 pytestmark = pytest.mark.slow
 
@@ -26,6 +26,12 @@ async def idle_for_long(gateway: Gateway, times: int = 2) -> None:
             await clock.ended()
 
 
+async def bid(session: Streamable, tool: str) -> None:
+    """Call a tool whose answer can carry nothing else, so that what the child says meanwhile goes elsewhere."""
+    headers = {**session.headers, "Accept": "application/json"}
+    assert "result" in (await session.http.post(session.path, json=call(1, tool), headers=headers)).json()
+
+
 def quick(**keys: str) -> dict[str, object]:
     """The light server, and another, the clock, that is idle as soon."""
     return {"light": light(idle_timeout="300ms", **keys), "clock": light(idle_timeout="300ms")}
@@ -37,17 +43,14 @@ async def test_an_unanswered_question_of_the_child_holds_the_clock(tmp_path: Pat
         session = await Streamable(gateway.http).open()
         if listens:
             async with session.listening() as events:
-                await session.call(1, "wonder")
+                await bid(session, "wonder")
                 assert (await events.message())["method"] == "roots/list"
                 await idle_for_long(gateway)
         else:
-            await session.http.post(
-                session.path, json=call(1, "wonder"), headers={**session.headers, "Accept": "application/json"}
-            )
+            await bid(session, "wonder")
             await idle_for_long(gateway)
-        whoami = await session.post(notification("notifications/initialized"))
-        assert whoami.status_code == 202
-        await session.post({"jsonrpc": "2.0", "id": "w1", "result": {"roots": []}})
+        answer = await session.post({"jsonrpc": "2.0", "id": "w1", "result": {"roots": []}})
+        assert answer.status_code == 202
         await gateway.said("stderr: answered: ")
         await gateway.said("session .* on light ended: idle_timeout")
 
@@ -56,7 +59,7 @@ async def test_a_question_that_nobody_answers_holds_no_longer_than_a_request_may
     async with running(quick(request_timeout="2s"), tmp_path=tmp_path) as gateway:
         session = await Streamable(gateway.http).open()
         async with session.listening() as events:
-            await session.call(1, "wonder")
+            await bid(session, "wonder")
             question = await events.message()
             cancelled = await events.message()
             assert cancelled["method"] == "notifications/cancelled"
@@ -69,8 +72,8 @@ async def test_a_question_that_the_child_takes_back_holds_no_more(tmp_path: Path
     async with running(quick(), tmp_path=tmp_path) as gateway:
         session = await Streamable(gateway.http).open()
         async with session.listening() as events:
-            await session.call(1, "wonder")
-            await session.call(2, "give_up")
+            await bid(session, "wonder")
+            await bid(session, "give_up")
             assert [(await events.message())["method"] for _ in range(2)] == ["roots/list", "notifications/cancelled"]
             await gateway.said("session .* on light ended: idle_timeout")
 

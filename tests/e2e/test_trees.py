@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2
 import psutil
 import pytest
 
 from tests.support.gateway import WRAPPED, Gateway, light, running
-from tests.support.processes import Watched, watching
+from tests.support.processes import PATIENCE, Watched, watching
 from tests.support.rawmcp import Streamable, call, said, sse
 
 pytestmark = pytest.mark.slow
@@ -129,6 +130,22 @@ async def test_a_second_signal_is_impatient(tmp_path: Path) -> None:
                         scope.cancel()
             await server.ended()
             await gateway.process.wait()
+
+
+async def test_a_client_that_does_not_read_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    async with running(tmp_path=tmp_path) as gateway:
+        id_ = await gateway.session_id()
+        await gateway.call(id_, "whoami")
+        url = httpx2.URL(gateway.url)
+        assert url.port is not None
+        async with await anyio.connect_tcp(url.host, url.port) as connection:
+            body = b'{"bytes":15000000}'
+            head = f"POST /api/light/big?sessionId={id_} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+            await connection.send(head.encode() + b"Content-Type: application/json\r\n\r\n" + body)
+            with anyio.fail_after(PATIENCE):
+                assert (await connection.receive(1)) == b"H"  # and no more of its 15 MB
+            gateway.process.send_signal(signal.SIGTERM)
+            assert await gateway.process.wait() == 0  # 1 where the launcher had to kill it
 
 
 async def _insist(gateway: Gateway) -> None:

@@ -1,0 +1,54 @@
+"""Play the chaos by hand, and print its table: `python -m tests.chaos --help`.
+
+It needs what the tests need (`scripts/test` makes the environment), about 500 processes and half a gigabyte of memory
+for a few seconds a row. It starts gateways of its own on ports of their own, and touches no other process.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+
+from tests.support.chaos import MODES, SCENARIOS, Row, play, table
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Play, and print; the exit status is 1 where anything was left."""
+    arguments = _parse(argv)
+    rows: list[Row] = []
+    try:
+        anyio.run(_play_all, arguments, rows)
+    finally:
+        print("\n".join(table(rows, each_kind=arguments.kinds)))
+    return int(any(row.left for row in rows))
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.chaos",
+        description="Sessions of servers that misbehave on purpose are ended in every way; how many processes were "
+        "started, and how many are left? Anything but 0 in the last column is a fault, and the exit status is 1.",
+        epilog="Scenarios: " + "; ".join(scenario.name for scenario in SCENARIOS) + ".",
+    )
+    parser.add_argument("--mode", choices=MODES, action="append", help="play in this mode (default: in each)")
+    parser.add_argument("--scenario", metavar="WORDS", default="", help="only scenarios whose names contain WORDS")
+    parser.add_argument("--rounds", type=int, default=1, metavar="N", help="play all of it N times (default: 1)")
+    parser.add_argument("--kinds", action="store_true", help="a row for each kind of server")
+    return parser.parse_args(argv)
+
+
+async def _play_all(arguments: argparse.Namespace, rows: list[Row]) -> None:
+    for _ in range(arguments.rounds):
+        for mode in arguments.mode or MODES:
+            for scenario in SCENARIOS:
+                if arguments.scenario in scenario.name:
+                    print(f"playing: {scenario.name} ({mode})", file=sys.stderr)
+                    with tempfile.TemporaryDirectory() as directory:
+                        rows += await play(scenario, mode, Path(directory))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
