@@ -7,6 +7,7 @@ from loguru import logger
 from common.reasons import Reason
 from supervisor.child import Child, how_it_ended
 from supervisor.protocol import Certificate
+from supervisor.redact import Redactor
 
 STDERR_LINES: Final = 20
 """How much of a child's stderr goes into its certificate, and into the log where it failed."""
@@ -46,6 +47,6 @@ def log_end(child: Child, certificate: Certificate) -> None:
         logger.info(line, *facts)
         return
     logger.warning(line, *facts)
-    logger.warning("its command was: {}", child.spec.as_written)
+    logger.warning("its command was: {}", Redactor(child.spec.env)(child.spec.as_written))
     for said in certificate.stderr:
         logger.warning("its stderr: {}", said)
