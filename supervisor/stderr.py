@@ -162,8 +162,10 @@ class StderrTail:
     def tail(self, lines: int) -> list[str]:
         """The last `lines` lines without secrets, the one that is not complete yet included."""
         kept = [*self._lines, self._text(self._partial)] if self._partial else list(self._lines)
-        # All of them, for a key may have begun before the last ones.
-        return self._redact.lines(kept)[-lines:] if kept else []
+        first = max(0, len(kept) - lines)
+        # A key may have begun before the last lines; nothing else that is looked for takes more than one.
+        begin = next((at for at in range(first - 1, -1, -1) if KEY_BEGINS.search(kept[at])), first)
+        return self._redact.lines(kept[begin:])[-lines:] if kept else []
 
     def close(self) -> None:
         """Read what is left without waiting, and let go of the descriptors. May be called again."""

@@ -86,6 +86,14 @@ async def test_a_secret_that_the_end_of_a_long_line_cuts_in_two_is_not_shown() -
         assert tail.tail(1) == ["x" * 1993 + REDACTED]
 
 
+async def test_a_key_that_began_before_the_last_lines_is_one() -> None:
+    with listening(Clock()) as (tail, childs):
+        os.write(childs, b"one\n-----BEGIN PRIVATE KEY-----\nMIIEow\nMIIEow\n-----END PRIVATE KEY-----\ntwo\n")
+        tail.close()
+        assert tail.tail(3) == ["[redacted]", "two"]
+        assert tail.tail(1) == ["two"]
+
+
 async def test_a_key_that_never_ends_hides_the_log_for_a_while_only() -> None:
     logged: list[str] = []
     clock = Clock()
