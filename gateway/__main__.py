@@ -19,8 +19,10 @@ from common.limits import raise_open_files_limit
 from common.prctl import hide_memory
 from common.reasons import Reason
 from gateway.app import create_app
-from gateway.server import CannotBind, bind, serve_http, url
+from gateway.hotstate import HotState
+from gateway.server import CannotBind, StopAccepting, bind_or_go_on, serve_http, url
 from gateway.sessions import Sessions
+from gateway.succession import leave, take_up
 from supervisor.client import SupervisorClient, SupervisorLost, connect
 from supervisor.protocol import ProtocolError
 
@@ -73,24 +75,47 @@ async def _connect(arguments: argparse.Namespace, signals: AsyncIterator[signal.
 async def _serve(
     settings: GatewaySettings, supervisor: SupervisorClient, signals: AsyncIterator[signal.Signals]
 ) -> int:
+    left = supervisor.inheritance
     try:
-        listener = bind(settings.hostname, settings.port)
+        listener = bind_or_go_on(settings.hostname, settings.port, left.heirlooms.pop("listener", None))
     except CannotBind as error:
         logger.error("{}", error)
         return 1
-    sessions = Sessions(supervisor, settings.servers, settings.node)
+    sessions = _take_up(settings, supervisor)
+    if supervisor.keeps:
+        supervisor.entrust("listener", listener.fileno())
     app = create_app(settings, sessions, supervisor)
     _say_where(settings, url(listener))
     lost = False
 
-    async def until_told_to_end() -> None:
+    async def until_told_to_end(stop_accepting: StopAccepting) -> None:
         nonlocal lost
         lost = await _signal_or_loss(supervisor, signals)
         # Streams end with their sessions, so the server has only short answers left to finish.
-        sessions.end_all(Reason.SUPERVISOR_LOST if lost else Reason.SHUTDOWN)
+        if supervisor.keeps and not lost:
+            stop_accepting()
+            await leave(sessions)
+        else:
+            sessions.end_all(Reason.SUPERVISOR_LOST if lost else Reason.SHUTDOWN)
 
     await serve_http(app, listener, until_told_to_end)
     return 1 if lost else 0
+
+
+def _take_up(settings: GatewaySettings, supervisor: SupervisorClient) -> Sessions:
+    """The table of sessions, with those in it that an earlier gateway left."""
+    left = supervisor.inheritance
+    hot_state = HotState.adopt_or_create(left.heirlooms.pop("hot_state", None)) if supervisor.keeps else None
+    if hot_state is not None:
+        supervisor.entrust("hot_state", hot_state.fd)
+    sessions = Sessions(supervisor, settings.servers, settings.node, hot_state)
+    children, left.children = left.children, []
+    if hot_state is not None:
+        hot_state.retain({each.lease for each in children})
+    count = take_up(sessions, children, left.lapsed)
+    if children:
+        logger.info("went on with {} of {} sessions that were left", count, len(children))
+    return sessions
 
 
 def _say_where(settings: GatewaySettings, where: str) -> None:

@@ -2,15 +2,20 @@
 
 Reading is `add_reader` and `os.read`, because that costs a quarter of what a stream object does. `O_NONBLOCK` belongs to
 our end of each pipe alone; the child's end stays as it was.
+
+A pipe takes up to PIPE_BUF bytes in one piece or not at all (pipe(7)), so only while a longer line is written can this
+process end with a line cut off in the middle. That is noted for the gateway after this one.
 """
 
 import asyncio
 import fcntl
 import os
+import select
 from collections import deque
 from typing import Final, Protocol
 
 from gateway.framing import LineSplitter, Oversized
+from gateway.hotstate import NoNotes, Notes
 
 _READ: Final = 65536
 
@@ -36,9 +41,9 @@ class Listener(Protocol):
 
 
 class Channel:
-    """Both pipes of one child. `limit` bounds a line in bytes, both ways."""
+    """Both pipes of one child. `limit` bounds a line in bytes, both ways; `notes` outlive this process."""
 
-    def __init__(self, stdin: int, stdout: int, limit: int, listener: Listener) -> None:
+    def __init__(self, stdin: int, stdout: int, limit: int, listener: Listener, notes: Notes | None = None) -> None:
         self._stdin = stdin
         self._stdout = stdout
         self._listener = listener
@@ -47,6 +52,9 @@ class Channel:
         self._unsent_bytes = 0
         self._unsent_limit = limit + UNSENT_BYTES
         self._paused = False
+        self._notes = notes or NoNotes()
+        self._half_written = False
+        """Whether the first of what is unsent is the rest of a line."""
         self._loop = asyncio.get_running_loop()
         os.set_blocking(stdin, False)
         os.set_blocking(stdout, False)
@@ -133,6 +141,17 @@ class Channel:
 
     def _write_some(self, data: memoryview) -> int:
         """How many bytes the pipe took."""
+        was_half_written = self._half_written
+        in_pieces = len(data) > select.PIPE_BUF
+        if in_pieces and not was_half_written:
+            self._notes.begin_line()
+        sent = self._try_to_write(data)
+        self._half_written = 0 < sent < len(data) or (was_half_written and not sent)
+        if (in_pieces or was_half_written) and not self._half_written:
+            self._notes.end_line()
+        return sent
+
+    def _try_to_write(self, data: memoryview) -> int:
         try:
             return os.write(self._stdin, data)
         except BlockingIOError:

@@ -44,6 +44,12 @@ UNHEARD_BYTES: Final = 1024 * 1024
 OPEN_QUESTIONS: Final = 256
 """Questions of one child that may wait for the client's answer; one more is declined."""
 
+EPOCH_BITS: Final = 24
+"""An id towards the child is the gateway's epoch, then a number of this many bits: one that an earlier gateway gave out
+is never given out again. Small enough that the ids of 255 restarts still fit into the 32 bits that some servers have for
+an id, and large enough for sixteen million calls in one session.
+"""
+
 _LONGEST_ID: Final = 18
 """Digits of an id of our own; an answer to a longer one is an answer to nobody."""
 
@@ -108,11 +114,15 @@ class Call:
 
 
 class Conversation:
-    """The state of one conversation. `answers_questions` says whether the client can be asked anything."""
+    """The state of one conversation.
 
-    def __init__(self, *, answers_questions: bool) -> None:
+    `answers_questions` says whether the client can be asked anything, `epoch` how many gateways were before this one,
+    and `initialized` that one of them saw the child through its handshake.
+    """
+
+    def __init__(self, *, answers_questions: bool, epoch: int = 0, initialized: bool = False) -> None:
         self._answers_questions = answers_questions
-        self._last_call = 0
+        self._last_call = epoch << EPOCH_BITS
         self._calls: dict[int, Call] = {}
         self._open: dict[int, None] = {}
         """Streams of requests in flight that can carry more than the answer, oldest first."""
@@ -121,7 +131,7 @@ class Conversation:
         self._unheard: deque[tuple[bytes, bytes]] = deque()
         """What waits for a stream: the line, and the question's id if it is one."""
         self._unheard_bytes = 0
-        self.initialized = False
+        self.initialized = initialized
         """Whether the child has accepted `initialize`."""
         self.counters: Counter[str] = Counter()
         """What was dropped, by why."""
@@ -234,6 +244,13 @@ class Conversation:
             for call in tuple(self._calls)
             if (found := self._forget(call)) is not None
         ]
+
+    def leave(self, error: GatewayError) -> list[Effect]:
+        """Another gateway goes on with the child: every request gets `error`, every question is declined.
+
+        The child hears from the next gateway that its calls are cancelled.
+        """
+        return self.fail(error) + [self._decline(question) for question in tuple(self._questions)]
 
     # Within.
 

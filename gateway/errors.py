@@ -52,6 +52,7 @@ _CALL = {
     Reason.SUPERVISOR_LOST: (503, CHILD_LOST),
     Reason.GATEWAY_RESTARTED: (503, CHILD_LOST),
     Reason.SHUTDOWN: (503, CHILD_LOST),
+    Reason.GATEWAY_RESTARTED: (503, CHILD_LOST),
     Reason.REQUEST_TIMEOUT: (504, TIMED_OUT),
     Reason.START_TIMEOUT: (504, TIMED_OUT),
 }
@@ -128,5 +129,6 @@ def ended(reason: Reason, /, server: str, **about: object) -> GatewayError:
         Reason.GATEWAY_RESTARTED: "the gateway was restarted while the request was in flight; the session goes on",
         Reason.SHUTDOWN: "the gateway is shutting down",
         Reason.SUPERVISOR_LOST: "the gateway lost its supervisor",
+        Reason.GATEWAY_RESTARTED: "the gateway restarted before the answer came; the session goes on",
     }
     return GatewayError(reason, sentences.get(reason, "the session ended"), server=server, **about)

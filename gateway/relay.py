@@ -2,13 +2,15 @@
 
 A relay owns the channel to the child and everything that waits for it: the outboxes of streams, a timer for each request
 in flight. Nothing of it is a task; the event loop calls it when the child writes, when a timer fires and when the
-supervisor speaks. `end` is the only way in which it ends, and it takes a reason.
+supervisor speaks. `end` is the only way in which it ends, and it takes a reason; after `leave` the session goes on, but
+with another gateway.
 """
 
 import asyncio
 from collections.abc import Callable
 from typing import Final
 
+import anyio
 from loguru import logger
 
 from common.config.model import ServerPolicy
@@ -17,7 +19,8 @@ from gateway import errors
 from gateway.channel import Channel, ChildNotReading
 from gateway.conversation import Answered, Cancelled, Conversation, Effect, Over, ToChild, ToStream
 from gateway.errors import GatewayError
-from gateway.jsonrpc import Malformed, Notification, Request, Response, decode
+from gateway.hotstate import NoNotes, Notes, UnderWay
+from gateway.jsonrpc import Malformed, Notification, Request, Response, decode, encode, notification
 from gateway.outbox import Outbox
 from gateway.questions import OpenQuestions
 from supervisor.client import Grant, SupervisorClient
@@ -37,6 +40,7 @@ class Relay:
     """The bridge of the session `label` to one child of `server`. `on_end(reason)` is called once.
 
     `start_within` is how many seconds the child has to answer `initialize`, where that is not all of `start_timeout`.
+    `notes` are for the gateway after this one; `resumes` is what the one before it had begun with the child.
     """
 
     def __init__(
@@ -50,11 +54,15 @@ class Relay:
         answers_questions: bool,
         on_end: Callable[[Reason], None],
         start_within: float | None = None,
+        notes: Notes | None = None,
+        resumes: UnderWay | None = None,
     ) -> None:
         self.lease = grant.lease
         self.pid = grant.pid
         self.on_list_changed: Callable[[], None] = lambda: None
         """Called when the child says that its tools are others now."""
+        self.on_ready: Callable[[], None] = lambda: None
+        """Called when the child has accepted `initialize`, before the client hears of it."""
         self._supervisor = supervisor
         self._server = server
         self._policy = policy
@@ -62,7 +70,10 @@ class Relay:
         self._label = label
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
-        self._conversation = Conversation(answers_questions=answers_questions)
+        self._notes = notes or NoNotes()
+        self._conversation = Conversation(
+            answers_questions=answers_questions, epoch=supervisor.epoch, initialized=resumes is not None
+        )
         self._streams: dict[int, Outbox] = {}
         self._last_stream = 0
         self._timers: dict[int, asyncio.TimerHandle] = {}
@@ -72,13 +83,20 @@ class Relay:
             policy.request_timeout, expire=self._expire_question, hold=self.hold, unhold=self.unhold
         )
         self._standing: Outbox | None = None
-        self.used = False
+        self.used = resumes is not None
         """Whether the client has said anything yet."""
+        self.kept = resumes is not None
+        """Whether another gateway could go on with the child."""
+        self._resuming = resumes is not None
+        """Whether the next line may lack its beginning, which an earlier gateway has read."""
+        self._quiet = anyio.Event()
         self._exit_news: asyncio.TimerHandle | None = None
         self.ended: Reason | None = None
         self.certificate = ""
         """The id of its child's death certificate, where the supervisor was the one to end it."""
-        self._channel = Channel(grant.stdin, grant.stdout, policy.max_message_bytes, self)
+        self._channel = Channel(grant.stdin, grant.stdout, policy.max_message_bytes, self, self._notes)
+        if resumes is not None:
+            self._resume(resumes)
 
     def __repr__(self) -> str:
         state = self.ended or "open"
@@ -110,6 +128,7 @@ class Relay:
             starts = message.method == "initialize"
             patience = self._start_within if starts else self._policy.request_timeout
             self._timers[call] = self._loop.call_later(patience, self._expire, call, patience)
+            self._notes.begin(call)
             self.hold()
         self._use()
         self._perform(effects)
@@ -166,15 +185,19 @@ class Relay:
         try:
             message = decode(line)
         except Malformed as error:
+            if self._resuming:
+                return  # no end of a JSON object is one, so this is exact
             self._conversation.counters["noise"] += 1
             logger.warning("{!r} wrote what is no message ({}): {}", self, error, line[:LOGGED_NOISE])
             return
         if isinstance(message, Notification) and message.method == "notifications/tools/list_changed":
             self.on_list_changed()
+        self._resuming = False
         was_ready = self.initialized
         effects = self._conversation.from_child(message, line.replace(b"\r", b" "))
         if self.initialized and not was_ready:
-            self._supervisor.keep(self.lease, "")
+            self._supervisor.keep(self.lease, "")  # ready; what else there is to keep, its session knows
+            self.on_ready()
         self._perform(effects)
 
     def on_oversized(self, size: int) -> None:
@@ -205,19 +228,47 @@ class Relay:
             self._supervisor.release(self.lease, reason, self._channel.detach())
             self._end(reason, None)
 
+    async def settled(self) -> None:
+        """Wait until no request is in flight. Whoever waits bounds it."""
+        while self._conversation.in_flight and self.ended is None:
+            self._quiet = anyio.Event()
+            await self._quiet.wait()
+
+    def leave(self) -> None:
+        """Let go of the child, with which another gateway goes on; who waits gets an error, every stream is closed.
+
+        What was in flight stays noted, and the next gateway cancels it.
+        """
+        if self.ended is not None:
+            return
+        self._notes = NoNotes()
+        error = self._error(Reason.GATEWAY_RESTARTED)
+        self._perform(self._conversation.leave(error))
+        if self.ended is not None:
+            return
+        self.ended = Reason.GATEWAY_RESTARTED
+        self._channel.close()
+        self._let_go()
+
     def _end(self, reason: Reason, exit_: Exit | None) -> None:
         self.ended = reason
+        self._perform(self._conversation.fail(self._error(reason, exit_)))
+        self._let_go()
+        self._notes.close()
+        self._on_end(reason)
+
+    def _let_go(self) -> None:
+        """Nothing of it is left to a timer or a stream."""
+        self._quiet.set()
         if self._exit_news is not None:
             self._exit_news.cancel()
-        self._perform(self._conversation.fail(self._error(reason, exit_)))
         for outbox in tuple(self._streams.values()):
-            if not (reason is Reason.IDLE_TIMEOUT and outbox is self._standing):
+            if not (self.ended is Reason.IDLE_TIMEOUT and outbox is self._standing):
                 outbox.close()  # the other one is the afterlife's
         for timer in self._full.values():
             timer.cancel()
         self._full.clear()
         self._streams.clear()
-        self._on_end(reason)
 
     def _error(self, reason: Reason, exit_: Exit | None = None) -> GatewayError:
         about: dict[str, object] = {}
@@ -238,6 +289,14 @@ class Relay:
             raise self._error(self.ended)
 
     # Within.
+
+    def _resume(self, under_way: UnderWay) -> None:
+        """Go on where an earlier gateway stopped: end the line that it began, cancel what nobody waits for any more."""
+        if under_way.half_written:
+            self._to_child(b"")
+        for call in under_way.calls:
+            params = {"requestId": call, "reason": "the gateway restarted"}
+            self._to_child(encode(notification("notifications/cancelled", params)))
 
     def _number(self, outbox: Outbox) -> int:
         """The number under which the conversation knows `outbox`."""
@@ -276,10 +335,13 @@ class Relay:
 
     def _finish(self, stream: int, call: int) -> None:
         """`call` is over; its stream ends with it, unless it is a standing one."""
+        self._notes.finish(call)
         timer = self._timers.pop(call, None)
         if timer is not None:
             timer.cancel()
             self.unhold()
+        if not self._conversation.in_flight:
+            self._quiet.set()
         outbox = self._streams.get(stream)
         if outbox is not None and not outbox.stands:
             outbox.close()

@@ -6,12 +6,14 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import ClassVar, Final
 
 import hypercorn.asyncio.run
 from hypercorn.asyncio import serve
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config
+from loguru import logger
 from quart import Quart
 
 KEEP_ALIVE: Final = 75.0
@@ -78,16 +80,43 @@ def bind(hostname: str, port: int) -> socket.socket:
         raise CannotBind(f"cannot listen on {hostname} port {port}: {why}{remedy}") from None
 
 
+def bind_or_go_on(hostname: str, port: int, held: int | None) -> socket.socket:
+    """The listening socket `held`, ours from now on, which an earlier gateway left, if its address is still the one that
+    is wanted; else a new one. Raises CannotBind.
+    """
+    listener = socket.socket(fileno=held) if held is not None else None
+    if listener is not None and _listens_at(listener, hostname, port):
+        return listener
+    if listener is not None:
+        logger.info("the address has changed; letting go of {}", url(listener))
+        listener.close()
+    return bind(hostname, port)
+
+
+def _listens_at(listener: socket.socket, hostname: str, port: int) -> bool:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)[0]
+    except OSError:
+        return False
+    host, own_port = listener.getsockname()[:2]
+    return (listener.family, host) == (family, address[0]) and port in (0, own_port)
+
+
 def url(listener: socket.socket) -> str:
     """How to reach it from this machine."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-async def serve_http(app: Quart, listener: socket.socket, until: Callable[[], Awaitable[None]]) -> None:
+StopAccepting = Callable[[], object]
+"""Takes no more connections; those that come wait in the backlog, for this process or the next one."""
+
+
+async def serve_http(app: Quart, listener: socket.socket, until: Callable[[StopAccepting], Awaitable[None]]) -> None:
     """Serve `app` on `listener`, which it closes, until `until` returns; then let running answers finish for a moment."""
+    fd = listener.detach()
     config = Config()
-    config.bind = [f"fd://{listener.detach()}"]
+    config.bind = [f"fd://{fd}"]
     config.backlog = BACKLOG
     config.keep_alive_timeout = KEEP_ALIVE
     config.keep_alive_max_requests = 1_000_000
@@ -95,8 +124,9 @@ async def serve_http(app: Quart, listener: socket.socket, until: Callable[[], Aw
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
 
-    async def end() -> None:
-        await until()
-        asyncio.get_running_loop().call_later(LINGER, _Connection.abort_all)
+    async def trigger() -> None:
+        loop = asyncio.get_running_loop()
+        await until(partial(loop.remove_reader, fd))
+        loop.call_later(LINGER, _Connection.abort_all)
 
-    await serve(app, config, shutdown_trigger=end)
+    await serve(app, config, shutdown_trigger=trigger)

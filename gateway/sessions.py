@@ -26,9 +26,11 @@ from gateway.afterlife import Afterlife
 from gateway.caller import Caller
 from gateway.certificates import Certificates
 from gateway.errors import GatewayError, refused
+from gateway.hotstate import HotState, UnderWay
 from gateway.identity.principal import Principal
+from gateway.kept import VERSION, Kept, write
 from gateway.relay import Relay
-from supervisor.client import OpenRefused, SupervisorClient, SupervisorLost
+from supervisor.client import Grant, OpenRefused, SupervisorClient, SupervisorLost
 from supervisor.protocol import Ending, Gone
 
 UNUSED: Final = 300.0
@@ -76,6 +78,7 @@ class Session:
         self._sessions = sessions
         self._relay: Relay | None = None
         self._caller: Caller | None = None
+        self._lapsed = False
         self._starting = anyio.Lock()
         self._member_of = member_of
         self._unused_timer = sessions.arm_unused(self) if member_of is None else None
@@ -103,6 +106,12 @@ class Session:
         """The id of its child's death certificate, where there is one."""
         return self._relay.certificate if self._relay is not None else ""
 
+    def resume(self, relay: Relay) -> None:
+        """Go on with a child that an earlier gateway saw through its handshake."""
+        self._relay = relay
+        if self.door is Door.REST:
+            self._caller = Caller(relay, self.server)
+
     async def start(self) -> Relay:
         """The bridge to its child, spawned if there is none yet; who comes meanwhile waits for the same one.
 
@@ -114,7 +123,19 @@ class Session:
                 raise not_found(self.ended)
             if self._relay is None:
                 self._relay = await self._sessions.spawn(self)
+                if self.door is Door.STREAMABLE:
+                    self._relay.on_ready = self.keep
             return self._relay
+
+    def lapse(self, reason: Reason) -> None:
+        """Its child ended after an earlier gateway, and before this one."""
+        self._lapsed = True
+        self.forget(reason)
+
+    def keep(self) -> None:
+        """From now on another gateway could go on with it."""
+        if self._relay is not None:
+            self._sessions.keep(self, self._relay)
 
     async def caller(self) -> Caller:
         """The gateway's own MCP client of its child, past the handshake; who comes meanwhile waits for it.
@@ -138,12 +159,13 @@ class Session:
         except anyio.get_cancelled_exc_class():
             self.end(Reason.CLIENT_GONE)
             raise
+        self.keep()
         return caller
 
     @property
     def had_a_caller(self) -> bool:
         """Whether its handshake was ever done, so that there may be a state to lose."""
-        return self._caller is not None
+        return self._caller is not None or self._lapsed
 
     def end(self, reason: Reason) -> None:
         """End it, and its child with it. May be called again."""
@@ -204,6 +226,13 @@ class SessionSet:
             self._by_server[server] = session
         return session
 
+    def resume(self, session: Session) -> None:
+        """Go on with a session of it that an earlier gateway had."""
+        older = self._by_server.get(session.server)
+        if older is not None:
+            older.end(Reason.GATEWAY_LOST)
+        self._by_server[session.server] = session
+
     def rest(self) -> None:
         """Let the time in which it must be used begin anew."""
         self._unused_timer.cancel()
@@ -246,11 +275,18 @@ class Counts:
 class Sessions:
     """The table."""
 
-    def __init__(self, supervisor: SupervisorClient, policies: dict[str, ServerPolicy], node: str) -> None:
+    def __init__(
+        self,
+        supervisor: SupervisorClient,
+        policies: dict[str, ServerPolicy],
+        node: str,
+        hot_state: HotState | None = None,
+    ) -> None:
         self.policies = policies
         self.afterlife = Afterlife()
         self.certificates = Certificates()
         self._supervisor = supervisor
+        self._hot_state = hot_state
         self._node = node
         self._by_id: dict[str, Session | SessionSet] = {}
         self._by_lease: dict[int, Relay] = {}
@@ -317,6 +353,49 @@ class Sessions:
             each.end(reason)
         self.afterlife.end()
 
+    # From one gateway to the next: see gateway.succession.
+
+    def refuse(self, reason: Reason) -> None:
+        """Open no more."""
+        self._refusing = reason
+
+    def relays(self) -> list[Relay]:
+        """The bridges to all children."""
+        return list(self._by_lease.values())
+
+    def restore(self, id_: str, principal: Principal, server: str, door: Door) -> Session | None:
+        """A session that an earlier gateway had, still without its child; None where the id is another's."""
+        known = self._by_id.get(id_)
+        if door is not Door.REST:
+            if known is not None:
+                return None
+            session = self._by_id[id_] = Session(self, id_, principal, server, door)
+            return session
+        session_set = known or SessionSet(self, id_, principal)
+        if not isinstance(session_set, SessionSet) or session_set.principal != principal:
+            return None
+        self._by_id[id_] = session_set
+        session = self.add_to_set(session_set, server)
+        session_set.resume(session)
+        return session
+
+    def attach(self, session: Session, grant: Grant) -> None:
+        """Give `session` the child that it had with an earlier gateway."""
+        under_way = self._hot_state.take_over(grant.lease) if self._hot_state is not None else UnderWay()
+        relay = self._by_lease[grant.lease] = self._relay(session, grant, resumes=under_way)
+        session.resume(relay)
+
+    def let_go(self, grant: Grant, reason: Reason) -> None:
+        """End a child that no session can have."""
+        self._supervisor.release(grant.lease, reason, (grant.stdin, grant.stdout))
+
+    def keep(self, session: Session, relay: Relay) -> None:
+        """From now on another gateway could go on with `session`."""
+        principal = session.principal
+        kept = Kept(VERSION, session.id, session.door.value, principal.issuer, principal.subject, session.server)
+        relay.kept = True
+        self._supervisor.keep(relay.lease, write(kept))
+
     # For Session and SessionSet.
 
     def add_to_set(self, session_set: SessionSet, server: str) -> Session:
@@ -342,17 +421,8 @@ class Sessions:
             raise refused(no.reason, no.message, no.retry_after, server=session.server) from None
         except SupervisorLost:
             raise errors.ended(Reason.SUPERVISOR_LOST, session.server) from None
-        relay = Relay(
-            self._supervisor,
-            grant,
-            session.server,
-            session.policy,
-            label=masked(session.id),
-            answers_questions=session.door is not Door.REST,
-            on_end=session.forget,
-            start_within=left_to_start(within, anyio.current_time() - asked),
-        )
-        self.certificates.expect(relay.lease, session.principal)
+        start_within = left_to_start(within, anyio.current_time() - asked)
+        relay = self._relay(session, grant, start_within=start_within)
         if session.ended is not None:
             relay.end(session.ended)
             raise not_found(session.ended)
@@ -377,6 +447,24 @@ class Sessions:
         return asyncio.get_running_loop().call_later(UNUSED, self._end_unused, idle)
 
     # Within.
+
+    def _relay(
+        self, session: Session, grant: Grant, *, start_within: float | None = None, resumes: UnderWay | None = None
+    ) -> Relay:
+        """The bridge between `session` and its child."""
+        self.certificates.expect(grant.lease, session.principal)
+        return Relay(
+            self._supervisor,
+            grant,
+            session.server,
+            session.policy,
+            label=masked(session.id),
+            answers_questions=session.door is not Door.REST,
+            on_end=session.forget,
+            start_within=start_within,
+            notes=self._hot_state.slot(grant.lease) if self._hot_state is not None else None,
+            resumes=resumes,
+        )
 
     @staticmethod
     def _end_unused(idle: Session | SessionSet) -> None:

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from common.config.model import REVEAL_SECRETS
 from common.prctl import hide_memory
 from supervisor.children import running_children
 from supervisor.control import Announcer, SocketError, listen, listening, serve_each, serve_one
+from supervisor.custody import Custody
 from supervisor.ground import Ground, GroundError, prepare
 from supervisor.linux import become_subreaper, die_with_parent
 
@@ -66,20 +68,26 @@ async def _run(
 ) -> int:
     status = 0
     await ground.sweep(lambda _: None)
-    logger.info("every tree is kept whole by: {}", ground.reaping.mode)
+    sealed = "sealed" if ground.sealed else "not sealed"
+    logger.info("every tree is kept whole by: {}; tags are {}", ground.reaping.mode, sealed)
     async with anyio.create_task_group() as tasks:
         await tasks.start(_stop_on_signal, tasks.cancel_scope, name="signals")
         announcer = Announcer()
         async with running_children(settings.supervisor, announcer, ground) as children:
             for_gateway = settings.gateway.model_dump_json(context=REVEAL_SECRETS).encode()
-            serve = partial(serve_one, children=children, settings=for_gateway, announcer=announcer)
-            if control_fd is not None:
-                stream = await anyio.abc.UNIXSocketStream.from_socket(control_fd)
-                status = 0 if await serve(stream) else 1
-            elif bound is not None and path is not None:
-                async with listening(bound, path) as listener:
-                    logger.info("waiting for the gateway at {}", path)
-                    await serve_each(listener, serve)
+            grace = settings.supervisor.reattach_grace if control_fd is None else 0.0
+            with closing(Custody(children, grace, tasks)) as custody:
+                announcer.on_missed = custody.missed
+                serve = partial(
+                    serve_one, children=children, settings=for_gateway, announcer=announcer, custody=custody
+                )
+                if control_fd is not None:
+                    stream = await anyio.abc.UNIXSocketStream.from_socket(control_fd)
+                    status = 0 if await serve(stream) else 1
+                elif bound is not None and path is not None:
+                    async with listening(bound, path) as listener:
+                        logger.info("waiting for the gateway at {}", path)
+                        await serve_each(listener, serve, custody)
         tasks.cancel_scope.cancel()
     ground.close()
     return status

@@ -1,6 +1,7 @@
 """One child: what is known of it, from its spawn until its tree is empty."""
 
 import asyncio
+import os
 import secrets
 import subprocess
 import time
@@ -9,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import anyio
+from loguru import logger
 
 from common.config.model import Graces, ServerSpec
 from common.reasons import Reason
@@ -38,7 +40,9 @@ class Child:
     certificate: str = field(default_factory=lambda: secrets.token_hex(6))
     """The id of its death certificate."""
     state_for_gateway: str | None = None
-    """What a later gateway needs to go on with it; None until it is ready."""
+    """What a later gateway needs to go on with it; None until it is ready, empty where none could."""
+    pipes: tuple[int, ...] = ()
+    """Its stdin and stdout once more, for a later gateway; the supervisor neither reads nor writes them."""
     ready: float | None = None
     """Since when it can serve."""
     ended: float | None = None
@@ -53,6 +57,22 @@ class Child:
     """The step of ending that is being waited for."""
     idle_timer: asyncio.TimerHandle | None = None
     lifetime_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def can_be_kept(self) -> bool:
+        """Whether another gateway could go on with it."""
+        return self.state is State.RUNNING and bool(self.state_for_gateway) and bool(self.pipes)
+
+    def close_pipes(self) -> None:
+        """Let go of its pipes. While they are open it sees neither the end of its input nor a broken pipe."""
+        for fd in self.pipes:
+            os.close(fd)
+        self.pipes = ()
+
+    def stop_idling(self) -> None:
+        """Stop the idle clock, whether it runs or its end was announced."""
+        if self.idle_timer is not None:
+            self.idle_timer.cancel()
 
     def disarm(self) -> None:
         """Let go of both timers: each would keep this object until it fires."""
@@ -88,6 +108,20 @@ def how_it_ended(exit_: Exit | None) -> str:
     if exit_ is None or (exit_.code is None and exit_.signal is None):
         return "still running"
     return f"exit code {exit_.code}" if exit_.signal is None else f"signal {exit_.signal}"
+
+
+def duplicates(*fds: int) -> tuple[int, ...]:
+    """A duplicate of each of `fds`, close-on-exec; none at all where there is no room for all of them."""
+    made: list[int] = []
+    try:
+        for fd in fds:
+            made.append(os.dup(fd))  # noqa: PERF401 - what was made before a failure must be known
+    except OSError as error:
+        for fd in made:
+            os.close(fd)
+        logger.error("no descriptor is left to keep a child for a later gateway: {}", error.strerror)
+        return ()
+    return tuple(made)
 
 
 def count_by_server(children: Iterable[Child]) -> Counter[str]:

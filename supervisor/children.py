@@ -21,7 +21,7 @@ from common.limits import raise_open_files_limit
 from common.reasons import Reason
 from supervisor.admission import Request
 from supervisor.certificates import certify, log_end
-from supervisor.child import Child, count_by_server
+from supervisor.child import Child, count_by_server, duplicates
 from supervisor.gate import Gate
 from supervisor.ground import Ground
 from supervisor.lifecycle import Effect, Event, State, advance
@@ -74,6 +74,7 @@ class Children:
         self._settings = settings
         self._reaping = ground.reaping
         self._ledger = ground.ledger
+        self._sealed = ground.sealed
         self._placer = Placer(ground.reaping, raise_open_files_limit(), (ground.runtime,))
         self._announce = announce
         self._tasks = tasks
@@ -86,6 +87,8 @@ class Children:
         self.gate = Gate(settings)
         self.stderr_directory = ground.runtime / "stderr"
         """Where sessions have their files, if wanted."""
+        self.keeps_pipes = False
+        """Whether a child's pipes are kept for a later gateway: see supervisor.custody."""
         self.outlived = 0
         """How often something outlived SIGKILL by a whole grace."""
 
@@ -122,6 +125,8 @@ class Children:
         )
         if spec.isolation.stderr_files:
             child.stderr.file = open_file(self.stderr_directory, f"{server}-{child.certificate}")
+        if self.keeps_pipes:
+            child.pipes = duplicates(spawned.stdin, spawned.stdout)
         self._by_lease[lease] = self._by_pid[child.pid] = child
         self._watch_idleness(child)
         self._watch_lifetime(child)
@@ -170,14 +175,45 @@ class Children:
             self._end(child, reason)
 
     def abandon_all(self) -> None:
-        """End every child in haste: the gateway is dead.
+        """End every child in haste: the gateway is dead."""
+        for child in tuple(self._by_lease.values()):
+            self._abandon(child)
 
-        A child may have noticed first, by the end of its input, and have left: then that is why.
+    def _abandon(self, child: Child) -> None:
+        """A child may have noticed first, by the end of its input, and have left: then that is why."""
+        if child.reason in (None, Reason.CHILD_EXITED):
+            child.reason = Reason.GATEWAY_LOST
+        self._dispatch(child, Event.ABANDONED)
+
+    # What becomes of children without a gateway (supervisor.custody).
+
+    def leave_alone(self, *, orderly: bool) -> int:
+        """The gateway has gone: stop the idle clocks, and end each child with which no other could go on.
+
+        Those are ended in order or in haste. How many are left.
         """
         for child in tuple(self._by_lease.values()):
-            if child.reason in (None, Reason.CHILD_EXITED):
-                child.reason = Reason.GATEWAY_LOST
-            self._dispatch(child, Event.ABANDONED)
+            if child.can_be_kept:
+                child.stop_idling()
+            elif orderly:
+                self._end(child, Reason.SHUTDOWN)
+            else:
+                self._abandon(child)
+        return len(self.kept())
+
+    def find(self, lease: int) -> Child | None:
+        """The child of `lease`, until its tree is gone."""
+        return self._by_lease.get(lease)
+
+    def kept(self) -> list[Child]:
+        """The children with which another gateway can go on, oldest first."""
+        return [child for child in self._by_lease.values() if child.can_be_kept]
+
+    def resume_idling(self, away: float) -> None:
+        """There is a gateway again, after `away` seconds that count for no idle clock."""
+        for child in self.kept():
+            child.last_used += away
+            self._watch_idleness(child)
 
     async def all_gone(self) -> None:
         """Wait until no child is left. Whatever bounds the wait, the ending goes on."""
@@ -207,6 +243,9 @@ class Children:
         self._dispatch(child, Event.OVER_LIMIT)
 
     def _strays(self, census: Census) -> dict[int, Process]:
+        """What got away from every tree. Under a seal nothing can."""
+        if self._sealed:
+            return {}
         found = strays(census, os.getpid(), self._by_pid.keys(), make_tag(self._installation, 0))
         run = self._reaping.run
         return {pid: each for pid, each in found.items() if run is None or not run.holds(pid)}
@@ -284,9 +323,11 @@ class Children:
     def _perform(self, child: Child, effect: Effect) -> None:
         match effect:
             case Effect.ANNOUNCE_ENDING:
+                # Every way out of RUNNING leads through here.
                 assert child.reason is not None
                 child.disarm()
                 child.ended = time.monotonic()
+                child.close_pipes()
                 self._announce(Ending(child.lease, child.reason, child.exit, child.certificate))
             case Effect.START_ENDING:
                 self._tasks.start_soon(self._work_through_steps, child, name=f"end {child!r}")

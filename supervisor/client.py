@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
@@ -18,14 +18,18 @@ from supervisor.protocol import (
     Answer,
     Ask,
     Ending,
+    Entrust,
     Expiring,
     FrameReader,
     FromGateway,
     FromSupervisor,
     Gone,
     Goodbye,
+    Heirloom,
     Hello,
     Keep,
+    Kept,
+    Lapsed,
     Open,
     Opened,
     ProtocolError,
@@ -77,12 +81,54 @@ class Grant:
     stdout: int
 
 
+@dataclass(frozen=True)
+class Inherited:
+    """A child that an earlier gateway left to this one, with what that gateway said of it. `age` is in seconds."""
+
+    grant: Grant
+    server: str
+    state: str = field(repr=False)
+    age: float
+
+    @property
+    def lease(self) -> int:
+        return self.grant.lease
+
+
+@dataclass
+class Inheritance:
+    """All that an earlier gateway left. Whoever takes something out of it owns its descriptors."""
+
+    children: list[Inherited] = field(default_factory=list)
+    lapsed: list[Lapsed] = field(default_factory=list)
+    """Children that ended before this gateway came."""
+    heirlooms: dict[Heirloom, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.children) + len(self.lapsed)
+
+    def close(self) -> None:
+        """Close what nobody has taken."""
+        _close(self.heirlooms.values())
+        for child in self.children:
+            _close((child.grant.stdin, child.grant.stdout))
+        self.heirlooms.clear()
+        self.children.clear()
+
+
 class SupervisorClient:
     """One connection. `connect` makes it; `on_ending` and `on_gone` are called for each child that is ended."""
 
-    def __init__(self, stream: anyio.abc.UNIXSocketStream, settings: bytes, reader: FrameReader) -> None:
-        self.settings = settings
+    def __init__(
+        self, stream: anyio.abc.UNIXSocketStream, welcome: Welcome, inheritance: Inheritance, reader: FrameReader
+    ) -> None:
+        self.settings = bytes(welcome.settings)
         """The gateway's part of the configuration, as JSON."""
+        self.epoch = welcome.epoch
+        """How many gateways there were before this one."""
+        self.keeps = welcome.keeps
+        """Whether children that `keep` was called for live on when this process ends, for the next gateway."""
+        self.inheritance = inheritance
         self.lost = anyio.Event()
         """Set when the supervisor has gone."""
         self.on_ending: Callable[[Ending], None] = lambda _: None
@@ -99,7 +145,9 @@ class SupervisorClient:
         self._used: set[int] = set()
         self._held: set[int] = set()
         self._to_renew = anyio.Event()
-        self._outgoing, self._unsent = anyio.create_memory_object_stream[FromGateway](float("inf"))
+        self._outgoing, self._unsent = anyio.create_memory_object_stream[tuple[FromGateway, tuple[int, ...]]](
+            float("inf")
+        )
 
     # For the gateway's sessions.
 
@@ -127,6 +175,10 @@ class SupervisorClient:
     def keep(self, lease: int, state: str) -> None:
         """This lease's child is ready; `state` is all that a later gateway needs to go on with it."""
         self._send(Keep(lease, state))
+
+    def entrust(self, what: Heirloom, fd: int) -> None:
+        """Leave a duplicate of `fd` to the next gateway."""
+        self._send(Entrust(what), (os.dup(fd),))
 
     def use(self, lease: int) -> None:
         """This lease was used just now."""
@@ -176,13 +228,15 @@ class SupervisorClient:
             for pipes in self._closing.values():
                 _close(pipes)
             self._closing.clear()
+            self._drop_unsent()
 
     async def say_goodbye(self) -> None:
-        """The gateway ends in order. Waits until the supervisor has heard that, and hung up; LEAVE_TIMEOUT at most.
+        """The gateway ends in order, and another comes where the supervisor keeps its children for that.
 
-        Hanging up first would throw away what the supervisor has not read yet.
+        Waits until the supervisor has heard it, and hung up; LEAVE_TIMEOUT at most. Hanging up first
+        would throw away what the supervisor has not read yet.
         """
-        self._send(Goodbye())
+        self._send(Goodbye(stay=self.keeps))
         self._outgoing.close()
         with anyio.move_on_after(LEAVE_TIMEOUT, shield=True):
             await self.lost.wait()
@@ -206,20 +260,36 @@ class SupervisorClient:
             if future.done():
                 self._waiting.pop(ref, None)
 
-    def _send(self, message: FromGateway) -> None:
+    def _send(self, message: FromGateway, fds: tuple[int, ...] = ()) -> None:
+        """Queue `message`; `fds` are closed once they are sent, or if they cannot be."""
         try:
-            self._outgoing.send_nowait(message)
+            self._outgoing.send_nowait((message, fds))
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
-            return  # the connection is ending, and every lease with it
+            _close(fds)  # the connection is ending, and every lease with it
 
     async def _write_all(self) -> None:
-        async for message in self._unsent:
+        async for message, fds in self._unsent:
             with anyio.CancelScope(shield=True):
                 try:
-                    await self._stream.send(encode(message))
+                    if fds:
+                        await self._stream.send_fds(encode(message, len(fds)), fds)
+                    else:
+                        await self._stream.send(encode(message))
                 except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                     return
+                finally:
+                    _close(fds)
         await self._stream.send_eof()
+
+    def _drop_unsent(self) -> None:
+        self._outgoing.close()
+        while True:
+            try:
+                _, fds = self._unsent.receive_nowait()
+            except (anyio.WouldBlock, anyio.EndOfStream):
+                self._unsent.close()
+                return
+            _close(fds)
 
     async def _renew_all(self) -> None:
         while True:
@@ -234,21 +304,20 @@ class SupervisorClient:
             self._to_renew = anyio.Event()
 
     async def _read_all(self) -> None:
+        data, fds = b"", list[int]()  # what came with the greeting may hold more
         try:
             while True:
-                data, fds = await self._stream.receive_fds(_READ, 32 * MAX_FDS)
                 for body, own in self._reader.feed(data, fds):
                     try:
                         self._handle(decode_from_supervisor(body), own)
                     except ProtocolError:
                         _close(own)
                         raise
+                data, fds = await _receive(self._stream)
         except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
             return
 
-    def _handle(self, message: FromSupervisor, fds: list[int]) -> None:  # noqa: C901 - one case for each message
-        for fd in fds:
-            os.set_inheritable(fd, False)  # noqa: FBT003 - received descriptors are not close-on-exec
+    def _handle(self, message: FromSupervisor, fds: list[int]) -> None:
         match message:
             case Opened(ref=ref, lease=lease, pid=pid):
                 if len(fds) != MAX_FDS:
@@ -265,8 +334,8 @@ class SupervisorClient:
                 self._report(message)
             case Gone():
                 self.on_gone(message)
-            case Welcome():
-                pass
+            case Welcome() | Kept() | Lapsed():
+                raise ProtocolError("a greeting in the middle of a connection")
 
     def _report(self, ending: Ending) -> None:
         _close(self._closing.pop(ending.lease, ()))
@@ -302,30 +371,78 @@ async def connect(stream: anyio.abc.UNIXSocketStream) -> AsyncIterator[Superviso
     where it is of another version.
     """
     async with stream:
-        await stream.send(encode(Hello(PROTOCOL)))
         with anyio.fail_after(WELCOME_TIMEOUT):
             client = await _welcome(stream)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(client.run, name="supervisor client")
-            try:
-                yield client
-            finally:
-                await client.say_goodbye()
-                tasks.cancel_scope.cancel()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(client.run, name="supervisor client")
+                try:
+                    yield client
+                finally:
+                    await client.say_goodbye()
+                    tasks.cancel_scope.cancel()
+        finally:
+            client.inheritance.close()
+
+
+async def _receive(stream: anyio.abc.UNIXSocketStream) -> tuple[bytes, list[int]]:
+    data, fds = await stream.receive_fds(_READ, 32 * MAX_FDS)
+    for fd in fds:
+        os.set_inheritable(fd, False)  # noqa: FBT003 - received descriptors are not close-on-exec
+    return data, fds
 
 
 async def _welcome(stream: anyio.abc.UNIXSocketStream) -> SupervisorClient:
+    """Greet the supervisor; wait for its greeting, and for all that it hands over with it."""
     reader = FrameReader()
-    while True:
-        try:
-            data, fds = await stream.receive_fds(_READ, MAX_FDS)
-        except (anyio.EndOfStream, anyio.BrokenResourceError):
+    inheritance = Inheritance()
+    greeting: Welcome | None = None
+    try:
+        await stream.send(encode(Hello(PROTOCOL)))
+        while greeting is None or len(inheritance) < greeting.kept:
+            data, fds = await _receive(stream)
+            for body, own in reader.feed(data, fds):
+                greeting = _greeted(greeting, body, own, inheritance)
+                if len(inheritance) == greeting.kept:
+                    break
+    except BaseException as error:
+        inheritance.close()
+        _close(reader.orphans())
+        if isinstance(error, anyio.EndOfStream | anyio.BrokenResourceError):
             raise SupervisorLost from None
-        for body, _ in reader.feed(data, fds):
-            message = decode_from_supervisor(body)
+        raise
+    return SupervisorClient(stream, greeting, inheritance, reader)
+
+
+def _greeted(greeting: Welcome | None, body: bytes, fds: list[int], inheritance: Inheritance) -> Welcome:
+    """Take in one message of the greeting, with its descriptors; the message that began it."""
+    try:
+        message = decode_from_supervisor(body)
+        if greeting is None:
             if not isinstance(message, Welcome) or message.protocol != PROTOCOL:
-                raise ProtocolError("the supervisor is of another version; restart both")
-            return SupervisorClient(stream, bytes(message.settings), reader)
+                raise ProtocolError("it is of another version; restart both programs")
+            inheritance.heirlooms.update(zip(message.heirlooms, fds, strict=True))
+            return message
+        if isinstance(message, Lapsed) and not fds:
+            inheritance.lapsed.append(message)
+            return greeting
+        if not isinstance(message, Kept) or len(fds) != MAX_FDS:
+            raise ProtocolError(f"expected a child that was kept, not {type(message).__name__}")
+    except (ProtocolError, ValueError) as error:
+        _close(fds)
+        raise ProtocolError(str(error)) from None
+    grant = Grant(message.lease, message.pid, *fds)
+    inheritance.children.append(Inherited(grant, message.server, message.state, message.age))
+    return greeting
 
 
-__all__ = ["EXPIRY_NOTICE", "Grant", "OpenRefused", "SupervisorClient", "SupervisorLost", "connect"]
+__all__ = [
+    "EXPIRY_NOTICE",
+    "Grant",
+    "Inheritance",
+    "Inherited",
+    "OpenRefused",
+    "SupervisorClient",
+    "SupervisorLost",
+    "connect",
+]

@@ -15,18 +15,21 @@ import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from loguru import logger
 
-from common.reasons import Reason
 from supervisor.children import Children
+from supervisor.custody import Custody, Presence
+from supervisor.linux import peer_pidfd
 from supervisor.protocol import (
     MAX_FDS,
     PROTOCOL,
     Ask,
+    Entrust,
     FrameReader,
     FromGateway,
     FromSupervisor,
     Goodbye,
     Hello,
     Keep,
+    Kept,
     Open,
     Opened,
     ProtocolError,
@@ -45,29 +48,47 @@ _READ: Final = 65536
 _UNREAD_MESSAGES: Final = 10_000
 """Messages that may wait for the gateway to read them. A gateway so far behind is hung."""
 
+SECOND_THOUGHTS: Final = 1.0
+"""Seconds that the first gateway has to turn out to be gone when a second one connects."""
+
 _Outgoing = tuple[FromSupervisor, tuple[int, ...]]
 
 
 class Announcer:
-    """Carries announcements to the gateway that is connected now; without one there is nobody to tell."""
+    """Carries announcements to the gateway that is connected now, and to `on_missed` where there is none."""
 
     def __init__(self) -> None:
         self.connection: Connection | None = None
+        self.on_missed: Callable[[FromSupervisor], None] = lambda _: None
 
     def __call__(self, message: FromSupervisor) -> None:
         if self.connection is not None:
             self.connection.send(message)
+        else:
+            self.on_missed(message)
 
 
 class Connection:
     """One gateway, from its `Hello` to its end."""
 
-    def __init__(self, stream: anyio.abc.UNIXSocketStream, children: Children, settings: bytes) -> None:
+    def __init__(
+        self,
+        stream: anyio.abc.UNIXSocketStream,
+        children: Children,
+        settings: bytes,
+        announcer: Announcer,
+        custody: Custody,
+    ) -> None:
+        self.greeted = False
+        self.orderly = False
+        """Whether it ended with a goodbye."""
+        self.stays = False
+        """Whether the goodbye announced another gateway."""
         self._stream = stream
         self._children = children
         self._settings = settings
-        self._greeted = False
-        self._orderly = False
+        self._announcer = announcer
+        self._custody = custody
         self._outgoing: MemoryObjectSendStream[_Outgoing]
         self._unsent: MemoryObjectReceiveStream[_Outgoing]
         self._outgoing, self._unsent = anyio.create_memory_object_stream(_UNREAD_MESSAGES)
@@ -76,8 +97,8 @@ class Connection:
         """What is being opened, by ref."""
         self._tasks: anyio.abc.TaskGroup
 
-    async def serve(self) -> bool:
-        """Serve the gateway until it ends; whether it ended in order. Closes the socket, also when cancelled."""
+    async def serve(self) -> None:
+        """Serve the gateway until it ends. Closes the socket, also when cancelled."""
         try:
             with self._scope:
                 async with anyio.create_task_group() as self._tasks:
@@ -89,7 +110,6 @@ class Connection:
             self._drop_unsent()
             with anyio.CancelScope(shield=True):
                 await self._stream.aclose()
-        return self._orderly
 
     def send(self, message: FromSupervisor, fds: tuple[int, ...] = ()) -> None:
         """Queue `message`; `fds` are closed once they are sent, or if they cannot be."""
@@ -118,25 +138,38 @@ class Connection:
         reader = FrameReader()
         try:
             while True:
-                # receive() would drop descriptors without a word; nobody has a reason to send any.
-                data, fds = await self._stream.receive_fds(_READ, MAX_FDS)
-                _close(fds)
-                if fds:
-                    raise ProtocolError("the gateway sent descriptors")
-                for body, _ in reader.feed(data, []):
-                    self._handle(decode_from_gateway(body))
+                data, fds = await self._stream.receive_fds(_READ, 32 * MAX_FDS)
+                for fd in fds:
+                    os.set_inheritable(fd, False)  # noqa: FBT003 - received descriptors are not close-on-exec
+                for body, own in reader.feed(data, fds):
+                    await self._receive(body, own)
         except (anyio.EndOfStream, anyio.BrokenResourceError):
             return
         except ProtocolError as error:
             logger.error("the gateway broke the control protocol: {}", error)
-            self._orderly = False
+            self.orderly = False
+        finally:
+            _close(reader.orphans())
 
-    def _handle(self, message: FromGateway) -> None:  # noqa: C901 - one case for each message
-        if not self._greeted and not isinstance(message, Hello):
-            raise ProtocolError("the first message must be hello")
+    async def _receive(self, body: bytes, fds: list[int]) -> None:
+        """One message of the gateway's, with its descriptors, which are ours from now on."""
+        try:
+            message = decode_from_gateway(body)
+            if len(fds) != isinstance(message, Entrust):
+                raise ProtocolError(f"{len(fds)} descriptors with {type(message).__name__}")
+            if not self.greeted:
+                await self._greet(message)
+                return
+        except ProtocolError:
+            _close(fds)
+            raise
+        if isinstance(message, Entrust):
+            self._custody.entrust(message.what, fds[0])
+        else:
+            self._handle(message)
+
+    def _handle(self, message: FromGateway) -> None:
         match message:
-            case Hello(protocol=protocol):
-                self._greet(protocol)
             case Open():
                 self._tasks.start_soon(self._open, message, name=f"open {message.server}")
             case Withdraw(ref=ref):
@@ -150,14 +183,35 @@ class Connection:
                 self._children.release(lease, reason)
             case Ask(ref=ref):
                 self.send(self._children.report(ref))
-            case Goodbye():
-                self._orderly = True
+            case Goodbye(stay=stay):
+                self.orderly, self.stays = True, stay
 
-    def _greet(self, protocol: int) -> None:
-        if protocol != PROTOCOL:
-            raise ProtocolError(f"it speaks version {protocol}, this is version {PROTOCOL}; restart both")
-        self._greeted = True
-        self.send(Welcome(PROTOCOL, msgspec.Raw(self._settings)))
+    async def _greet(self, message: FromGateway) -> None:
+        """Hand over what earlier gateways left, once the last of them is gone for certain.
+
+        Whoever is no gateway of our own version leaves everything as it is.
+        """
+        if not isinstance(message, Hello):
+            raise ProtocolError("the first message must be hello")
+        if message.protocol != PROTOCOL:
+            # It is told, so that its own log says why.
+            await self._stream.send(encode(Welcome(PROTOCOL, msgspec.Raw(b"null"))))
+            raise ProtocolError(f"it speaks version {message.protocol}, this is version {PROTOCOL}; restart both")
+        if self._custody.presence is Presence.PRESENT:
+            raise ProtocolError("another gateway was quicker; one at a time")
+        self.greeted = True
+        await self._custody.receive(peer_pidfd(self._stream.extra(anyio.abc.SocketAttribute.raw_socket)))
+        kept, lapsed = self._custody.hand_over(), self._custody.lapsed()
+        names, fds = self._custody.heirlooms()
+        settings = msgspec.Raw(self._settings)
+        follow = len(kept) + len(lapsed)
+        self.send(Welcome(PROTOCOL, settings, self._custody.epoch, self._custody.keeps, follow, names), fds)
+        for child, pipes in kept:
+            assert child.state_for_gateway is not None
+            self.send(Kept(child.lease, child.pid, child.spec.name, child.state_for_gateway, child.age), pipes)
+        for each in lapsed:
+            self.send(each)
+        self._announcer.connection = self
 
     async def _open(self, message: Open) -> None:
         with anyio.CancelScope() as self._opening[message.ref]:
@@ -191,26 +245,23 @@ def _close(fds: tuple[int, ...] | list[int]) -> None:
 
 
 async def serve_one(
-    stream: anyio.abc.UNIXSocketStream, children: Children, settings: bytes, announcer: Announcer
+    stream: anyio.abc.UNIXSocketStream, children: Children, settings: bytes, announcer: Announcer, custody: Custody
 ) -> bool:
-    """Serve one gateway, then end its children: in order if it said goodbye, in haste if it did not.
+    """Serve one gateway; what it leaves is `custody`'s. Returns whether it said goodbye.
 
-    Returns whether it said goodbye, once all of them are gone.
+    Where nothing is kept for another gateway, that is once all its children are gone.
     """
-    connection = Connection(stream, children, settings)
-    announcer.connection = connection
+    connection = Connection(stream, children, settings, announcer, custody)
     try:
-        orderly = await connection.serve()
+        await connection.serve()
     finally:
-        announcer.connection = None
-    if orderly:
-        children.end_all(Reason.SHUTDOWN)
+        if connection.greeted:
+            announcer.connection = None
+    if connection.greeted:
+        await custody.leave(orderly=connection.orderly, stays=connection.stays)
     else:
-        logger.error("the gateway is gone without a word; ending all its children")
-        children.abandon_all()
-    await children.all_gone()
-    await children.sweep()
-    return orderly
+        logger.warning("somebody left the control socket without a greeting")
+    return connection.orderly
 
 
 # The socket of a supervisor that runs by itself.
@@ -275,21 +326,21 @@ async def listening(bound: socket.socket, path: Path) -> AsyncIterator[anyio.abc
 
 
 async def serve_each(
-    listener: anyio.abc.SocketListener, serve: Callable[[anyio.abc.UNIXSocketStream], Awaitable[object]]
+    listener: anyio.abc.SocketListener,
+    serve: Callable[[anyio.abc.UNIXSocketStream], Awaitable[object]],
+    custody: Custody,
 ) -> None:
-    """Give each gateway that connects to `serve`, one at a time; a second one is hung up on. Runs until cancelled."""
-    busy = anyio.Lock()
+    """Give each gateway that connects to `serve`; a second one is hung up on. Runs until cancelled."""
 
     async def handle(stream: anyio.abc.SocketStream) -> None:
         assert isinstance(stream, anyio.abc.UNIXSocketStream)
         uid = peer_uid(stream.extra(anyio.abc.SocketAttribute.raw_socket))
         if uid not in (0, os.geteuid()):
             logger.warning("user {} may not use the control socket", uid)
-        elif busy.locked():
+        elif not await custody.vacant(SECOND_THOUGHTS):
             logger.warning("a second gateway connected to the control socket; one at a time")
         else:
-            async with busy:
-                await serve(stream)
+            await serve(stream)
         await stream.aclose()
 
     await listener.serve(handle)

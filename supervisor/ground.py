@@ -1,5 +1,6 @@
 """What a run of the supervisor stands on: how trees are kept whole here, and the ledger of what was started."""
 
+import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from supervisor.ledger import Ledger, Run, this_boot
 from supervisor.places import PlaceError, runtime_directory
 from supervisor.placing import missing_programs
 from supervisor.reaping import Reaping, ReapingError, choose
+from supervisor.seal import seal_tags
 from supervisor.sweep import sweep
 from supervisor.tree import CensusTaker
 
@@ -30,6 +32,8 @@ class Ground:
     reaping: Reaping
     ledger: Ledger
     runtime: Path
+    sealed: bool
+    """Whether tags cannot be taken off."""
 
     async def sweep(self, wipe: Callable[[Path], object]) -> None:
         """End what runs before this one left. See supervisor.sweep."""
@@ -64,4 +68,16 @@ def prepare(settings: SupervisorSettings) -> Ground:
         ledger = Ledger(runtime, Run(installation, this_boot(), cgroup))
     except OSError as error:
         raise GroundError(f"no ledger can be kept in {runtime}: {error.strerror}") from None
-    return Ground(reaping, ledger, runtime)
+    return Ground(reaping, ledger, runtime, _seal(settings))
+
+
+def _seal(settings: SupervisorSettings) -> bool:
+    if os.geteuid() != 0 and not all(spec.isolation.no_new_privs for spec in settings.servers.values()):
+        logger.info("tags are not sealed: that would keep servers with 'no_new_privs: false' from what they want")
+        return False
+    try:
+        seal_tags()
+    except OSError as error:
+        logger.warning("tags cannot be sealed on this machine, so a process may take its own off: {}", error)
+        return False
+    return True

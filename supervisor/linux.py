@@ -1,8 +1,11 @@
 """The few things of Linux that Python's standard library does not reach, or not cheaply."""
 
+import errno
 import os
 import resource
 import signal
+import socket
+import struct
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -11,6 +14,7 @@ from common.prctl import prctl
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
+_SO_PEERPIDFD: Final = 77
 
 
 def become_subreaper() -> None:
@@ -26,6 +30,25 @@ def die_with_parent(parent: int, number: signal.Signals) -> None:
     prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os.kill(os.getpid(), number)
+
+
+def peer_pidfd(connection: socket.socket) -> int | None:
+    """A pidfd of the process that connected the Unix socket `connection`; None where it is gone or cannot be seen.
+
+    Linux 6.5 gives that process's own (SO_PEERPIDFD). Before, its pid is all there is (SO_PEERCRED, unix(7)): ask while
+    the process still speaks, so that the pid is not another's. The caller owns the descriptor.
+    """
+    try:
+        return connection.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
+    except OSError as error:
+        if error.errno != errno.ENOPROTOOPT:
+            return None
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid: int = struct.unpack("3i", credentials)[0]
+    try:
+        return os.pidfd_open(pid) if pid > 0 else None
+    except OSError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

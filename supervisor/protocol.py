@@ -5,14 +5,15 @@ descriptors belong to it) and a JSON body. The kernel may glue a frame to the ne
 descriptors with its first byte (unix(7), SCM_RIGHTS), so descriptors are kept in the order in which they came and
 are given to frames by count.
 
-The gateway speaks first (`Hello`) and the supervisor answers with `Welcome`; then either may speak at any time. Only
-`Open` and `Ask` are answered, each by a message that bears its `ref`.
+The gateway speaks first (`Hello`) and the supervisor answers with `Welcome`, then with a `Kept` or a `Lapsed` for each
+child that a gateway before this one left; from then on either may speak at any time. Only `Open` and `Ask` are answered,
+each by a message that bears its `ref`.
 """
 
 import struct
 from collections import deque
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -26,6 +27,10 @@ MAX_FRAME: Final = 4 * 1024 * 1024
 
 MAX_FDS: Final = 2
 """Descriptors of one frame."""
+
+Heirloom = Literal["listener", "hot_state"]
+"""What a gateway may leave to the next one, a descriptor each: its listening socket, and the memory in which it notes
+what is under way. The supervisor keeps it, and does not look at it."""
 
 _HEADER = struct.Struct("!IB")
 
@@ -88,10 +93,22 @@ class Withdraw(_Message, frozen=True, tag="withdraw"):
 
 
 class Keep(_Message, frozen=True, tag="keep"):
-    """The child is ready: it has answered `initialize`. `state` is all that a later gateway needs to go on with it."""
+    """The child is ready: it has answered `initialize`. `state` is all that a later gateway needs to go on with it.
+
+    An empty one says no more than that it is ready; a later message may bring the rest. It holds the session's id and owner: no `repr` shows it, so no log does.
+    """
 
     lease: int
     state: str
+
+    def __repr__(self) -> str:
+        return f"Keep(lease={self.lease})"
+
+
+class Entrust(_Message, frozen=True, tag="entrust"):
+    """The one descriptor that comes along is for the next gateway; it takes the place of an earlier one."""
+
+    what: Heirloom
 
 
 class Renew(_Message, frozen=True, tag="renew"):
@@ -117,17 +134,60 @@ class Ask(_Message, frozen=True, tag="ask"):
 
 
 class Goodbye(_Message, frozen=True, tag="goodbye"):
-    """The gateway ends in order: its children keep their graces."""
+    """The gateway ends in order: its children keep their graces.
+
+    `stay` says that another gateway comes, and that the children that it may take up are to live on until then.
+    """
+
+    stay: bool = False
 
 
 # From the supervisor.
 
 
 class Welcome(_Message, frozen=True, tag="welcome"):
-    """The answer to `Hello`. `settings` is the gateway's part of the configuration, as JSON."""
+    """The answer to `Hello`. `settings` is the gateway's part of the configuration, as JSON.
+
+    A gateway of another `protocol` gets this message, too, so that it can say so, and nothing after it.
+    """
 
     protocol: int
     settings: msgspec.Raw
+    epoch: int = 0
+    """How many gateways there were before this one."""
+    keeps: bool = False
+    """Whether children live on for a while when this gateway has gone."""
+    kept: int = 0
+    """How many messages `Kept` and `Lapsed` follow."""
+    heirlooms: tuple[Heirloom, ...] = ()
+    """What the descriptors that come along are, in this order."""
+
+
+class Kept(_Message, frozen=True, tag="kept"):
+    """A child that an earlier gateway left, now this one's; two descriptors come along, as with `Opened`."""
+
+    lease: int
+    pid: int
+    server: str
+    state: str
+    """What the earlier gateway said of it; see `Keep`."""
+    age: float
+    """Seconds since its spawn."""
+
+    def __repr__(self) -> str:
+        return f"Kept(lease={self.lease}, pid={self.pid}, server={self.server!r}, age={self.age:.1f})"
+
+
+class Lapsed(_Message, frozen=True, tag="lapsed"):
+    """A child that an earlier gateway left, and that ended before this one came."""
+
+    lease: int
+    server: str
+    state: str
+    reason: Reason
+
+    def __repr__(self) -> str:
+        return f"Lapsed(lease={self.lease}, server={self.server!r}, reason={self.reason!r})"
 
 
 class Opened(_Message, frozen=True, tag="opened"):
@@ -193,8 +253,8 @@ class Answer(_Message, frozen=True, tag="answer"):
     servers: dict[str, ServerReport] = {}
 
 
-FromGateway = Hello | Open | Withdraw | Keep | Renew | Release | Ask | Goodbye
-FromSupervisor = Welcome | Opened | Refused | Expiring | Ending | Gone | Answer
+FromGateway = Hello | Open | Withdraw | Keep | Entrust | Renew | Release | Ask | Goodbye
+FromSupervisor = Welcome | Kept | Lapsed | Opened | Refused | Expiring | Ending | Gone | Answer
 
 EXPIRY_NOTICE: Final = 1.0
 """Seconds between `Expiring` and the lease's end: the gateway's event loop may be a moment late, but not hung."""

@@ -2,8 +2,8 @@
 
 The **tag** is a number in the soft RLIMIT_RTTIME, which a process inherits through fork, exec, setsid and an emptied
 environment, and which limits nothing for a process that is not a real-time one (getrlimit(2)). The **token** says the
-same in the environment. Either may be taken off by a process that wants to; hardly one takes off both, and neither by
-accident.
+same in the environment. Neither is lost by accident. A process can take off the token; the tag only where it could not be
+sealed (see supervisor.seal).
 """
 
 from typing import Final

@@ -28,6 +28,9 @@ from supervisor.tags import same_installation
 WATCHED: Final = 64
 """Processes of a tree whose end is waited for at once; the next look finds the others."""
 
+FENCE: Final = 5.0
+"""Seconds that a killed process may take to be gone."""
+
 UNWATCHED: Final = 0.02
 """Seconds between two looks at a tree when the kernel gives no descriptor to wait on."""
 
@@ -241,6 +244,27 @@ async def _some_gone(pidfds: list[int]) -> None:
 async def kill_all(processes: Iterable[Process]) -> None:
     """SIGKILL to each that still is who it was, whole groups first; waits for some of their ends."""
     await _some_gone(signal_all(processes, signal.SIGKILL))
+
+
+async def end_process(pidfd: int, grace: float) -> bool:
+    """Give the one process of `pidfd` `grace` seconds to leave, kill it, and wait for its end; whether it came.
+
+    It need not be a child of ours. False where it may not be signalled and does not leave by itself, or hangs in the
+    kernel; that is known after another FENCE seconds.
+    """
+    with anyio.move_on_after(grace):
+        await anyio.wait_readable(pidfd)
+        return True
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        logger.error("a gateway that lost its connection runs on, and may not be killed by this user")
+    with anyio.move_on_after(FENCE):
+        await anyio.wait_readable(pidfd)
+        return True
+    return False
 
 
 class Reaper:

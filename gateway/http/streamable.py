@@ -142,7 +142,12 @@ class StreamableDoor:
         relay = _relay_of(session)
         if isinstance(message, Request):
             outbox = relay.new_outbox()
-            relay.request(message, outbox, can_carry_more=bodies.accepts(EVENT_STREAM))
+            try:
+                relay.request(message, outbox, can_carry_more=bodies.accepts(EVENT_STREAM))
+            except GatewayError as error:
+                if error.reason is not Reason.GATEWAY_RESTARTED:
+                    raise
+                return bodies.json_response(error.rpc_body(message.id))  # the session is alive
             return await _answer(relay, outbox)
         if isinstance(message, Notification):
             relay.notify(message)

@@ -5,42 +5,17 @@ import signal
 import socket
 import stat
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
 
 from supervisor.protocol import PROTOCOL, Goodbye, Hello, Open, encode
-from tests.support.gateway import LIGHT, QUICK, Gateway, programs, write_config
+from tests.support.apart import gateway, supervisor
+from tests.support.gateway import LIGHT, QUICK, programs, write_config
 from tests.support.processes import watching
 
 pytestmark = pytest.mark.slow
-
-
-@asynccontextmanager
-async def supervisor(tmp_path: Path, **keys: Any) -> AsyncIterator[tuple[Gateway, Path]]:
-    """A supervisor that waits at a socket."""
-    config = write_config(
-        tmp_path / "config.yaml",
-        {"port": 0, **QUICK, "runtime_dir": str(tmp_path / "runtime"), **keys, "servers": {"light": LIGHT}},
-    )
-    path = tmp_path / "run" / "control.sock"
-    command = [sys.executable, "-m", "supervisor", "--config", str(config), "--socket", str(path)]
-    async with programs(command) as program:
-        await program.said("waiting for the gateway")
-        yield program, path
-
-
-@asynccontextmanager
-async def gateway(path: Path) -> AsyncIterator[Gateway]:
-    """A gateway that finds its supervisor at `path`."""
-    async with programs([sys.executable, "-m", "gateway", "--socket", str(path)]) as program:
-        program.url = (await program.said(r"listening on (\S+) for"))[1]
-        async with program.connecting():
-            yield program
 
 
 async def test_the_socket_is_for_ones_own_user_alone(tmp_path: Path) -> None:
@@ -51,7 +26,7 @@ async def test_the_socket_is_for_ones_own_user_alone(tmp_path: Path) -> None:
 
 
 async def test_a_gateway_that_comes_back_is_served_again(tmp_path: Path) -> None:
-    async with supervisor(tmp_path) as (program, path):
+    async with supervisor(tmp_path, reattach_grace="1ms") as (program, path):
         for _ in range(2):
             async with gateway(path) as front:
                 assert await front.text(await front.session_id(), "echo", text="here") == "here"
@@ -59,7 +34,7 @@ async def test_a_gateway_that_comes_back_is_served_again(tmp_path: Path) -> None
 
 
 async def test_a_gateway_that_is_killed_loses_its_children_and_nothing_else(tmp_path: Path) -> None:
-    async with supervisor(tmp_path) as (program, path):
+    async with supervisor(tmp_path, reattach_grace="1ms") as (program, path):
         async with gateway(path) as front:
             id_ = await front.session_id()
             pids = [(await front.text(id_, "whoami"))["pid"], await front.text(id_, "helper")]
@@ -114,7 +89,7 @@ async def test_who_lies_on_the_socket_is_hung_up_on(tmp_path: Path, lie: bytes) 
                     while await stream.receive():
                         pass
                 except (anyio.EndOfStream, anyio.BrokenResourceError):
-                    await program.said("the gateway is gone without a word")
+                    await program.said("without a word|without a greeting")
         async with gateway(path) as front:
             assert (await front.health())["status"] == "ok"
 

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -10,6 +11,7 @@ import anyio
 import pytest
 
 from gateway.channel import UNSENT_BYTES, Channel, ChildNotReading
+from gateway.hotstate import NoNotes
 from tests.support.processes import PATIENCE
 
 LIMIT = 1024 * 1024
@@ -494,3 +496,67 @@ async def test_a_listener_that_closes_the_channel_hears_nothing_more() -> None:
 async def test_a_channel_says_what_it_is() -> None:
     with talking() as (channel, child, _):
         assert repr(channel) == f"<Channel {child.their_stdin}, {child.their_stdout}: 0 bytes unsent>"
+
+
+# What a gateway after this one must know.
+
+
+class Noted(NoNotes):
+    """Whether a line was cut off, each time that it was noted."""
+
+    def __init__(self) -> None:
+        self.said: list[bool] = []
+
+    def begin_line(self) -> None:
+        self.said.append(True)
+
+    def end_line(self) -> None:
+        self.said.append(False)
+
+
+@contextmanager
+def noting() -> Iterator[tuple[Channel, Child, Noted]]:
+    """A channel that takes notes."""
+    child, noted = Child(), Noted()
+    channel = Channel(child.their_stdin, child.their_stdout, LIMIT, Heard(), noted)
+    try:
+        yield channel, child, noted
+    finally:
+        channel.close()
+        child.dies()
+
+
+async def test_a_line_that_the_pipe_takes_whole_or_not_at_all_needs_no_note() -> None:
+    with noting() as (channel, child, noted):
+        fill_the_pipe(channel)
+        channel.write(b"z" * (select.PIPE_BUF - 1))
+        await child.reads(65536)
+        assert noted.said == []
+
+
+async def test_a_long_line_is_noted_while_it_is_written() -> None:
+    with noting() as (channel, child, noted):
+        channel.write(b"x" * 5000)
+        assert noted.said == [True, False]
+        channel.write(LARGE)
+        assert noted.said == [True, False, True]
+        await child.reads(5001 + len(LARGE) + 1)
+        assert noted.said == [True, False, True, False]
+
+
+async def test_a_long_line_that_has_not_been_begun_is_not_noted() -> None:
+    with noting() as (channel, child, noted):
+        fill_the_pipe(channel)
+        before = fcntl.fcntl(child.stdin, fcntl.F_GETPIPE_SZ)
+        channel.write(LARGE)
+        assert noted.said == []
+        await child.reads(before)
+        await one_round_of_the_loop()
+        assert noted.said[-1]
+
+
+async def test_a_line_that_was_begun_stays_noted_when_the_channel_is_given_up() -> None:
+    with noting() as (channel, _, noted):
+        channel.write(LARGE)
+        channel.close()
+        assert noted.said == [True]

@@ -10,6 +10,7 @@ import pytest
 
 from common.reasons import Reason
 from gateway.conversation import (
+    EPOCH_BITS,
     OPEN_QUESTIONS,
     UNHEARD_BYTES,
     UNHEARD_MESSAGES,
@@ -38,8 +39,8 @@ def line(**members: object) -> bytes:
 class Talk:
     """A conversation, as its three parties see it."""
 
-    def __init__(self, *, answers_questions: bool = True) -> None:
-        self.state = Conversation(answers_questions=answers_questions)
+    def __init__(self, *, answers_questions: bool = True, epoch: int = 0, initialized: bool = False) -> None:
+        self.state = Conversation(answers_questions=answers_questions, epoch=epoch, initialized=initialized)
 
     def ask(self, method: str, on: int, id: object = 1, carries_more: bool = True, **params: object) -> list[Effect]:  # noqa: A002
         """The client asks, and wants the answer on a stream."""
@@ -699,3 +700,35 @@ def test_a_conversation_says_what_it_is() -> None:
     talk.state.stand(STANDING)
     talk.ask("tools/call", on=POST)
     assert repr(talk.state) == "<Conversation: 1 in flight, standing stream 3>"
+
+
+# From one gateway to the next.
+
+RESTART = GatewayError(Reason.GATEWAY_RESTARTED, "it restarted")
+
+
+def test_an_id_of_an_earlier_gateway_is_not_given_out_again() -> None:
+    talk = Talk(epoch=3, initialized=True)
+    assert talk.state.initialized
+    first = 3 << EPOCH_BITS | 1
+    assert talk.ask("tools/list", POST) == [ToChild(line(id=first, method="tools/list"))]
+    assert talk.child_says(id=1, result={}) == []
+    assert talk.child_says(id=2 << EPOCH_BITS | 1, result={}) == []
+    assert talk.dropped() == {"answer_to_nobody": 2}
+    assert talk.child_says(id=first, result={}) == [Answered(POST, line(id=1, result={}), first)]
+
+
+def test_ids_of_two_hundred_restarts_fit_into_32_bits() -> None:
+    assert 255 << EPOCH_BITS < 1 << 32
+
+
+def test_who_waits_when_another_gateway_goes_on_gets_an_error_and_the_child_no_answer() -> None:
+    talk = Talk()
+    talk.ask("tools/call", POST, id=7)
+    talk.child_says(id="q1", method="roots/list")
+    failed, declined = talk.state.leave(RESTART)
+    assert failed == Answered(POST, RESTART.rpc_body(b"7"), 1, RESTART)
+    assert isinstance(declined, ToChild)
+    assert b'"id":"q1","error":' in declined.line
+    assert talk.state.in_flight == 0
+    assert talk.answer(id="q1", result={}) == []

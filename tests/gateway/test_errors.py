@@ -32,6 +32,7 @@ EXPECTED = {
     Reason.INTERNAL_ERROR: (500, -32603),
     Reason.SUPERVISOR_LOST: (503, -32000),
     Reason.SHUTDOWN: (503, -32000),
+    Reason.GATEWAY_RESTARTED: (503, -32000),
     Reason.REQUEST_TIMEOUT: (504, -32005),
     Reason.START_TIMEOUT: (504, -32005),
 }

@@ -222,7 +222,14 @@ def main():
         sys.stderr.write("cannot start: no license\n")
         sys.exit(3)
     for line in sys.stdin:
-        handle(json.loads(line))
+        try:
+            message = json.loads(line)
+        except ValueError:
+            if "--lenient" not in sys.argv:
+                raise
+            sys.stderr.write("that was no message\n")
+            continue
+        handle(message)
     while DEAF:
         signal.pause()
 

@@ -19,6 +19,7 @@ How a test knows what it started, and that nothing of it is left, without asking
 When a misbehaviour is in effect, its kind is written to the FIFO `news` beside the ledger.
 """
 
+import contextlib
 import fcntl
 import json
 import mmap
@@ -156,7 +157,8 @@ def detached():
     go_deaf()
     if "escape" in sys.argv:
         hard = resource.getrlimit(resource.RLIMIT_RTTIME)[1]
-        resource.setrlimit(resource.RLIMIT_RTTIME, (hard, hard))
+        with contextlib.suppress(OSError, ValueError):  # there may be a seal on it
+            resource.setrlimit(resource.RLIMIT_RTTIME, (hard, hard))
         os.setpgid(0, 0)
     in_effect()
     os.closerange(0, 4096)

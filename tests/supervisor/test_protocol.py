@@ -13,6 +13,7 @@ from supervisor.protocol import (
     Ask,
     Certificate,
     Ending,
+    Entrust,
     Exit,
     Expiring,
     FrameReader,
@@ -22,6 +23,8 @@ from supervisor.protocol import (
     Goodbye,
     Hello,
     Keep,
+    Kept,
+    Lapsed,
     Open,
     Opened,
     ProtocolError,
@@ -42,14 +45,20 @@ FROM_GATEWAY: list[FromGateway] = [
     Open(7, "fs", "gw.abc…", "alice"),
     Withdraw(7),
     Keep(4, "{}"),
+    Entrust("listener"),
+    Entrust("hot_state"),
     Renew(()),
     Renew((1, 2, 3)),
     Release(4, Reason.CLIENT_CLOSED),
     Ask(8),
     Goodbye(),
+    Goodbye(stay=True),
 ]
 FROM_SUPERVISOR: list[FromSupervisor] = [
     Welcome(1, msgspec.Raw(b'{"port":3000}')),
+    Welcome(1, msgspec.Raw(b"{}"), 3, keeps=True, kept=2, heirlooms=("hot_state", "listener")),
+    Kept(4, 1234, "light", "{}", 1.5),
+    Lapsed(4, "light", "{}", Reason.CHILD_EXITED),
     Opened(7, 4, 1234),
     Refused(7, Reason.MAX_SESSIONS, "all taken"),
     Refused(7, Reason.MAX_SESSIONS, "all taken", 5.0),
@@ -74,6 +83,15 @@ def read(reader: FrameReader, data: bytes, *fds: int) -> list[tuple[bytes, list[
 
 
 # Messages.
+
+
+def test_what_is_kept_of_a_session_stands_in_no_repr() -> None:
+    for message in (
+        Keep(4, "secret"),
+        Kept(4, 1234, "light", "secret", 1.5),
+        Lapsed(4, "light", "secret", Reason.CHILD_EXITED),
+    ):
+        assert "secret" not in repr(message)
 
 
 def type_of(message: object) -> str:

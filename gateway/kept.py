@@ -1,0 +1,50 @@
+"""What the supervisor keeps of a session for the gateway after this one. No I/O.
+
+It is written once, when the child is ready, and holds what cannot be had again: whose session it is, by which id, and
+through which door. The supervisor passes it on unread. A gateway that cannot read it, because another version wrote it,
+lets the session go.
+"""
+
+import msgspec
+
+VERSION = 1
+"""Raised with every change after which the older text would be misread."""
+
+
+class Unreadable(Exception):
+    """Written by another version of the gateway, or not by one."""
+
+
+class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A session as another gateway will need it. No `repr` shows it: the id is a secret."""
+
+    version: int
+    id: str
+    """The session's; on REST the set's."""
+    door: str
+    issuer: str
+    subject: str
+    """Its principal's."""
+    server: str
+
+    def __repr__(self) -> str:
+        return f"<Kept session of {self.server} on {self.door}>"
+
+
+_decoder = msgspec.json.Decoder(Kept)
+
+
+def write(kept: Kept) -> str:
+    """As text, for `read`."""
+    return msgspec.json.encode(kept).decode()
+
+
+def read(state: str) -> Kept:
+    """Raises Unreadable. The text of that does not quote `state`."""
+    try:
+        kept = _decoder.decode(state)
+    except (msgspec.MsgspecError, RecursionError):
+        raise Unreadable("what an earlier gateway wrote of a session cannot be read") from None
+    if kept.version != VERSION:
+        raise Unreadable(f"an earlier gateway wrote of a session in version {kept.version}, this is {VERSION}")
+    return kept

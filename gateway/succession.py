@@ -1,0 +1,95 @@
+"""From one gateway to the next: sessions are left, and taken up.
+
+Where the supervisor runs as a service of its own it keeps the children of a gateway that has gone. The next one finds
+the same sessions, under the same ids and with the same owners, as soon as it accepts its first connection; what was in
+flight is lost, and everybody concerned is told: the client by an error or by its broken connection, the child by
+`notifications/cancelled`.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import anyio
+from loguru import logger
+
+from common.logs import masked
+from common.reasons import Reason
+from gateway.identity.principal import Principal
+from gateway.kept import Kept, Unreadable, read
+from gateway.sessions import Door, Session, Sessions
+from supervisor.client import Inherited
+from supervisor.protocol import Lapsed
+
+DRAIN: Final = 3.0
+"""Seconds that calls may take to finish when another gateway is to go on."""
+
+
+def take_up(sessions: Sessions, inherited: Iterable[Inherited], lapsed: Iterable[Lapsed]) -> int:
+    """Go on with the sessions that an earlier gateway left; how many. The descriptors are the table's from now on.
+
+    What cannot be gone on with is let go; of what has `lapsed` meanwhile its owner is told the reason.
+    """
+    # In the order of their making: of two with one server in one set, the later one counts.
+    left: list[Inherited | Lapsed] = [*inherited, *lapsed]
+    in_order = sorted(left, key=lambda each: each.lease)
+    return sum(_take_up(sessions, each) if isinstance(each, Inherited) else _mourn(sessions, each) for each in in_order)
+
+
+async def leave(sessions: Sessions) -> None:
+    """Another gateway goes on: open nothing more, let calls finish for DRAIN seconds, end what cannot be kept.
+
+    Whoever waits after that gets an error, and every stream is closed.
+    """
+    sessions.refuse(Reason.GATEWAY_RESTARTED)
+    with anyio.move_on_after(DRAIN):
+        for relay in sessions.relays():
+            await relay.settled()
+    for relay in sessions.relays():
+        if relay.kept:
+            relay.leave()
+        else:
+            relay.end(Reason.SHUTDOWN)
+
+
+def _take_up(sessions: Sessions, inherited: Inherited) -> bool:
+    try:
+        session = _restore(sessions, read(inherited.state), inherited.server)
+    except Unreadable as error:
+        logger.warning("a session of {} is let go: {}", inherited.server, error)
+        sessions.let_go(inherited.grant, Reason.GATEWAY_LOST)
+        return False
+    sessions.attach(session, inherited.grant)
+    logger.debug("went on with session {} of {} pid {}", masked(session.id), session.server, inherited.grant.pid)
+    return True
+
+
+def _mourn(sessions: Sessions, lapsed: Lapsed) -> bool:
+    """Remember why a session has ended; never goes on with it."""
+    try:
+        session = _restore(sessions, read(lapsed.state), lapsed.server)
+    except Unreadable as error:
+        logger.warning("a session of {} that has ended is forgotten: {}", lapsed.server, error)
+    else:
+        session.lapse(lapsed.reason)
+    return False
+
+
+def _restore(sessions: Sessions, kept: Kept, server: str) -> Session:
+    """The session of which `kept` tells, in the table again. Raises Unreadable where it cannot be."""
+    if kept.server != server or server not in sessions.policies:
+        raise Unreadable("its server is no longer configured")
+    session = sessions.restore(kept.id, Principal(kept.issuer, kept.subject), server, _door(kept.door))
+    if session is None:
+        raise Unreadable("its id is another's")
+    return session
+
+
+def _door(value: str) -> Door:
+    """Raises Unreadable for a door that there is not, and for one whose stream is the session."""
+    try:
+        door = Door(value)
+    except ValueError:
+        raise Unreadable("there is no such door") from None
+    if door is Door.SSE:
+        raise Unreadable("its stream was the session")
+    return door

@@ -1,0 +1,36 @@
+"""What is kept of a session: there and back, and what cannot be read."""
+
+import msgspec
+import pytest
+
+from gateway.kept import VERSION, Kept, Unreadable, read, write
+
+KEPT = Kept(VERSION, "gw.secret", "REST", "basic", "alice", "light")
+
+
+def test_what_was_written_is_read() -> None:
+    assert read(write(KEPT)) == KEPT
+
+
+def test_no_repr_shows_the_id_or_the_owner() -> None:
+    assert repr(KEPT) == "<Kept session of light on REST>"
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "",
+        "secret",
+        "[]",
+        "{}",
+        '{"version":1,"id":"secret"}',
+        write(KEPT)[:-1] + ',"more":"secret"}',
+        write(KEPT).replace('"alice"', "7"),
+        write(msgspec.structs.replace(KEPT, version=VERSION + 1)),
+        "[" * 100_000,
+    ],
+)
+def test_what_another_version_wrote_is_not_guessed_at(state: str) -> None:
+    with pytest.raises(Unreadable) as error:
+        read(state)
+    assert "secret" not in str(error.value)

@@ -1,0 +1,172 @@
+"""The gateway's end of the control socket, with the test as the supervisor at the other end."""
+
+import os
+import socket
+from pathlib import Path
+
+import anyio
+import msgspec
+import pytest
+
+from common.reasons import Reason
+from supervisor.client import Grant, Inherited, SupervisorLost, connect
+from supervisor.linux import peer_pidfd
+from supervisor.protocol import (
+    PROTOCOL,
+    Ending,
+    Entrust,
+    FromSupervisor,
+    Goodbye,
+    Hello,
+    Kept,
+    Lapsed,
+    Opened,
+    ProtocolError,
+    Welcome,
+)
+from tests.support.control import connected, playing_supervisor
+
+SETTINGS = msgspec.Raw(b"{}")
+
+
+async def test_a_gateway_inherits_what_there_is() -> None:
+    greeting: list[tuple[FromSupervisor, int]] = [
+        (Welcome(PROTOCOL, SETTINGS, 3, keeps=True, kept=3, heirlooms=("hot_state", "listener")), 2),
+        (Kept(4, 1234, "light", "state", 1.5), 2),
+        (Lapsed(5, "light", "state", Reason.CHILD_EXITED), 0),
+        (Kept(6, 1235, "other", "state", 2.5), 2),
+        (Ending(6, Reason.MAX_LIFETIME), 0),
+    ]
+    async with connected(*greeting) as (_, client):
+        endings: list[Ending] = []
+        client.on_ending = endings.append
+        assert (client.epoch, client.keeps) == (3, True)
+        first, second = client.inheritance.children
+        assert (first.lease, first.grant.pid, first.server, first.state, first.age) == (4, 1234, "light", "state", 1.5)
+        assert second.lease == 6
+        assert "state" not in repr(first)
+        assert client.inheritance.lapsed == [greeting[2][0]]
+        assert set(client.inheritance.heirlooms) == {"hot_state", "listener"}
+        fds = [*client.inheritance.heirlooms.values(), first.grant.stdin, first.grant.stdout]
+        assert not any(os.get_inheritable(fd) for fd in fds)
+        while not endings:
+            await anyio.lowlevel.checkpoint()
+        assert endings == [Ending(6, Reason.MAX_LIFETIME)]
+    # What nobody took was closed: see the fixture that looks for leaks.
+
+
+async def test_what_was_taken_is_not_closed() -> None:
+    async with connected((Welcome(PROTOCOL, SETTINGS, heirlooms=("listener",)), 1)) as (_, client):
+        fd = client.inheritance.heirlooms.pop("listener")
+    os.close(fd)
+
+
+async def test_a_gateway_leaves_something_and_says_that_another_comes() -> None:
+    async with connected((Welcome(PROTOCOL, SETTINGS, keeps=True), 0)) as (other, client):
+        client.entrust("listener", 0)
+    assert other.heard == [(Hello(PROTOCOL), 0), (Entrust("listener"), 1), (Goodbye(stay=True), 0)]
+
+
+async def test_a_gateway_that_nobody_comes_after_says_so() -> None:
+    async with connected((Welcome(PROTOCOL, SETTINGS), 0)) as (other, _):
+        pass
+    assert other.heard == [(Hello(PROTOCOL), 0), (Goodbye(stay=False), 0)]
+
+
+async def test_what_is_left_when_the_supervisor_has_gone_is_closed() -> None:
+    async with connected((Welcome(PROTOCOL, SETTINGS, keeps=True), 0)) as (other, client):
+        await other.hang_up()
+        await client.lost.wait()
+        client.entrust("listener", 0)
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [
+        [(Welcome(PROTOCOL + 1, SETTINGS), 0)],
+        [(Ending(1, Reason.SHUTDOWN), 0)],
+        [(Opened(1, 2, 3), 2)],
+        [(Welcome(PROTOCOL, SETTINGS, heirlooms=("listener",)), 0)],
+        [(Welcome(PROTOCOL, SETTINGS), 2)],
+        [(Welcome(PROTOCOL, SETTINGS, kept=2), 0), (Kept(4, 1, "light", "", 0), 2), (Kept(5, 1, "light", "", 0), 1)],
+        [(Welcome(PROTOCOL, SETTINGS, kept=1), 0), (Lapsed(4, "light", "", Reason.SHUTDOWN), 1)],
+        [(Welcome(PROTOCOL, SETTINGS, kept=1), 0), (Welcome(PROTOCOL, SETTINGS), 0)],
+    ],
+)
+async def test_a_greeting_that_is_none_is_refused_and_nothing_leaks(greeting: list[tuple[FromSupervisor, int]]) -> None:
+    async with playing_supervisor() as (other, stream):
+        for message, fds in greeting:
+            await other.says(message, fds)
+        with pytest.raises(ProtocolError):
+            await connect(stream).__aenter__()
+
+
+async def test_a_supervisor_that_hangs_up_in_the_middle_of_its_greeting_is_lost() -> None:
+    async with playing_supervisor() as (other, stream):
+        await other.says(Welcome(PROTOCOL, SETTINGS, kept=2))
+        await other.says(Kept(4, 1, "light", "", 0), 2)
+        await other.hang_up()
+        with pytest.raises(SupervisorLost):
+            await connect(stream).__aenter__()
+
+
+async def test_a_second_greeting_is_no_message() -> None:
+    async def greet_twice() -> None:
+        async with playing_supervisor() as (other, stream):
+            await other.says(Welcome(PROTOCOL, SETTINGS))
+            async with connect(stream) as client:
+                await other.says(Welcome(PROTOCOL, SETTINGS))
+                await client.lost.wait()
+
+    with pytest.raises(BaseExceptionGroup) as error:
+        await greet_twice()
+    assert error.group_contains(ProtocolError)
+
+
+def test_what_was_inherited_shows_no_secret() -> None:
+    assert "secret" not in repr(Inherited(Grant(1, 2, 3, 4), "light", "secret", 1.0))
+
+
+# Who is at the other end.
+
+
+def test_the_process_at_the_other_end_is_known() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        pidfd = peer_pidfd(ours)
+        assert pidfd is not None
+        assert f"Pid:\t{os.getpid()}\n" in Path(f"/proc/self/fdinfo/{pidfd}").read_text()
+        os.close(pidfd)
+
+
+class Kernel:
+    """A connected socket as older and other kernels have it."""
+
+    def __init__(self, answers: list[object]) -> None:
+        self._answers = answers
+
+    def getsockopt(self, *_: int) -> object:
+        answer = self._answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+
+NO_SUCH_OPTION = OSError(92, "Protocol not available")
+
+
+@pytest.mark.parametrize(
+    ("answers", "known"),
+    [
+        ([NO_SUCH_OPTION, os.getpid()], True),
+        ([NO_SUCH_OPTION, 0], False),  # of another PID namespace
+        ([NO_SUCH_OPTION, 1 << 30], False),  # no more
+        ([OSError(3, "No such process")], False),
+    ],
+)
+def test_on_an_older_kernel_the_process_is_found_by_its_pid(answers: list[object], known: bool) -> None:
+    credentials = [each.to_bytes(4, "little") + bytes(8) if isinstance(each, int) else each for each in answers]
+    pidfd = peer_pidfd(Kernel(credentials))  # type: ignore[arg-type]
+    assert (pidfd is not None) == known
+    if pidfd is not None:
+        os.close(pidfd)

@@ -1,0 +1,65 @@
+"""The supervisor's end of a control socket, for a test that plays it."""
+
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import anyio.abc
+
+from supervisor.client import SupervisorClient, connect
+from supervisor.protocol import FrameReader, FromGateway, FromSupervisor, decode_from_gateway, encode
+from tests.support.processes import PATIENCE
+
+
+class Supervisor:
+    """Says what it is told to, keeps what it hears, and hangs up when the gateway has said its last word."""
+
+    def __init__(self, end: anyio.abc.UNIXSocketStream) -> None:
+        self.heard: list[tuple[FromGateway, int]] = []
+        """Each message with how many descriptors came along."""
+        self._end = end
+
+    async def says(self, message: FromSupervisor, fds: int = 0) -> None:
+        """Send a message, with so many descriptors."""
+        opened = [os.open(os.devnull, os.O_RDWR) for _ in range(fds)]
+        await (self._end.send_fds(encode(message, fds), opened) if fds else self._end.send(encode(message)))
+        for fd in opened:
+            os.close(fd)
+
+    async def listen(self) -> None:
+        """Until the gateway has gone."""
+        reader = FrameReader()
+        try:
+            while True:
+                data, fds = await self._end.receive_fds(65536, 10)
+                for body, own in reader.feed(data, fds):
+                    self.heard.append((decode_from_gateway(body), len(own)))
+                for fd in fds:
+                    os.close(fd)
+        except (anyio.EndOfStream, anyio.ClosedResourceError):
+            await self.hang_up()
+
+    async def hang_up(self) -> None:
+        await self._end.aclose()
+
+
+@asynccontextmanager
+async def playing_supervisor() -> AsyncIterator[tuple[Supervisor, anyio.abc.UNIXSocketStream]]:
+    """A supervisor, and the gateway's stream to it."""
+    ends = [await anyio.abc.UNIXSocketStream.from_socket(end) for end in socket.socketpair()]
+    async with ends[0], ends[1]:
+        with anyio.fail_after(PATIENCE):
+            yield Supervisor(ends[0]), ends[1]
+
+
+@asynccontextmanager
+async def connected(*greeting: tuple[FromSupervisor, int]) -> AsyncIterator[tuple[Supervisor, SupervisorClient]]:
+    """A gateway that is welcomed so."""
+    async with playing_supervisor() as (other, stream), anyio.create_task_group() as tasks:
+        for message, fds in greeting:
+            await other.says(message, fds)
+        tasks.start_soon(other.listen)
+        async with connect(stream) as client:
+            yield other, client

@@ -1,0 +1,24 @@
+"""What children stand on in a test that has them below its own process, which must not be sealed for that."""
+
+import random
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from supervisor.ground import Ground
+from supervisor.ledger import Ledger, Run, this_boot
+from supervisor.reaping import Reaping, find_programs
+
+
+@asynccontextmanager
+async def grounded() -> AsyncIterator[Ground]:
+    """A ground in tagged mode, with a directory of its own.
+
+    It says that it is sealed, for what else the test has below its process is no stray.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        run = Run(random.randrange(1, 1 << 31), this_boot())
+        ground = Ground(Reaping("tagged", find_programs()), Ledger(Path(directory), run), Path(directory), sealed=True)
+        yield ground
+        ground.close()
