@@ -220,7 +220,6 @@ class SupervisorClient:
                 tasks.cancel_scope.cancel()
         finally:
             self.lost.set()
-            self._unsent.close()
             for future in self._waiting.values():
                 if not future.done():
                     future.set_exception(SupervisorLost())
