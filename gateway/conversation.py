@@ -250,7 +250,8 @@ class Conversation:
 
         The child hears from the next gateway that its calls are cancelled.
         """
-        return self.fail(error) + [self._decline(question) for question in tuple(self._questions)]
+        declined = [self._decline(question) for question in tuple(self._questions)]
+        return [*declined, *self.fail(error)]
 
     # Within.
 

@@ -49,6 +49,7 @@ async def leave(sessions: Sessions) -> None:
             relay.leave()
         else:
             relay.end(Reason.SHUTDOWN)
+    sessions.afterlife.end()
 
 
 def _take_up(sessions: Sessions, inherited: Inherited) -> bool:

@@ -90,3 +90,9 @@ def signal_same(process: Process, number: signal.Signals) -> int | None:
             else:
                 signal.pidfd_send_signal(pidfd, number)
     return pidfd
+
+
+def kill_process(pidfd: int) -> None:
+    """SIGKILL to the process of `pidfd`, unless it is gone. Raises PermissionError."""
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)

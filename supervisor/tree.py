@@ -20,7 +20,7 @@ import anyio
 from loguru import logger
 
 from supervisor.cgroups import Leaf
-from supervisor.freeze import freeze, signal_groups, signal_same
+from supervisor.freeze import freeze, kill_process, signal_groups, signal_same
 from supervisor.linux import Census, Process, descendants, look, take_census
 from supervisor.protocol import Exit
 from supervisor.tags import same_installation
@@ -256,9 +256,7 @@ async def end_process(pidfd: int, grace: float) -> bool:
         await anyio.wait_readable(pidfd)
         return True
     try:
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    except ProcessLookupError:
-        return True
+        kill_process(pidfd)
     except PermissionError:
         logger.error("a gateway that lost its connection runs on, and may not be killed by this user")
     with anyio.move_on_after(FENCE):

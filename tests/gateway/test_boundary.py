@@ -137,7 +137,7 @@ def test_nobody_starts_processes_through_multiprocessing() -> None:
 
 def test_only_the_tree_and_the_launcher_signal_and_a_process_itself_when_its_parent_is_gone() -> None:
     signalling = users(SIGNALLERS)
-    assert set(signalling) == {"supervisor/tree.py", "supervisor/launcher.py", "supervisor/linux.py"}
+    assert set(signalling) == {"supervisor/freeze.py", "supervisor/launcher.py", "supervisor/linux.py"}
     assert signalling["supervisor/linux.py"] == {"die_with_parent"}
 
 

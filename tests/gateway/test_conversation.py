@@ -726,7 +726,7 @@ def test_who_waits_when_another_gateway_goes_on_gets_an_error_and_the_child_no_a
     talk = Talk()
     talk.ask("tools/call", POST, id=7)
     talk.child_says(id="q1", method="roots/list")
-    failed, declined = talk.state.leave(RESTART)
+    declined, failed = talk.state.leave(RESTART)
     assert failed == Answered(POST, RESTART.rpc_body(b"7"), 1, RESTART)
     assert isinstance(declined, ToChild)
     assert b'"id":"q1","error":' in declined.line
