@@ -196,6 +196,7 @@ class Relay:
         was_ready = self.initialized
         effects = self._conversation.from_child(message, line.replace(b"\r", b" "))
         if self.initialized and not was_ready:
+            self._supervisor.keep(self.lease, "")  # ready; what else there is to keep, its session knows
             self.on_ready()
         self._perform(effects)
 

@@ -11,6 +11,7 @@ random bits behind the node's name, and an id of which nobody makes use ends aft
 import asyncio
 import secrets
 from collections import Counter
+from contextvars import Context
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -79,6 +80,7 @@ class Session:
         self._relay: Relay | None = None
         self._caller: Caller | None = None
         self._lapsed = False
+        self._certificate = ""
         self._starting = anyio.Lock()
         self._member_of = member_of
         self._unused_timer = sessions.arm_unused(self) if member_of is None else None
@@ -104,7 +106,7 @@ class Session:
     @property
     def certificate(self) -> str:
         """The id of its child's death certificate, where there is one."""
-        return self._relay.certificate if self._relay is not None else ""
+        return self._relay.certificate if self._relay is not None else self._certificate
 
     def resume(self, relay: Relay) -> None:
         """Go on with a child that an earlier gateway saw through its handshake."""
@@ -184,6 +186,9 @@ class Session:
             certificate = f", certificate {self.certificate}" if self.certificate else ""
             facts = (masked(self.id), self.principal, self.server, reason, certificate)
             logger.info("session {} of {} on {} ended: {}{}", *facts)
+            # Its set keeps it for minutes, to say why it ended; without this the whole bridge would be kept with it.
+            self._certificate, self._lapsed = self.certificate, self.had_a_caller
+            self._relay = self._caller = None
 
     def _disarm(self) -> None:
         if self._unused_timer is not None:
@@ -444,7 +449,8 @@ class Sessions:
 
     def arm_unused(self, idle: Session | SessionSet) -> asyncio.TimerHandle:
         """End `idle` after UNUSED seconds, unless it is in use then."""
-        return asyncio.get_running_loop().call_later(UNUSED, self._end_unused, idle)
+        # In a context of its own: the caller's holds the whole request.
+        return asyncio.get_running_loop().call_later(UNUSED, self._end_unused, idle, context=Context())
 
     # Within.
 

@@ -24,7 +24,7 @@ from common.prctl import hide_memory
 from supervisor.children import running_children
 from supervisor.control import Announcer, SocketError, listen, listening, serve_each, serve_one
 from supervisor.custody import Custody
-from supervisor.ground import Ground, GroundError, prepare
+from supervisor.ground import Ground, GroundError, prepare, seal
 from supervisor.linux import become_subreaper, die_with_parent
 
 
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     hide_memory()
     try:
         bound = listen(arguments.socket) if arguments.socket is not None else None
-        ground = prepare(settings.supervisor)
+        ground = seal(prepare(settings.supervisor), settings.supervisor)
     except SocketError as error:
         logger.error("{}", error)
         return 1

@@ -1,36 +1,205 @@
-"""Whether one more child may be spawned. No I/O, no clock."""
+"""Who gets a place for a child, who waits for one, and who is next. No I/O, no clock.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+A **place** is taken from the moment a child is admitted until its tree is verified empty: what is being spawned counts,
+and so does what is being ended, for both are on the machine. Nobody's child is ever ended to make room.
+
+Who finds no place waits, within a bound. When a place comes free it goes to the users in turn, and to each user's own
+requests in the order in which they came; whoever still has no room (a server that is full, a user who has enough) is
+passed over, so that nobody waits for a place that they could not take. Where no user is named, each session counts as
+a user of its own, but only in the queue: no cap for each user holds for them.
+"""
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Final
 
 from common.config.model import SupervisorSettings
 from common.reasons import Reason
 
+RETRY_AFTER: Final = 5.0
+"""Seconds after which it may be worth another try where all places were taken: somebody may have left by then."""
+
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why not: `message` is a sentence for a person."""
+    """Why not: `message` is a sentence for a person, `retry_after` in seconds, where another try may do better."""
 
     reason: Reason
     message: str
+    retry_after: float | None = None
 
 
-def admit(settings: SupervisorSettings, server: str, children: Mapping[str, int]) -> Refusal | None:
-    """None where a child of `server` may be spawned.
+@dataclass(frozen=True)
+class Request:
+    """What is asked for: a child of `server`, on behalf of `user` (empty: nobody in particular) for a session."""
 
-    `children` counts the children of each server that are not gone yet: one that is being ended still takes its place
-    on the machine. Nobody's child is ever ended to make room.
-    """
-    spec = settings.servers.get(server)
+    server: str
+    user: str = ""
+    label: str = ""
+
+    @property
+    def queue(self) -> tuple[str, str]:
+        """In whose turn it waits."""
+        return ("user", self.user) if self.user else ("session", self.label)
+
+
+@dataclass
+class Taken:
+    """How many places are taken: in all, and by whom."""
+
+    total: int = 0
+    by_server: Counter[str] = field(default_factory=Counter)
+    by_user: Counter[str] = field(default_factory=Counter)
+    by_both: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add(self, request: Request, number: int) -> None:
+        """Count `number` more, or fewer, of `request`'s kind; a count of 0 is forgotten."""
+        self.total += number
+        pairs = ((self.by_server, request.server), (self.by_user, request.user))
+        for counter, key in pairs:
+            counter[key] += number
+            if not counter[key]:
+                del counter[key]
+        both = request.server, request.user
+        self.by_both[both] += number
+        if not self.by_both[both]:
+            del self.by_both[both]
+
+
+def admit(settings: SupervisorSettings, request: Request, taken: Taken) -> Refusal | None:
+    """None where there is a place for `request`. A cap of the user's own is named before those that all share."""
+    spec = settings.servers.get(request.server)
     if spec is None:
-        return Refusal(Reason.SERVER_NOT_FOUND, f"there is no server '{server}'")
-    if spec.max_sessions is not None and children.get(server, 0) >= spec.max_sessions:
-        return Refusal(
-            Reason.MAX_SESSIONS,
-            f"server '{server}' has all the {spec.max_sessions} sessions that it may have",
+        return Refusal(Reason.SERVER_NOT_FOUND, f"there is no server '{request.server}'")
+    own, own_here = taken.by_user[request.user], taken.by_both[request.server, request.user]
+    if request.user and spec.max_user_sessions is not None and own_here >= spec.max_user_sessions:
+        return _full(
+            f"the user has all the {spec.max_user_sessions} sessions of '{spec.name}' that one may have", own=True
         )
-    if sum(children.values()) >= settings.max_sessions:
-        return Refusal(
-            Reason.MAX_SESSIONS, f"the gateway has all the {settings.max_sessions} sessions that it may have"
-        )
+    if request.user and settings.max_user_sessions is not None and own >= settings.max_user_sessions:
+        return _full(f"the user has all the {settings.max_user_sessions} sessions that one may have", own=True)
+    if spec.max_sessions is not None and taken.by_server[request.server] >= spec.max_sessions:
+        return _full(f"server '{spec.name}' has all the {spec.max_sessions} sessions that it may have")
+    if taken.total >= settings.max_sessions:
+        return _full(f"the gateway has all the {settings.max_sessions} sessions that it may have")
     return None
+
+
+def _full(message: str, *, own: bool = False) -> Refusal:
+    return Refusal(Reason.MAX_USER_SESSIONS if own else Reason.MAX_SESSIONS, message, RETRY_AFTER)
+
+
+class Queue:
+    """Who waits, by ticket: the users in turn, first come first served within each."""
+
+    def __init__(self) -> None:
+        self._turns: OrderedDict[tuple[str, str], deque[int]] = OrderedDict()
+        self._requests: dict[int, Request] = {}
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def join(self, ticket: int, request: Request) -> None:
+        """`request` waits from now on."""
+        self._requests[ticket] = request
+        self._turns.setdefault(request.queue, deque()).append(ticket)
+
+    def leave(self, ticket: int) -> None:
+        """It waits no longer; nothing happens if it does not wait."""
+        request = self._requests.pop(ticket, None)
+        if request is None:
+            return
+        turn = self._turns[request.queue]
+        turn.remove(ticket)
+        if not turn:
+            del self._turns[request.queue]
+
+    def served(self, ticket: int) -> None:
+        """It got what it waited for: it leaves, and its user's next turn comes after everybody else's."""
+        queue = self._requests[ticket].queue
+        self._turns.move_to_end(queue)
+        self.leave(ticket)
+
+    def in_turn(self) -> Iterator[tuple[int, Request]]:
+        """All that wait, each user's in order, the user whose turn it is first."""
+        for turn in self._turns.values():
+            for ticket in turn:
+                yield ticket, self._requests[ticket]
+
+    def waiting(self) -> Counter[str]:
+        """How many wait for each server."""
+        return Counter(request.server for request in self._requests.values())
+
+
+class Standing(Enum):
+    """What became of a request that was not refused."""
+
+    ADMITTED = auto()
+    WAITS = auto()
+
+
+class Admission:
+    """All places, and the queue for them. A ticket is any number that its holder uses once."""
+
+    def __init__(self, settings: SupervisorSettings) -> None:
+        self.settings = settings
+        self.queue = Queue()
+        self.taken = Taken()
+        self._places: dict[int, Request] = {}
+
+    def ask(self, ticket: int, request: Request) -> Standing | Refusal:
+        """A place now, a place in the queue, or neither.
+
+        Whoever has room takes it past a queue: those in it have none, or they would not be there.
+        """
+        refusal = admit(self.settings, request, self.taken)
+        if refusal is None:
+            self._take(ticket, request)
+            return Standing.ADMITTED
+        if refusal.retry_after is None or len(self.queue) >= self.settings.queue_max:
+            return refusal
+        self.queue.join(ticket, request)
+        return Standing.WAITS
+
+    def give_up(self, ticket: int, request: Request) -> Refusal:
+        """It has waited long enough: take it out of the queue, and say what was in its way to the end."""
+        self.queue.leave(ticket)
+        refusal = admit(self.settings, request, self.taken)
+        assert refusal is not None, "whoever has room does not wait"
+        return refusal
+
+    def leave(self, ticket: int) -> list[int]:
+        """Give up a place, or the wait for one; the tickets that have a place now. May be called again."""
+        self.queue.leave(ticket)
+        request = self._places.pop(ticket, None)
+        if request is None:
+            return []
+        self.taken.add(request, -1)
+        return self.move_on()
+
+    def move_on(self) -> list[int]:
+        """Give what places there are to those whose turn it is; their tickets. Called when there is more room."""
+        admitted = []
+        while (ticket := self._next()) is not None:
+            admitted.append(ticket)
+        return admitted
+
+    def holds(self, ticket: int) -> bool:
+        """Whether this one has a place."""
+        return ticket in self._places
+
+    def _next(self) -> int | None:
+        if self.taken.total >= self.settings.max_sessions:
+            return None  # nobody has room, and to ask for each of a long queue would take its time
+        for ticket, request in self.queue.in_turn():
+            if admit(self.settings, request, self.taken) is None:
+                self.queue.served(ticket)
+                self._take(ticket, request)
+                return ticket
+        return None
+
+    def _take(self, ticket: int, request: Request) -> None:
+        self._places[ticket] = request
+        self.taken.add(request, 1)

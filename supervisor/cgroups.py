@@ -37,6 +37,8 @@ def own_cgroup(proc: Path = Path("/proc/self")) -> Path:
     inside = next((line[3:] for line in (proc / "cgroup").read_text().splitlines() if line.startswith("0::")), None)
     if inside is None:
         raise CgroupError("this machine has no cgroup v2")
+    if inside.startswith("/.."):
+        raise CgroupError("this process is in a cgroup outside of its cgroup namespace")
     for line in (proc / "mountinfo").read_text().splitlines():
         before, _, after = line.partition(" - ")
         if after.split(" ", 1)[0] == "cgroup2":
@@ -162,18 +164,27 @@ def prepare(cgroup: Path, installation: int) -> Run:
     """Make `cgroup` ready for leaves. Raises CgroupError where that is not allowed, or the kernel is older than 5.14."""
     path = cgroup / f"run-{installation:x}"
     try:
-        controllers = _enable_controllers(cgroup)
         path.mkdir()
-        if controllers:
-            (path / "cgroup.subtree_control").write_text(" ".join(f"+{each}" for each in sorted(controllers)))
+        try:
+            controllers = _prepare_run(cgroup, path)
+        except (OSError, CgroupError):
+            with suppress(OSError):
+                path.rmdir()
+            raise
     except OSError as error:
         raise CgroupError(
             f"no cgroups can be made in {cgroup} ({error.strerror}); under systemd the unit needs Delegate=yes"
         ) from None
-    if not (path / "cgroup.kill").exists():
-        path.rmdir()
-        raise CgroupError("this kernel has no cgroup.kill; it is there since Linux 5.14")
     return Run(path, controllers)
+
+
+def _prepare_run(cgroup: Path, path: Path) -> frozenset[str]:
+    if not (path / "cgroup.kill").exists():
+        raise CgroupError("this kernel has no cgroup.kill; it is there since Linux 5.14")
+    controllers = _enable_controllers(cgroup)
+    if controllers:
+        (path / "cgroup.subtree_control").write_text(" ".join(f"+{each}" for each in sorted(controllers)))
+    return controllers
 
 
 def _enable_controllers(cgroup: Path) -> frozenset[str]:

@@ -5,6 +5,7 @@ import os
 import secrets
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -39,9 +40,13 @@ class Child:
     certificate: str = field(default_factory=lambda: secrets.token_hex(6))
     """The id of its death certificate."""
     state_for_gateway: str | None = None
-    """What a later gateway needs to go on with it; None until it is ready."""
+    """What a later gateway needs to go on with it; None until it is ready, empty where none could."""
     pipes: tuple[int, ...] = ()
     """Its stdin and stdout once more, for a later gateway; the supervisor neither reads nor writes them."""
+    ready: float | None = None
+    """Since when it can serve."""
+    ended: float | None = None
+    """Since when it is being ended, or has ended by itself."""
     state: State = State.RUNNING
     reason: Reason | None = None
     limit: Reason | None = None
@@ -56,7 +61,7 @@ class Child:
     @property
     def can_be_kept(self) -> bool:
         """Whether another gateway could go on with it."""
-        return self.state is State.RUNNING and self.state_for_gateway is not None and bool(self.pipes)
+        return self.state is State.RUNNING and bool(self.state_for_gateway) and bool(self.pipes)
 
     def close_pipes(self) -> None:
         """Let go of its pipes. While they are open it sees neither the end of its input nor a broken pipe."""
@@ -84,6 +89,16 @@ class Child:
         """Seconds since its spawn."""
         return time.monotonic() - self.started
 
+    @property
+    def lived(self) -> float:
+        """Seconds from its spawn until its end began; so far, where that has not come."""
+        return (time.monotonic() if self.ended is None else self.ended) - self.started
+
+    @property
+    def lived_ready(self) -> float | None:
+        """The same, since it was ready; None where it never was."""
+        return None if self.ready is None else self.lived - (self.ready - self.started)
+
     def __repr__(self) -> str:
         return f"<Child {self.lease} of {self.spec.name} pid {self.pid} {self.state.name} {self.age:.1f} s>"
 
@@ -109,9 +124,6 @@ def duplicates(*fds: int) -> tuple[int, ...]:
     return tuple(made)
 
 
-def count_by_server(children: Iterable[Child]) -> dict[str, int]:
+def count_by_server(children: Iterable[Child]) -> Counter[str]:
     """How many of `children` each server has."""
-    counts: dict[str, int] = {}
-    for child in children:
-        counts[child.spec.name] = counts.get(child.spec.name, 0) + 1
-    return counts
+    return Counter(child.spec.name for child in children)

@@ -19,39 +19,27 @@ from loguru import logger
 from common.config.model import Graces, ServerSpec, SupervisorSettings
 from common.limits import raise_open_files_limit
 from common.reasons import Reason
-from supervisor.admission import Refusal, admit
-from supervisor.child import Child, count_by_server, duplicates, how_it_ended
+from supervisor.admission import Request
+from supervisor.certificates import certify, log_end
+from supervisor.child import Child, count_by_server, duplicates
+from supervisor.gate import Gate
 from supervisor.ground import Ground
 from supervisor.lifecycle import Effect, Event, State, advance
 from supervisor.limits import exit_of_init, limit_of
 from supervisor.linux import Census, Process
 from supervisor.meter import Meter
 from supervisor.placing import Place, Placer
-from supervisor.protocol import EXPIRY_NOTICE, Answer, Certificate, Ending, Exit, Expiring, FromSupervisor, Gone
+from supervisor.protocol import EXPIRY_NOTICE, Answer, Ending, Exit, Expiring, FromSupervisor, Gone
+from supervisor.redact import Redactor
 from supervisor.spawn import Spawned, SpawnError, spawn
-from supervisor.stderr import StderrTail
+from supervisor.stderr import StderrTail, open_file
 from supervisor.tags import make_tag
-from supervisor.tree import CensusTaker, Reaper, Tree, end_everything, kill_all, strays
+from supervisor.tree import CensusTaker, Reaper, Tree, end_everything, signal_all, strays
 
 HASTY: Final = Graces(stop=0.2, terminate=0.3, kill=1.0)
 """Graces after the gateway's death: nobody waits for the child any more, but it may want to flush a file."""
 
-STDERR_LINES_ON_FAILURE: Final = 20
-"""How much of a failed child's stderr goes to the log."""
-
 _SIGNALS: Final = {State.TERMINATING: signal.SIGTERM, State.KILLING: signal.SIGKILL}
-_FAILURES: Final = {
-    Reason.CHILD_EXITED,
-    Reason.CHILD_CLOSED_STDOUT,
-    Reason.CHILD_NOT_READING,
-    Reason.START_FAILED,
-    Reason.START_TIMEOUT,
-    Reason.MEMORY_MAX,
-    Reason.TASKS_MAX,
-    Reason.FILE_SIZE_MAX,
-    Reason.DIR_SIZE_MAX,
-}
-"""Reasons for which an operator will want to read the child's own last words."""
 
 
 @asynccontextmanager
@@ -96,6 +84,9 @@ class Children:
         self._installation = ground.ledger.run.installation
         self._census = CensusTaker()
         self._buried = anyio.Event()
+        self.gate = Gate(settings)
+        self.stderr_directory = ground.runtime / "stderr"
+        """Where sessions have their files, if wanted."""
         self.keeps_pipes = False
         """Whether a child's pipes are kept for a later gateway: see supervisor.custody."""
         self.outlived = 0
@@ -104,22 +95,21 @@ class Children:
     # What the gateway asks for.
 
     async def open(self, server: str, label: str, user: str = "") -> tuple[Child, int, int]:
-        """Spawn a child of `server`; the child, and its stdin and stdout, which the caller owns.
+        """Spawn a child of `server`, once there is a place; the child, and its stdin and stdout, which the caller owns.
 
         Raises SpawnError, with a reason, where it is refused or cannot be started. Cancellation leaves nothing behind.
         """
-        refusal = admit(self._settings, server, count_by_server(self._by_lease.values()))
-        if refusal is not None:
-            raise self._refused(server, refusal)
-        spec = self._settings.servers[server]
         self._last_lease += 1
-        lease = self._last_lease
+        lease, request = self._last_lease, Request(server, user, label)
+        await self.gate.enter(lease, request)
+        spec = self._settings.servers[server]
         tag = make_tag(self._installation, lease)
         try:
             place = self._placer.place(spec, lease)
             spawned = self._spawn(spec, tag, place)
         except SpawnError as error:
             logger.error("server {}: {}: {}", server, error.reason, error.detail)
+            self.gate.could_not_spawn(lease, request, error)
             raise
         self._ledger.born(lease, spawned.process.pid)
         child = Child(
@@ -129,10 +119,12 @@ class Children:
             process=spawned.process,
             place=place,
             tree=self._tree(spawned.process.pid, tag, place),
-            stderr=StderrTail(spawned.stderr, f"{server} pid {spawned.process.pid}"),
+            stderr=StderrTail(spawned.stderr, f"{server} pid {spawned.process.pid}", Redactor(spec.env)),
             graces=spec.graces,
             user=user,
         )
+        if spec.isolation.stderr_files:
+            child.stderr.file = open_file(self.stderr_directory, f"{server}-{child.certificate}")
         if self.keeps_pipes:
             child.pipes = duplicates(spawned.stdin, spawned.stdout)
         self._by_lease[lease] = self._by_pid[child.pid] = child
@@ -162,6 +154,8 @@ class Children:
         """This one is ready, and `state` is what a later gateway needs to go on with it."""
         if (child := self._by_lease.get(lease)) is not None:
             child.state_for_gateway = state
+            child.ready = child.ready or time.monotonic()
+            self.gate.ready(child)
 
     def renew(self, leases: tuple[int, ...]) -> None:
         """The gateway used these, or holds them."""
@@ -259,19 +253,23 @@ class Children:
     def _kill_strays(self, census: Census) -> None:
         if found := self._strays(census):
             logger.warning("{} processes took off every mark of their trees; killing them", len(found))
-            self._tasks.start_soon(kill_all, tuple(found.values()), name="kill strays")
+            for pidfd in signal_all(found.values(), signal.SIGKILL):
+                os.close(pidfd)  # not waited for: what hangs in the kernel would be, once a second
 
     def report(self, ref: int) -> Answer:
         """How it stands, as the answer to the question `ref`."""
-        running = sum(child.state is State.RUNNING for child in self._by_lease.values())
-        ending = len(self._by_lease) - running
-        return Answer(ref, running, ending, outlived=self.outlived, reaping=self._reaping.mode)
+        running = count_by_server(child for child in self._by_lease.values() if child.state is State.RUNNING)
+        return Answer(
+            ref,
+            running.total(),
+            len(self._by_lease) - running.total(),
+            self.gate.waiting,
+            self.outlived,
+            self._reaping.mode,
+            self.gate.reports(running),
+        )
 
     # What happens by itself.
-
-    def _refused(self, server: str, refusal: Refusal) -> SpawnError:
-        logger.warning("refused a child of {}: {}", server, refusal.message)
-        return SpawnError(refusal.reason, refusal.message, refusal.message)
 
     def _end(self, child: Child, reason: Reason) -> None:
         child.reason = child.reason or reason
@@ -329,6 +327,7 @@ class Children:
                 # Every way out of RUNNING leads through here.
                 assert child.reason is not None
                 child.disarm()
+                child.ended = time.monotonic()
                 child.close_pipes()
                 self._announce(Ending(child.lease, child.reason, child.exit, child.certificate))
             case Effect.START_ENDING:
@@ -384,19 +383,7 @@ class Children:
             child.place.clear()
         except OSError as error:
             logger.error("{!r}: its cgroup cannot be removed: {}", child, error)
-        self._log_end(child)
-        certificate = Certificate(
-            child.certificate, child.spec.name, child.reason, child.exit, child.limit, lived=child.age
-        )
+        certificate = certify(child)
+        log_end(child, certificate)
+        self.gate.gone(child)
         self._announce(Gone(child.lease, certificate))
-
-    def _log_end(self, child: Child) -> None:
-        line = "{} pid {} of session {} is gone: {}, {}, after {:.1f} s"
-        facts = (child.spec.name, child.pid, child.label, child.reason, how_it_ended(child.exit), child.age)
-        if child.reason not in _FAILURES:
-            logger.info(line, *facts)
-            return
-        logger.warning(line, *facts)
-        logger.warning("its command was: {}", child.spec.as_written)
-        for said in child.stderr.tail(STDERR_LINES_ON_FAILURE):
-            logger.warning("its stderr: {}", said)

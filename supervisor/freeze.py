@@ -59,7 +59,7 @@ def signal_groups(processes: Iterable[Process], number: signal.Signals) -> None:
     """Signal the groups whose leader is among `processes` and still is who it was: its pid cannot be another's now."""
     for process in processes:
         if process.pid == process.pgid and is_same(process):
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pgid, number)
 
 
@@ -84,7 +84,7 @@ def signal_same(process: Process, number: signal.Signals) -> int | None:
     except OSError:
         pidfd = None
     if is_same(process):
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):
             if pidfd is None:
                 os.kill(process.pid, number)
             else:

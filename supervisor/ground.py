@@ -3,7 +3,7 @@
 import os
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loguru import logger
@@ -32,7 +32,7 @@ class Ground:
     reaping: Reaping
     ledger: Ledger
     runtime: Path
-    sealed: bool
+    sealed: bool = False
     """Whether tags cannot be taken off."""
 
     async def sweep(self, wipe: Callable[[Path], object]) -> None:
@@ -41,13 +41,17 @@ class Ground:
 
     def close(self) -> None:
         """Take back what was made for this run. What cannot be, the next start's sweep will."""
-        try:
-            if self.reaping.run is not None:
-                self.reaping.run.everything().remove()
-        except OSError as error:
-            logger.error("a cgroup cannot be removed: {}", error)
-            return
+        _release(self.reaping)
         self.ledger.close()
+
+
+def _release(reaping: Reaping) -> None:
+    """Remove the cgroup of this run, which is empty."""
+    if reaping.run is not None:
+        try:
+            reaping.run.everything().remove()
+        except OSError as error:
+            logger.error("the cgroup {} cannot be removed: {}", reaping.run.path, error.strerror)
 
 
 def prepare(settings: SupervisorSettings) -> Ground:
@@ -62,13 +66,20 @@ def prepare(settings: SupervisorSettings) -> Ground:
     except (PlaceError, ReapingError) as error:
         raise GroundError(str(error)) from None
     if missing := missing_programs(reaping, settings.servers.values()):
+        _release(reaping)
         raise GroundError("\n".join(missing))
     cgroup = str(reaping.run.path) if reaping.run is not None else None
     try:
         ledger = Ledger(runtime, Run(installation, this_boot(), cgroup))
     except OSError as error:
+        _release(reaping)
         raise GroundError(f"no ledger can be kept in {runtime}: {error.strerror}") from None
-    return Ground(reaping, ledger, runtime, _seal(settings))
+    return Ground(reaping, ledger, runtime)
+
+
+def seal(ground: Ground, settings: SupervisorSettings) -> Ground:
+    """`ground`, with tags that cannot be taken off, where that can be had: see supervisor.seal."""
+    return replace(ground, sealed=_seal(settings))
 
 
 def _seal(settings: SupervisorSettings) -> bool:

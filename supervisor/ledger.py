@@ -3,7 +3,8 @@
 Each run has a file of its own in the runtime directory, and holds a lock on it (flock(2)) for as long as it lives: so
 a file whose lock can be had belongs to a run that is over, however it ended, and a directory may serve several
 gateways. The first line says which run it is; each line after it is a leader that was spawned (`lease pid start`) or
-a lease that is gone (`-lease`). It needs no fsync: it is to survive this process, not the machine.
+a lease that is gone (`-lease`). It needs no fsync: it is to survive this process, not the machine. A line that cannot
+be written, on a full disk for instance, is logged and no more: the other marks are still there.
 
 The **sweep** ends what bears a mark of such a run: its tag, its token in the environment, its cgroups, or a pid in
 the ledger together with the start time that the ledger gives. It looks at all processes, for an orphan of a dead
@@ -24,7 +25,8 @@ from supervisor.linux import Census, Process, descendants, look
 from supervisor.tags import bears_token
 
 _SUFFIX: Final = ".ledger"
-_COMPACT_AFTER: Final = 1000
+_UNSEEN: Final = ".new"
+COMPACT_AFTER: Final = 1000
 """Lines of leases that are gone, after which the file is written anew."""
 
 
@@ -45,6 +47,11 @@ class DeadRun(msgspec.Struct, frozen=True):
     leaders: dict[int, int]
     path: Path
 
+    def forget(self) -> None:
+        """Nothing is left of it: remove its file."""
+        for path in (self.path, self.path.with_suffix(_UNSEEN)):
+            path.unlink(missing_ok=True)
+
 
 def this_boot() -> str:
     """The id of this boot: proc_sys_kernel(5), random/boot_id."""
@@ -60,11 +67,20 @@ class Ledger:
         self._head = msgspec.json.encode(run) + b"\n"
         self._leaders: dict[int, bytes] = {}
         self._dead = 0
-        unlocked = self._path.with_suffix(".new")
-        self._fd = os.open(unlocked, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.write(self._fd, self._head)
-        unlocked.rename(self._path)  # nobody may see it without its lock
+        self._fd = self._anew()
+
+    def _anew(self) -> int:
+        """Put a file in place that says only what still matters, and nobody sees half-written, or without its lock."""
+        unseen = self._path.with_suffix(_UNSEEN)
+        fd = os.open(unseen, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.write(fd, self._head + b"".join(self._leaders.values()))
+            unseen.rename(self._path)
+        except OSError:
+            os.close(fd)
+            raise
+        return fd
 
     def born(self, lease: int, pid: int) -> None:
         """A leader was spawned."""
@@ -77,29 +93,25 @@ class Ledger:
         """A tree was verified empty."""
         del self._leaders[lease]
         self._dead += 1
-        if self._dead < _COMPACT_AFTER:
-            self._write(b"-%d\n" % lease)
-        else:
+        self._write(b"-%d\n" % lease)
+        if self._dead >= COMPACT_AFTER:
             self._compact()
 
     def _write(self, line: bytes) -> None:
-        """Without the ledger a process still has its marks, so a full disk must not keep anybody from working."""
         try:
             os.write(self._fd, line)
         except OSError as error:
-            logger.error("{} cannot be written: {}", self._path, error.strerror)
+            logger.error("the ledger {} cannot be written: {}", self._path, error.strerror)
 
     def _compact(self) -> None:
-        """Write only what still matters. Over the old text, then cut: whenever we are killed, it says enough."""
-        text = self._head + b"".join(self._leaders.values())
-        try:
-            os.pwrite(self._fd, text + b"\n", 0)
-        except OSError as error:
-            logger.error("{} cannot be written: {}", self._path, error.strerror)
-            return
-        os.ftruncate(self._fd, len(text) + 1)
-        os.lseek(self._fd, 0, os.SEEK_END)
         self._dead = 0
+        try:
+            anew = self._anew()
+        except OSError as error:
+            logger.error("the ledger {} cannot be written anew: {}", self._path, error.strerror)
+            return
+        os.close(self._fd)
+        self._fd = anew
 
     def close(self) -> None:
         """This run is over, and nothing of it is left."""
@@ -121,13 +133,13 @@ def dead_runs(directory: Path) -> Iterator[DeadRun]:
 
 
 def _read_unlocked(path: Path) -> bytes | None:
-    """What is in it, or None where somebody holds its lock."""
+    """What is in it, or None where somebody holds its lock, or it was replaced since it was opened."""
     with path.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return None
-        return file.read()
+        return file.read() if os.fstat(file.fileno()).st_nlink else None
 
 
 def _parse(path: Path, text: bytes) -> DeadRun | None:

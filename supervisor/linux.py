@@ -85,10 +85,10 @@ _STATE, _PPID, _PGID, _SID, _START = 0, 1, 2, 3, 19
 
 
 def look(pid: int) -> Process | None:
-    """The process that has `pid` now, or None."""
+    """The process that has `pid` now, or None; also None where its user's processes are hidden from us."""
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):  # the last where /proc hides others (hidepid=1)
         return None
     try:
         stat = os.read(fd, 4096)

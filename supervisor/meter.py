@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import anyio
+from loguru import logger
 
 from common.reasons import Reason
 from supervisor.child import Child
@@ -73,7 +74,11 @@ class Meter:
             began = time.monotonic()
             near = self._look(await self._census.fresh())
             cost = time.monotonic() - began
-            await _rest(max(NEAR_INTERVAL if near else INTERVAL, cost / SHARE))
+            try:
+                await _rest(max(NEAR_INTERVAL if near else INTERVAL, cost / SHARE))
+            except OSError as error:
+                logger.error("the machine cannot be looked at ({}); trying again", error.strerror)
+                await anyio.sleep(INTERVAL)
 
     def _look(self, census: Census) -> bool:
         """Whether something is near a limit."""

@@ -95,7 +95,8 @@ class Withdraw(_Message, frozen=True, tag="withdraw"):
 class Keep(_Message, frozen=True, tag="keep"):
     """The child is ready: it has answered `initialize`. `state` is all that a later gateway needs to go on with it.
 
-    It holds the session's id and owner: no `repr` shows it, so no log does.
+    An empty one says no more than that it is ready; a later message may bring the rest. It holds the session's id and
+    owner: no `repr` shows it, so no log does.
     """
 
     lease: int

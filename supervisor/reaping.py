@@ -103,8 +103,8 @@ def cleared(run: Path) -> bool:
     A leaf empties a moment after it was killed; the caller tries again.
     """
     everything = cgroups.Leaf(run)
-    everything.kill()
     try:
+        everything.kill()
         everything.remove()
     except OSError:
         return False

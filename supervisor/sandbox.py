@@ -23,13 +23,17 @@ def options(sandbox: Sandbox, room: Path | None, private: Iterable[Path]) -> lis
     """What to tell `bwrap`. `room` is the session's directory; `private` are directories that nobody inside may see."""
     told = ["--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--cap-drop", "ALL"]
     told += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
-    for hidden in (*_HIDDEN, *map(str, private), *sandbox.hidden):
+    for hidden in (*_HIDDEN, *sandbox.hidden):
         told += ["--tmpfs", hidden]
     if sandbox.network:
         for resolver in _RESOLVER:
             told += ["--ro-bind-try", resolver, resolver]
     else:
         told += ["--unshare-net"]
-    for writable in (*([str(room)] if room is not None else []), *sandbox.writable):
+    for writable in sandbox.writable:
         told += ["--bind", writable, writable]
+    for each in private:  # after what may be written, which may be above it; only the session's own may be below
+        told += ["--tmpfs", str(each)]
+    if room is not None:
+        told += ["--bind", str(room), str(room)]
     return told

@@ -32,7 +32,7 @@ async def sweep(directory: Path, census: CensusTaker, wipe: Callable[[Path], obj
             continue
         if dead.run.rooms is not None:
             wipe(Path(dead.run.rooms))
-        dead.path.unlink(missing_ok=True)
+        dead.forget()
     if found:
         logger.warning("{} processes were left of a run that ended without warning; killed", found)
     return found

@@ -34,6 +34,10 @@ FENCE: Final = 5.0
 UNWATCHED: Final = 0.02
 """Seconds between two looks at a tree when the kernel gives no descriptor to wait on."""
 
+STRAY_LOOKS: Final = 50
+"""How often an empty tree's end still looks for strays. Those that come anew each time are another tree's, which lives:
+nobody's end waits for ever for what somebody else does."""
+
 
 def members(census: Census, supervisor: int, leader: int, tag: int) -> dict[int, Process]:
     """The living processes of the tree of `leader`, which bears `tag`, among the descendants of `supervisor`. Pure.
@@ -74,33 +78,23 @@ def strays(census: Census, supervisor: int, leaders: Collection[int], tag: int) 
 
 
 def attribute(census: Census, leaders: Mapping[int, int], supervisor: int) -> dict[int, list[Process]]:
-    """The living processes of every tree, by leader, all trees at once. Pure; `leaders` are leaders by tag.
+    """The living processes of every tree below `supervisor`, by leader, all at once. Pure; `leaders` are leaders by tag.
 
     The same marks as for `members`, the strongest first: the tag, the leader's group or session, the parent.
     """
     known = set(leaders.values())
-    owners: dict[int, int | None] = {supervisor: None}
-
-    def owner(pid: int) -> int | None:
-        above: list[int] = []
-        while pid not in owners:
-            process = census.get(pid)
-            found = None if process is None else _marked_for(process, leaders, known)
-            if process is None or found:
-                owners[pid] = found or None
-                break
-            owners[pid] = None  # until we know better: a census may show a circle
-            above.append(pid)
-            pid = process.ppid
-        for each in above:
-            owners[each] = owners[pid]
-        return owners[pid]
-
     found: dict[int, list[Process]] = {leader: [] for leader in known}
-    for pid, process in census.items():
-        leader = owner(pid)
-        if leader is not None and process.alive:
-            found[leader].append(process)
+    seen = {supervisor}  # a census may show a ring
+    left: list[tuple[int, int | None]] = [(pid, None) for pid in census.by_parent.get(supervisor, ())]
+    while left:
+        pid, above = left.pop()
+        if pid in seen:
+            continue
+        seen.add(pid)
+        leader = _marked_for(census[pid], leaders, known) or above
+        if leader is not None and census[pid].alive:
+            found[leader].append(census[pid])
+        left.extend((below, leader) for below in census.by_parent.get(pid, ()))
     return found
 
 
@@ -118,7 +112,10 @@ class CensusTaker:
         self._next: asyncio.Future[Census] | None = None
 
     async def fresh(self) -> Census:
-        """A census that was begun after this call. Cancelling one caller does no harm to the others."""
+        """A census that was begun after this call. Cancelling one caller does no harm to the others.
+
+        Where /proc cannot be read, which is for want of descriptors, it is tried again until it can.
+        """
         if self._next is None:
             loop = asyncio.get_running_loop()
             self._next = loop.create_future()
@@ -127,7 +124,11 @@ class CensusTaker:
 
     def _take(self, waiting: asyncio.Future[Census]) -> None:
         self._next = None
-        waiting.set_result(take_census())
+        try:
+            waiting.set_result(take_census())
+        except OSError as error:
+            logger.error("the processes cannot be looked at ({}); trying again", error.strerror)
+            asyncio.get_running_loop().call_later(UNWATCHED, self._take, waiting)
 
 
 class Tree:
@@ -175,12 +176,16 @@ class Tree:
         Waits as long as that takes: the caller bounds it. Cancellation leaves no descriptor behind.
         """
         killed: set[int] = set()
+        looks = 0
         while True:
             try:
                 census = await self._census.fresh()
-                alive = self.among(census) | self._strays(census)
-                if not alive and not (self.leaf is not None and self.leaf.is_populated()):
-                    return
+                own, strays = self.among(census), self._strays(census)
+                if not own and not (self.leaf is not None and self.leaf.is_populated()):
+                    looks += 1
+                    if not strays or looks > STRAY_LOOKS:
+                        return
+                alive = own | strays
                 if number is signal.SIGKILL:
                     if self.leaf is not None:
                         self.leaf.kill()

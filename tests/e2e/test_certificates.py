@@ -68,7 +68,7 @@ async def test_somebody_elses_certificate_is_like_one_that_never_was(tmp_path: P
         assert (await gateway.http.get(path)).status_code == 401
 
 
-@pytest.mark.parametrize("limit", ["memory_max", "tasks_max", "cpu_max", "file_size_max", "dir_size_max"])
+@pytest.mark.parametrize("limit", ["memory_max", "tasks_max", "file_size_max", "dir_size_max"])
 async def test_what_ended_by_a_limit_says_which(limit: str) -> None:
     async with played() as (supervisor, gateway):
         session = await Streamable(gateway.http).open()

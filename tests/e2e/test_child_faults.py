@@ -190,7 +190,9 @@ EXPECTED = [
 
 @pytest.fixture(scope="module")
 async def broken_shared(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> Any:
-    async with running(BROKEN, tmp_path=tmp_path_factory.mktemp("broken")) as gateway:
+    # Each door has servers of its own, for who keeps failing is given a rest.
+    servers = {f"{name}{door}": spec for name, spec in BROKEN.items() for door in ("", ".mcp", ".log")}
+    async with running(servers, tmp_path=tmp_path_factory.mktemp("broken")) as gateway:
         yield gateway
 
 
@@ -219,7 +221,7 @@ async def test_a_server_that_does_not_start_is_named_and_may_be_tried_again(
 async def test_on_streamable_http_it_is_an_error_without_a_session(
     broken: Gateway, server: str, reason: str, status: int
 ) -> None:
-    answer = await broken.http.post(f"/{server}/mcp", json=request("i", "initialize", HELLO), headers=BOTH)
+    answer = await broken.http.post(f"/{server}.mcp/mcp", json=request("i", "initialize", HELLO), headers=BOTH)
     assert answer.status_code == 200
     assert "mcp-session-id" not in answer.headers
     assert answer.json()["id"] == "i"
@@ -230,18 +232,18 @@ async def test_on_streamable_http_it_is_an_error_without_a_session(
 
 
 async def test_on_sse_a_child_that_cannot_be_spawned_is_an_answer_to_the_get(broken: Gateway) -> None:
-    answer = await broken.http.get("/missing/sse")
+    answer = await broken.http.get("/missing.log/sse")
     assert answer.status_code == 502
     assert answer.json()["error"]["data"]["code"] == "command_not_found"
 
 
 async def test_the_log_says_what_was_looked_for(broken: Gateway) -> None:
     id_ = await broken.session_id()
-    await broken.call(id_, "echo", "missing")
+    await broken.call(id_, "echo", "missing.log")
     await broken.said(
-        "ERROR .* server missing: command_not_found: command 'no-such-command-anywhere' not found on PATH="
+        "ERROR .* server missing.log: command_not_found: command 'no-such-command-anywhere' not found on PATH="
     )
-    await broken.call(id_, "echo", "dies")
+    await broken.call(id_, "echo", "dies.log")
     await broken.said("WARNING supervisor its stderr: cannot start: no license")
 
 
@@ -256,7 +258,7 @@ async def test_a_child_that_closes_its_stdout_is_ended(one_gateway: Gateway) -> 
 
 async def test_the_number_of_sessions_is_bounded_and_the_refusal_is_a_429(tmp_path: Path) -> None:
     servers = {"one": light(max_sessions=1), "many": light()}
-    async with running(servers, tmp_path=tmp_path, max_sessions=2) as gateway:
+    async with running(servers, tmp_path=tmp_path, max_sessions=2, queue_max=0) as gateway:
         first = await Streamable(gateway.http, "/one").open()
         second = await gateway.http.post("/one", json=request(1, "initialize", HELLO), headers=BOTH)
         assert (second.status_code, second.json()["error"]["data"]["code"]) == (429, "max_sessions")

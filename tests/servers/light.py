@@ -164,6 +164,43 @@ def helper(arguments, request):
     return text(str(process.pid))
 
 
+def hog(arguments, request):
+    """Take memory, and keep it."""
+    NOTES.append(bytearray(b"x") * arguments["bytes"])
+    return text("taken")
+
+
+def breed(arguments, request):
+    """Start so many helpers that do nothing."""
+    for _ in range(arguments["count"]):
+        subprocess.Popen(["/bin/sleep", "1000"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    return text("bred")
+
+
+def grow(arguments, request):
+    """Write a file of so many bytes, as programs do that do not ask how large it may become."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    with open(arguments["path"], "wb") as file:
+        file.write(b"x" * arguments["bytes"])
+    return text("grown")
+
+
+def spin(arguments, request):
+    """Start a helper that uses a whole processor."""
+    process = subprocess.Popen(["/bin/sh", "-c", "while :; do :; done"], stdin=subprocess.DEVNULL)
+    return text(str(process.pid))
+
+
+def stray(arguments, request):
+    """Start a helper that takes off every mark by which it could be known, and has no parent."""
+    script = "echo $$; trap '' TERM; exec >/dev/null; while :; do sleep 1000; done"
+    get_away = ["prlimit", "--rttime=unlimited:", "setsid", "--fork", "env", "-i", "/bin/sh", "-c", script]
+    process = subprocess.Popen(get_away, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    pid = process.stdout.readline().decode()
+    process.wait()
+    return text(pid)
+
+
 def deaf(arguments, request):
     """From now on, ignore SIGTERM and the end of stdin."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -175,7 +212,7 @@ TOOLS = {
     function.__name__: function
     for function in (
         echo, whoami, environment, add, notes, hold, release, held, progress, log, change, ask, wonder, give_up,
-        write, complain, big, flood, die, close_stdout, fail, refuse, helper, deaf,
+        write, complain, big, flood, die, close_stdout, fail, refuse, helper, hog, breed, grow, spin, stray, deaf,
     )
 }  # fmt: skip
 TOOLS["path/like tool"] = echo

@@ -1,14 +1,14 @@
-"""Who may have one more child."""
+"""Who may have one more child, who waits for it, and who is next."""
 
 import pytest
 
 from common.config.model import Debug, Graces, ServerSpec, SupervisorSettings
 from common.reasons import Reason
-from supervisor.admission import Refusal, admit
+from supervisor.admission import RETRY_AFTER, Admission, Refusal, Request, Standing, Taken, admit
 
 
-def spec(name: str, max_sessions: int | None) -> ServerSpec:
-    """A server that differs from others in its limit alone."""
+def spec(name: str, max_sessions: int | None = None, max_user_sessions: int | None = None) -> ServerSpec:
+    """A server that differs from others in its caps alone."""
     return ServerSpec(
         name=name,
         as_written="x",
@@ -20,45 +20,184 @@ def spec(name: str, max_sessions: int | None) -> ServerSpec:
         max_lifetime=1,
         graces=Graces(stop=1, terminate=1, kill=1),
         max_sessions=max_sessions,
+        max_user_sessions=max_user_sessions,
     )
 
 
-SETTINGS = SupervisorSettings(
-    debug=Debug(), max_sessions=5, servers={"free": spec("free", None), "tight": spec("tight", 2)}
-)
-ALL_TAKEN = Refusal(Reason.MAX_SESSIONS, "the gateway has all the 5 sessions that it may have")
+SERVERS = {"free": spec("free"), "tight": spec("tight", 2), "shy": spec("shy", None, 1)}
+SETTINGS = SupervisorSettings(debug=Debug(), max_sessions=5, max_user_sessions=3, queue_max=4, servers=SERVERS)
+
+
+def taken(*requests: Request) -> Taken:
+    """The places of `requests`."""
+    count = Taken()
+    for request in requests:
+        count.add(request, 1)
+    return count
+
+
+def full(message: str) -> Refusal:
+    """A refusal for all alike."""
+    return Refusal(Reason.MAX_SESSIONS, message, RETRY_AFTER)
+
+
+def enough(message: str) -> Refusal:
+    """A refusal for one user."""
+    return Refusal(Reason.MAX_USER_SESSIONS, message, RETRY_AFTER)
+
+
+FREE, TIGHT, SHY = Request("free"), Request("tight"), Request("shy")
+ALL_TAKEN = full("the gateway has all the 5 sessions that it may have")
 
 
 @pytest.mark.parametrize(
-    ("server", "children"),
+    ("request_", "places"),
     [
-        ("free", {}),
-        ("free", {"free": 4}),
-        ("free", {"free": 2, "tight": 2}),
-        ("tight", {}),
-        ("tight", {"tight": 1}),
-        ("tight", {"tight": 1, "free": 3}),
-        ("free", {"tight": 2}),
+        (FREE, []),
+        (FREE, [FREE] * 4),
+        (FREE, [FREE, FREE, TIGHT, TIGHT]),
+        (TIGHT, [TIGHT, FREE, FREE, FREE]),
+        (SHY, [SHY] * 4),
+        (Request("free", "ann"), [Request("free", "bob")] * 3),
+        (Request("free", "ann"), [Request("free", "ann"), Request("shy", "ann")]),
+        (Request("shy", "ann"), [Request("free", "ann"), Request("shy", "bob")]),
     ],
 )
-def test_a_child_is_admitted_below_both_limits(server: str, children: dict[str, int]) -> None:
-    assert admit(SETTINGS, server, children) is None
+def test_a_child_is_admitted_below_every_cap(request_: Request, places: list[Request]) -> None:
+    assert admit(SETTINGS, request_, taken(*places)) is None
 
 
-@pytest.mark.parametrize("children", [{"free": 5}, {"free": 6}, {"free": 3, "tight": 2}])
-def test_a_child_is_refused_where_the_gateway_is_full(children: dict[str, int]) -> None:
-    assert admit(SETTINGS, "free", children) == ALL_TAKEN
+@pytest.mark.parametrize(
+    ("request_", "places", "refusal"),
+    [
+        (FREE, [FREE] * 5, ALL_TAKEN),
+        (TIGHT, [FREE] * 5, ALL_TAKEN),
+        (FREE, [TIGHT, TIGHT, FREE, FREE, FREE], ALL_TAKEN),
+        (TIGHT, [TIGHT, TIGHT], full("server 'tight' has all the 2 sessions that it may have")),
+        (
+            Request("free", "ann"),
+            [Request("free", "ann"), Request("free", "ann"), Request("tight", "ann")],
+            enough("the user has all the 3 sessions that one may have"),
+        ),
+        (
+            Request("shy", "ann"),
+            [Request("shy", "ann")],
+            enough("the user has all the 1 sessions of 'shy' that one may have"),
+        ),
+        (Request("other"), [], Refusal(Reason.SERVER_NOT_FOUND, "there is no server 'other'")),
+    ],
+)
+def test_a_child_is_refused_at_any_cap(request_: Request, places: list[Request], refusal: Refusal) -> None:
+    assert admit(SETTINGS, request_, taken(*places)) == refusal
 
 
-def test_a_gateway_that_is_full_of_others_refuses_a_server_with_room_of_its_own() -> None:
-    assert admit(SETTINGS, "tight", {"free": 5}) == ALL_TAKEN
+def test_what_was_counted_and_left_is_forgotten() -> None:
+    count = taken(Request("free", "ann"), Request("free", "ann"))
+    count.add(Request("free", "ann"), -1)
+    count.add(Request("free", "ann"), -1)
+    assert count == Taken()
 
 
-@pytest.mark.parametrize("children", [{"tight": 2}, {"tight": 3}, {"tight": 2, "free": 3}])
-def test_a_child_is_refused_where_its_server_is_full(children: dict[str, int]) -> None:
-    refusal = Refusal(Reason.MAX_SESSIONS, "server 'tight' has all the 2 sessions that it may have")
-    assert admit(SETTINGS, "tight", children) == refusal
+def crowd(*requests: Request, **keys: object) -> Admission:
+    """All that ask, with tickets 0, 1, 2 …"""
+    admission = Admission(SETTINGS.model_copy(update=keys))
+    for ticket, request in enumerate(requests):
+        assert not isinstance(admission.ask(ticket, request), Refusal)
+    return admission
 
 
-def test_a_server_that_is_not_configured_is_refused() -> None:
-    assert admit(SETTINGS, "other", {}) == Refusal(Reason.SERVER_NOT_FOUND, "there is no server 'other'")
+def order(admission: Admission, leaving: int) -> list[int]:
+    """Who comes next, each time that the one before leaves; `leaving` is the first to."""
+    served = []
+    nxt = [leaving]
+    while nxt:
+        nxt = admission.leave(nxt[0])
+        served += nxt
+    return served
+
+
+def by(user: str, server: str = "free") -> Request:
+    """A request of `user`'s."""
+    return Request(server, user, f"session of {user}")
+
+
+def test_at_the_cap_a_request_waits_and_gets_the_next_place() -> None:
+    admission = crowd(FREE, max_sessions=1)
+    assert admission.ask(1, FREE) is Standing.WAITS
+    assert not admission.holds(1)
+    assert admission.leave(0) == [1]
+    assert admission.holds(1)
+    assert admission.leave(0) == []
+
+
+def test_users_take_turns_and_each_ones_own_requests_keep_their_order() -> None:
+    waiting = [by("ann"), by("ann"), by("ann"), by("bob"), by("cyd")]
+    admission = crowd(FREE, *waiting, max_sessions=1, queue_max=9)
+    assert order(admission, 0) == [1, 4, 5, 2, 3]
+
+
+def test_without_users_each_session_has_a_turn_of_its_own() -> None:
+    waiting = [Request("free", "", "a"), Request("free", "", "a"), Request("free", "", "b")]
+    admission = crowd(FREE, *waiting, max_sessions=1)
+    assert order(admission, 0) == [1, 3, 2]
+
+
+def test_a_user_may_not_be_mistaken_for_a_session_of_that_name() -> None:
+    assert Request("free", "ann", "x").queue != Request("free", "", "ann").queue
+
+
+def test_a_full_server_holds_nobody_else_up() -> None:
+    admission = crowd(TIGHT, TIGHT, TIGHT, FREE)
+    assert admission.holds(3)
+    assert not admission.holds(2)
+
+
+def test_in_the_queue_who_has_no_room_is_passed_over_and_keeps_its_turn() -> None:
+    admission = crowd(TIGHT, TIGHT, FREE, by("ann", "tight"), by("ann"), by("bob"), max_sessions=3)
+    assert admission.leave(2) == [4]
+    assert admission.leave(4) == [5]
+    assert admission.leave(0) == [3]
+
+
+def test_a_user_who_has_enough_holds_nobody_else_up() -> None:
+    admission = crowd(by("ann"), by("ann"), by("ann"), by("ann"), by("bob"))
+    assert [admission.holds(ticket) for ticket in range(5)] == [True, True, True, False, True]
+    assert admission.leave(4) == []
+    assert admission.leave(1) == [3]
+
+
+def test_the_queue_is_bounded() -> None:
+    admission = crowd(FREE, *[FREE] * 4, max_sessions=1)
+    assert admission.ask(9, FREE) == full("the gateway has all the 1 sessions that it may have")
+    assert len(admission.queue) == 4
+    assert admission.queue.waiting() == {"free": 4}
+
+
+def test_a_queue_of_none_refuses_at_once() -> None:
+    admission = crowd(TIGHT, TIGHT, queue_max=0)
+    assert admission.ask(9, TIGHT) == full("server 'tight' has all the 2 sessions that it may have")
+
+
+def test_who_asks_for_what_is_not_there_does_not_wait() -> None:
+    assert Admission(SETTINGS).ask(1, Request("other")) == Refusal(
+        Reason.SERVER_NOT_FOUND, "there is no server 'other'"
+    )
+
+
+def test_who_withdraws_takes_no_place() -> None:
+    admission = crowd(FREE, by("ann"), by("ann"), by("bob"), max_sessions=1)
+    assert admission.leave(1) == []
+    assert order(admission, 0) == [2, 3]
+
+
+def test_who_gives_up_is_told_what_was_in_the_way_to_the_end() -> None:
+    admission = crowd(TIGHT, TIGHT, TIGHT)
+    assert admission.give_up(2, TIGHT) == full("server 'tight' has all the 2 sessions that it may have")
+    assert len(admission.queue) == 0
+    assert admission.leave(0) == []
+
+
+def test_more_room_is_given_to_those_who_wait() -> None:
+    admission = crowd(FREE, FREE, FREE, FREE, max_sessions=1)
+    admission.settings = SETTINGS.model_copy(update={"max_sessions": 3})
+    assert admission.move_on() == [1, 2]

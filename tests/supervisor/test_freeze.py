@@ -44,10 +44,13 @@ def below(census: Census, root: int) -> list[Process]:
 
 
 def test_what_is_frozen_is_stopped_to_the_last() -> None:
-    with started(REPLACED) as shell:
+    with started("sleep 1000 & sleep 1000 & echo ready; wait") as shell:
         frozen = freeze(lambda census: below(census, shell.pid))
         assert {process.pid for process in frozen} == {process.pid for process in below_now(shell.pid)}
-        assert {psutil.Process(process.pid).status() for process in frozen} == {psutil.STATUS_STOPPED}
+        assert len(frozen) == 3
+        stopped = os.waitid(os.P_PID, shell.pid, os.WSTOPPED)
+        assert stopped is not None
+        assert stopped.si_status == signal.SIGSTOP
 
 
 def below_now(root: int) -> list[Process]:

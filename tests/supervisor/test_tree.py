@@ -2,7 +2,9 @@
 
 import asyncio
 import dataclasses
+import errno
 import os
+import random
 import resource
 import signal
 import subprocess
@@ -12,18 +14,23 @@ from pathlib import Path
 
 import anyio
 import pytest
+from loguru import logger
 
+from supervisor.cgroups import Leaf, own_cgroup, prepare
 from supervisor.linux import Census, Process, descendants, look
 from supervisor.protocol import Exit
 from supervisor.tags import make_tag, same_installation
 from supervisor.tree import (
+    STRAY_LOOKS,
     WATCHED,
     CensusTaker,
     Reaper,
     Tree,
+    attribute,
     end_everything,
     members,
     signal_all,
+    strays,
 )
 from tests.support.processes import PATIENCE, open_files, watching
 
@@ -205,6 +212,103 @@ def test_a_census_that_was_taken_across_the_reuse_of_a_pid_may_hold_a_ring() -> 
     assert 2 in descendants(Census({1: process(1, 2), 2: process(2, 1)}), 1)
 
 
+# Who took off every mark.
+
+
+def astray(*processes: Process) -> set[int]:
+    """The pids of the strays among these processes, where LEADER and OTHER_LEADER lead trees."""
+    return set(strays(census(*processes), SUPERVISOR, {LEADER, OTHER_LEADER}, make_tag(7, 0)))
+
+
+def test_an_unmarked_orphan_is_a_stray_with_all_that_is_below_it() -> None:
+    assert astray(process(101, SUPERVISOR), process(102, 101), process(103, 102)) == {101, 102, 103}
+
+
+@pytest.mark.parametrize("tag", [UNREADABLE, ANOTHER_SUPERVISORS_TAG, 12345])
+def test_a_tag_that_is_none_of_this_runs_is_no_mark(tag: int) -> None:
+    assert astray(process(101, SUPERVISOR, tag=tag)) == {101}
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        process(LEADER, SUPERVISOR),
+        process(101, SUPERVISOR, tag=TAG),
+        process(101, SUPERVISOR, tag=OTHER_TAG),
+        process(101, SUPERVISOR, group=LEADER),
+        process(101, SUPERVISOR, session=OTHER_LEADER),
+        process(101, LEADER),
+        process(101, INIT),
+        process(SUPERVISOR, INIT),
+    ],
+)
+def test_whoever_has_a_mark_or_a_parent_is_no_stray(marked: Process) -> None:
+    assert astray(LEADING, marked) == set()
+
+
+def test_a_dead_stray_does_not_count_but_what_is_below_it_does() -> None:
+    assert astray(process(101, SUPERVISOR, alive=False), process(102, 101)) == {102}
+
+
+def test_below_a_stray_whoever_bears_a_tag_is_left_to_its_own_tree() -> None:
+    assert astray(process(101, SUPERVISOR), process(102, 101, tag=TAG), process(103, 101)) == {101, 103}
+
+
+# Whose is what, all trees at once.
+
+
+def attributed(*processes: Process) -> dict[int, set[int]]:
+    """The pids of each tree."""
+    leaders = {TAG: LEADER, OTHER_TAG: OTHER_LEADER}
+    found = attribute(census(*processes), leaders, SUPERVISOR)
+    return {leader: {each.pid for each in of_tree} for leader, of_tree in found.items()}
+
+
+OTHER_LEADING = process(OTHER_LEADER, SUPERVISOR, tag=OTHER_TAG)
+
+
+def test_a_tree_of_which_nothing_lives_is_there_and_empty() -> None:
+    assert attributed() == {LEADER: set(), OTHER_LEADER: set()}
+
+
+@pytest.mark.parametrize(
+    "belonging",
+    [
+        process(101, SUPERVISOR, tag=TAG),
+        process(101, SUPERVISOR, group=LEADER),
+        process(101, SUPERVISOR, session=LEADER),
+        process(101, LEADER),
+        process(101, OTHER_LEADER, tag=TAG),
+        process(101, OTHER_LEADER, group=LEADER),
+        process(101, SUPERVISOR, tag=TAG, group=OTHER_LEADER, session=OTHER_LEADER),
+    ],
+)
+def test_a_process_belongs_by_its_strongest_mark(belonging: Process) -> None:
+    assert attributed(LEADING, OTHER_LEADING, belonging) == {LEADER: {LEADER, 101}, OTHER_LEADER: {OTHER_LEADER}}
+
+
+def test_what_is_far_below_belongs_to_whom_its_parent_does() -> None:
+    seen = attributed(LEADING, OTHER_LEADING, process(103, 102), process(102, 101), process(101, LEADER))
+    assert seen[LEADER] == {LEADER, 101, 102, 103}
+
+
+def test_the_dead_do_not_count_but_hand_their_belonging_on() -> None:
+    assert attributed(process(LEADER, SUPERVISOR, alive=False), process(101, LEADER))[LEADER] == {101}
+
+
+def test_an_unmarked_orphan_and_what_is_below_it_are_nobodys() -> None:
+    assert attributed(process(101, SUPERVISOR), process(102, 101)) == {LEADER: set(), OTHER_LEADER: set()}
+
+
+def test_a_stranger_that_got_a_dead_leaders_pid_is_nobodys() -> None:
+    assert attributed(process(LEADER, INIT), process(101, LEADER)) == {LEADER: set(), OTHER_LEADER: set()}
+
+
+def test_a_ring_of_parents_is_gone_round_once() -> None:
+    ring = Census({SUPERVISOR: process(SUPERVISOR, 101), 101: process(101, SUPERVISOR, tag=TAG)})
+    assert attribute(ring, {TAG: 101}, SUPERVISOR) == {101: [ring[101]]}
+
+
 # Real trees.
 
 
@@ -380,6 +484,136 @@ async def test_all_who_ask_at_the_same_moment_share_one_census() -> None:
     assert taken[0] is taken[1] is taken[2]
     assert await taker.fresh() is not taken[0]
     assert os.getpid() in taken[0]
+
+
+# A tree in a namespace, or in a leaf, and strays.
+
+
+IN_A_NAMESPACE = "exec unshare --pid --fork --kill-child --mount-proc -- sh -c '\"$@\"; exit $?' sh "
+
+
+async def test_an_init_and_its_leader_are_not_told_to_leave_before_the_command_has() -> None:
+    command = "sh -c 'trap \"echo bye; exit 3\" TERM; echo 0; read -r line'"
+    with started(IN_A_NAMESPACE + command) as leader, anyio.fail_after(PATIENCE):
+        said(leader)
+        tree = Tree(leader.pid, TAG, CensusTaker(), has_init=True)
+        assert len(await tree.survey()) == 3
+        await tree.end(signal.SIGTERM)
+        assert leader.stdout is not None
+        assert leader.stdout.readline() == b"bye\n"
+        assert leader.wait(PATIENCE) == 3
+
+
+async def test_where_only_a_leader_and_its_init_are_left_these_are_signalled() -> None:
+    with started("echo $$; sleep 100 & wait") as leader, anyio.fail_after(PATIENCE):
+        said(leader)
+        await Tree(leader.pid, TAG, CensusTaker(), has_init=True).end(signal.SIGTERM)
+        assert leader.wait(PATIENCE) == -signal.SIGTERM
+
+
+async def test_killing_spares_no_init() -> None:
+    with started(IN_A_NAMESPACE + "sh -c 'trap \"\" TERM; echo 0; sleep 100; :'") as leader, anyio.fail_after(PATIENCE):
+        said(leader)
+        tree = Tree(leader.pid, TAG, CensusTaker(), has_init=True)
+        with watching(*await tree.survey()) as watched:
+            await tree.end(signal.SIGKILL)
+            for each in watched:
+                await each.ended()
+        leader.wait(PATIENCE)
+
+
+@contextmanager
+def a_leaf() -> Iterator[Leaf]:
+    """A real one; on leaving it is killed and removed."""
+    run = prepare(own_cgroup(), random.SystemRandom().randrange(1 << 31))
+    leaf = run.leaf(1)
+    try:
+        yield leaf
+    finally:
+        leaf.kill()
+        while leaf.is_populated():
+            os.sched_yield()
+        run.everything().remove()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_what_is_in_a_trees_leaf_belongs_to_it_though_it_bears_no_mark(number: signal.Signals) -> None:
+    with a_leaf() as leaf, started(f"echo 0 > {leaf.procs}; setsid sleep 100 & echo $!; wait") as leader:
+        helper = said(leader)
+        stranger = process(1, INIT).pid  # a leader that has nothing to do with them
+        tree = Tree(stranger, OTHER_TAG, CensusTaker(), leaf=leaf)
+        with anyio.fail_after(PATIENCE), watching(helper, leader.pid) as both:
+            assert set(await tree.survey()) == {helper, leader.pid}
+            await tree.end(number)
+            for each in both:
+                await each.ended()
+        assert not leaf.is_populated()
+        assert leader.wait(PATIENCE) == -number
+
+
+async def test_a_stray_ends_with_the_next_tree() -> None:
+    with started("echo $$; read -r line") as stray, started("echo $$; read -r line") as leader:
+        said(stray)
+        said(leader)
+        found = {stray.pid: look(stray.pid)}
+
+        def left(seen: Census) -> dict[int, Process]:
+            return {pid: seen[pid] for pid in found if pid in seen and seen[pid].alive}
+
+        with anyio.fail_after(PATIENCE):
+            await Tree(leader.pid, TAG, CensusTaker(), strays=left).end(signal.SIGKILL)
+        assert leader.wait(PATIENCE) == stray.wait(PATIENCE) == -signal.SIGKILL
+
+
+async def test_what_somebody_elses_forker_does_holds_up_nobodys_end() -> None:
+    looks: list[Census] = []
+
+    def ever_another(seen: Census) -> dict[int, Process]:
+        looks.append(seen)
+        return {1: dataclasses.replace(process(1 << 22, 1), start=len(looks))}  # a pid that there cannot be
+
+    with anyio.fail_after(PATIENCE):
+        await Tree(1 << 22, TAG, CensusTaker(), strays=ever_another).end(signal.SIGKILL)
+    assert len(looks) == STRAY_LOOKS + 1
+
+
+async def test_a_tree_is_looked_at_again_where_it_could_not_be() -> None:
+    failures = [OSError(errno.EMFILE, "Too many open files")]
+
+    def look_in_vain(_: Census) -> dict[int, Process]:
+        if failures:
+            raise failures.pop()
+        return {}
+
+    with anyio.fail_after(PATIENCE):
+        await Tree(1 << 22, TAG, CensusTaker(), strays=look_in_vain).end(signal.SIGKILL)
+    assert not failures
+
+
+async def test_a_census_waits_until_there_are_descriptors_again() -> None:
+    taker, taken = CensusTaker(), anyio.Event()
+
+    async def ask() -> None:
+        assert os.getpid() in await taker.fresh()
+        taken.set()
+
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            with descriptors_left(0), complaints() as complained:
+                tasks.start_soon(ask)
+                await complained.wait()
+                assert not taken.is_set()
+
+
+@contextmanager
+def complaints() -> Iterator[anyio.Event]:
+    """Set once something was logged as an error."""
+    complained = anyio.Event()
+    handler = logger.add(lambda _: complained.set(), level="ERROR")
+    try:
+        yield complained
+    finally:
+        logger.remove(handler)
 
 
 def run(script: str) -> int:

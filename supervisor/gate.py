@@ -1,0 +1,122 @@
+"""The way to a child: a place for it (supervisor.admission), and a server that is worth the try (supervisor.backoff).
+
+Both decide; this waits, and tells them what became of it. The ticket is the lease of the child that may come of it.
+"""
+
+import time
+from collections import Counter
+
+import anyio
+from loguru import logger
+
+from common.config.model import SupervisorSettings
+from common.reasons import Reason
+from supervisor.admission import Admission, Refusal, Request, Standing
+from supervisor.backoff import SPAWN_FAILURES, Failures, Verdict, judge
+from supervisor.child import Child, how_it_ended
+from supervisor.protocol import ServerReport
+from supervisor.spawn import SpawnError
+
+
+class Gate:
+    """Whoever is let in by `enter` tells `left` when the place is free again, whatever happens in between."""
+
+    def __init__(self, settings: SupervisorSettings) -> None:
+        self._admission = Admission(settings)
+        self._failures = Failures()
+        self._turns: dict[int, anyio.Event] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a place."""
+        return len(self._admission.queue)
+
+    def use(self, settings: SupervisorSettings) -> None:
+        """Other settings hold from now on; who waits may have room now."""
+        self._admission.settings = settings
+        self._call(self._admission.move_on())
+
+    async def enter(self, ticket: int, request: Request) -> None:
+        """Wait for a place, `queue_timeout` at most, and take it.
+
+        Raises SpawnError, with a reason, where there is none or the server is given a rest. Then, and when it is
+        cancelled, nothing is taken.
+        """
+        self._refuse_if_resting(request.server)
+        standing = self._admission.ask(ticket, request)
+        if isinstance(standing, Refusal):
+            raise _refused(request.server, standing)
+        try:
+            if standing is Standing.WAITS:
+                await self._wait(ticket, request)
+            if (rest := self._failures.attempt(request.server, ticket, time.monotonic())) is not None:
+                raise _refused(request.server, Refusal(Reason.SERVER_FAILING, rest.message, rest.retry_after))
+        except BaseException:
+            self.left(ticket)
+            raise
+
+    def left(self, ticket: int) -> None:
+        """This place is free again; those whose turn it is get it."""
+        self._call(self._admission.leave(ticket))
+
+    def could_not_spawn(self, ticket: int, request: Request, error: SpawnError) -> None:
+        """The child was let in, and could not be started."""
+        verdict = Verdict.BAD if error.reason in SPAWN_FAILURES else Verdict.NOTHING
+        now = time.monotonic()
+        self._failures.ended(
+            request.server, ticket, verdict, started=now, now=now, why=f"{error.reason}: {error.message}"
+        )
+        self.left(ticket)
+
+    def ready(self, child: Child) -> None:
+        """This child can serve."""
+        self._failures.ready(child.spec.name, child.lease, child.started, time.monotonic())
+
+    def gone(self, child: Child) -> None:
+        """The tree of this child is empty."""
+        assert child.reason is not None
+        verdict = judge(child.reason, named=bool(child.user), lived=child.lived, lived_ready=child.lived_ready)
+        why = f"{child.reason}, {how_it_ended(child.exit)}, certificate {child.certificate}"
+        self._failures.ended(
+            child.spec.name,
+            child.lease,
+            verdict,
+            started=child.started,
+            now=time.monotonic(),
+            why=why,
+            user=child.user,
+        )
+        self.left(child.lease)
+
+    def reports(self, running: Counter[str]) -> dict[str, ServerReport]:
+        """How each server is doing; `running` is how many children each has that run."""
+        waiting, now = self._admission.queue.waiting(), time.monotonic()
+        return {
+            name: ServerReport(running[name], waiting[name], self._failures.failing(name, now))
+            for name in self._admission.settings.servers
+        }
+
+    async def _wait(self, ticket: int, request: Request) -> None:
+        turn = self._turns[ticket] = anyio.Event()
+        logger.info("session {} waits for a place for {}, behind {}", request.label, request.server, self.waiting - 1)
+        try:
+            with anyio.move_on_after(self._admission.settings.queue_timeout):
+                await turn.wait()
+        finally:
+            del self._turns[ticket]
+        # Its turn may have come at the very end; then the place is its own.
+        if not self._admission.holds(ticket):
+            raise _refused(request.server, self._admission.give_up(ticket, request))
+
+    def _call(self, tickets: list[int]) -> None:
+        for ticket in tickets:
+            self._turns[ticket].set()
+
+    def _refuse_if_resting(self, server: str) -> None:
+        if (rest := self._failures.rest(server, time.monotonic())) is not None:
+            raise _refused(server, Refusal(Reason.SERVER_FAILING, rest.message, rest.retry_after))
+
+
+def _refused(server: str, refusal: Refusal) -> SpawnError:
+    logger.warning("refused a child of {}: {}", server, refusal.message)
+    return SpawnError(refusal.reason, refusal.message, refusal.message, refusal.retry_after)
