@@ -22,6 +22,9 @@ from common.config.model import REVEAL_SECRETS
 from supervisor.children import running_children
 from supervisor.control import Announcer, SocketError, listen, listening, serve_each, serve_one
 from supervisor.linux import become_subreaper, die_with_parent
+from supervisor.places import PlaceError
+from supervisor.rooms import Rooms
+from supervisor.users import UserError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,11 +40,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     logs.setup("supervisor", settings.supervisor.debug.level)
     become_subreaper()
     try:
+        rooms = Rooms(settings.supervisor)
+    except (PlaceError, UserError) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
+    try:
+        return _listen_and_run(arguments, settings, rooms)
+    finally:
+        rooms.close()
+
+
+def _listen_and_run(arguments: argparse.Namespace, settings: Settings, rooms: Rooms) -> int:
+    try:
         bound = listen(arguments.socket) if arguments.socket is not None else None
     except SocketError as error:
         logger.error("{}", error)
         return 1
-    return anyio.run(_run, settings, arguments.control_fd, arguments.socket, bound)
+    return anyio.run(_run, settings, rooms, arguments.control_fd, arguments.socket, bound)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -54,12 +69,14 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-async def _run(settings: Settings, control_fd: int | None, path: Path | None, bound: socket.socket | None) -> int:
+async def _run(
+    settings: Settings, rooms: Rooms, control_fd: int | None, path: Path | None, bound: socket.socket | None
+) -> int:
     status = 0
     async with anyio.create_task_group() as tasks:
         await tasks.start(_stop_on_signal, tasks.cancel_scope, name="signals")
         announcer = Announcer()
-        async with running_children(settings.supervisor, announcer) as children:
+        async with running_children(settings.supervisor, announcer, rooms) as children:
             for_gateway = settings.gateway.model_dump_json(context=REVEAL_SECRETS).encode()
             serve = partial(serve_one, children=children, settings=for_gateway, announcer=announcer)
             if control_fd is not None:

@@ -13,6 +13,7 @@ from common.config.model import Graces, ServerSpec
 from common.reasons import Reason
 from supervisor.lifecycle import State
 from supervisor.protocol import Exit
+from supervisor.rooms import Room
 from supervisor.stderr import StderrTail
 from supervisor.tree import Tree
 
@@ -24,6 +25,7 @@ class Child:
     lease: int
     label: str
     spec: ServerSpec
+    room: Room
     process: "subprocess.Popen[bytes]"
     tree: Tree
     stderr: StderrTail

@@ -16,16 +16,19 @@ import anyio
 import anyio.abc
 from loguru import logger
 
-from common.config.model import Graces, SupervisorSettings
+from common.config.model import Graces, ServerSpec, SupervisorSettings
 from common.limits import raise_open_files_limit
 from common.reasons import Reason
 from supervisor.admission import Refusal, admit
 from supervisor.child import Child, count_by_server, how_it_ended
+from supervisor.environment import SpawnError
 from supervisor.lifecycle import Effect, Event, State, advance
 from supervisor.protocol import EXPIRY_NOTICE, Answer, Certificate, Ending, Exit, Expiring, FromSupervisor, Gone
-from supervisor.spawn import SpawnError, spawn
+from supervisor.rooms import Room, Rooms
+from supervisor.spawn import spawn
 from supervisor.stderr import StderrTail
 from supervisor.tree import CensusTaker, Reaper, Tree, end_everything, make_tag
+from supervisor.users import AllInUse
 
 HASTY: Final = Graces(stop=0.2, terminate=0.3, kill=1.0)
 """Graces after the gateway's death: nobody waits for the child any more, but it may want to flush a file."""
@@ -46,11 +49,11 @@ _FAILURES: Final = {
 
 @asynccontextmanager
 async def running_children(
-    settings: SupervisorSettings, announce: Callable[[FromSupervisor], None]
+    settings: SupervisorSettings, announce: Callable[[FromSupervisor], None], rooms: Rooms
 ) -> AsyncIterator["Children"]:
     """A table of children; on leaving, every tree is ended in order and verified empty, also when cancelled."""
     async with anyio.create_task_group() as tasks:
-        children = Children(settings, announce, tasks)
+        children = Children(settings, announce, tasks, rooms)
         with Reaper(children.leader_exited):
             try:
                 yield children
@@ -69,10 +72,12 @@ class Children:
         settings: SupervisorSettings,
         announce: Callable[[FromSupervisor], None],
         tasks: anyio.abc.TaskGroup,
+        rooms: Rooms,
     ) -> None:
         self._settings = settings
         self._announce = announce
         self._tasks = tasks
+        self._rooms = rooms
         self._by_lease: dict[int, Child] = {}
         self._by_pid: dict[int, Child] = {}
         self._last_lease = 0
@@ -97,15 +102,18 @@ class Children:
         self._last_lease += 1
         lease = self._last_lease
         tag = make_tag(self._installation, lease)
+        room = self._make_room(spec)
         try:
-            spawned = spawn(spec, tag, self._open_files)
+            spawned = spawn(spec, tag, self._open_files, room)
         except SpawnError as error:
+            self._clear(room)
             logger.error("server {}: {}: {}", server, error.reason, error.detail)
             raise
         child = Child(
             lease=lease,
             label=label,
             spec=spec,
+            room=room,
             process=spawned.process,
             tree=Tree(spawned.process.pid, tag, self._census),
             stderr=StderrTail(spawned.stderr, f"{server} pid {spawned.process.pid}"),
@@ -171,6 +179,23 @@ class Children:
     def _refused(self, server: str, refusal: Refusal) -> SpawnError:
         logger.warning("refused a child of {}: {}", server, refusal.message)
         return SpawnError(refusal.reason, refusal.message, refusal.message)
+
+    def _make_room(self, spec: ServerSpec) -> Room:
+        try:
+            return self._rooms.make(spec)
+        except AllInUse as error:
+            message = f"server '{spec.name}' has as many sessions as there are user ids for it"
+            logger.warning("refused a child of {}: {}", spec.name, error)
+            raise SpawnError(Reason.MAX_SESSIONS, message, str(error)) from None
+        except OSError as error:
+            logger.error("server {}: {}: {}", spec.name, Reason.ROOM_FAILED, error)
+            message = f"a session of server '{spec.name}' could not be given a directory of its own"
+            raise SpawnError(Reason.ROOM_FAILED, message, str(error)) from error
+
+    def _clear(self, room: Room) -> None:
+        """Take the room back, and wipe it; nothing lives in it any more."""
+        self._rooms.close_room(room)
+        self._tasks.start_soon(self._rooms.wipe, room, name=f"wipe {room.path.name}")
 
     def _end(self, child: Child, reason: Reason) -> None:
         child.reason = child.reason or reason
@@ -268,6 +293,7 @@ class Children:
         self._buried.set()
         self._buried = anyio.Event()
         child.stderr.close()
+        self._clear(child.room)
         self._log_end(child)
         certificate = Certificate(child.certificate, child.spec.name, child.reason, child.exit, lived=child.age)
         self._announce(Gone(child.lease, certificate))

@@ -17,6 +17,7 @@ from loguru import logger
 
 from common.reasons import Reason
 from supervisor.children import Children
+from supervisor.environment import SpawnError
 from supervisor.protocol import (
     MAX_FDS,
     PROTOCOL,
@@ -38,7 +39,6 @@ from supervisor.protocol import (
     decode_from_gateway,
     encode,
 )
-from supervisor.spawn import SpawnError
 
 _READ: Final = 65536
 
