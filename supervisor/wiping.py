@@ -123,6 +123,8 @@ class _Wiping:
             except IsADirectoryError:
                 return False
             except PermissionError:
+                if stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
+                    return False
                 if attempt or not _make_changeable(name, fd):
                     raise
             else:

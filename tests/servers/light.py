@@ -151,6 +151,12 @@ def helper(arguments, request):
     return text(str(process.pid))
 
 
+def run(arguments, request):
+    """Run a shell's script, and answer with its status and all that it says."""
+    done = subprocess.run(["/bin/sh", "-c", arguments["script"]], stdin=subprocess.DEVNULL, capture_output=True)
+    return text({"status": done.returncode, "out": done.stdout.decode(), "err": done.stderr.decode()})
+
+
 def deaf(arguments, request):
     """From now on, ignore SIGTERM and the end of stdin."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -162,7 +168,7 @@ TOOLS = {
     function.__name__: function
     for function in (
         echo, whoami, environment, add, notes, hold, release, held, progress, log, change, ask, write, complain,
-        big, flood, die, close_stdout, fail, refuse, helper, deaf,
+        big, flood, die, close_stdout, fail, refuse, helper, run, deaf,
     )
 }  # fmt: skip
 TOOLS["path/like tool"] = echo
