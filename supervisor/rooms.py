@@ -60,7 +60,7 @@ class Rooms:
     def __init__(self, settings: SupervisorSettings, environ: Mapping[str, str] = os.environ) -> None:
         """Make the base. Raises PlaceError or UserError where the configuration asks for what cannot be had."""
         self._identities = Identities(settings)
-        others = self._identities.are_others
+        others = self._for_others = self._identities.are_others
         self.base = sessions_directory(settings, other_users=others, environ=environ) / f"{_RUN}{secrets.token_hex(8)}"
         self._lock = _make_base(self.base, 0o711 if others else 0o700)
         self._wipers = anyio.CapacityLimiter(_WIPED_AT_ONCE)
@@ -69,6 +69,15 @@ class Rooms:
 
     def __repr__(self) -> str:
         return f"<Rooms in {self.base}>"
+
+    def take_over(self, settings: SupervisorSettings) -> None:
+        """Give new sessions rooms by `settings`, in the same place.
+
+        Raises UserError or PlaceError where they ask for what cannot be had, and then nothing has changed.
+        """
+        if Identities(settings).are_others and not self._for_others:
+            raise PlaceError("children that run as other users cannot reach the rooms; restart the supervisor")
+        self._identities.take_over(settings)
 
     def make(self, spec: ServerSpec) -> Room:
         """A room for a child of `spec`. Raises AllInUse, or OSError, and then nothing is left of it."""
@@ -136,11 +145,16 @@ def wipe_leftovers(base: Path) -> int:
 
 
 def _make_base(base: Path, mode: int) -> int:
-    """Make a base and lock it; the descriptor that holds the lock, and that no child inherits."""
+    """Make a base and lock it; the descriptor that holds the lock, and that no child inherits.
+
+    It gets its name once it is locked: before, somebody might take it for a dead run's.
+    """
+    unnamed = base.with_name(f".{base.name}")
     try:
-        base.mkdir(mode=mode)
-        fd = os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        unnamed.mkdir(mode=mode)
+        fd = os.open(unnamed, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(fd, fcntl.LOCK_EX)
+        unnamed.rename(base)
     except OSError as error:
         raise PlaceError(f"{base} cannot be made ({error.strerror}); give 'sessions_dir' another directory") from None
     return fd

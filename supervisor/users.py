@@ -59,21 +59,20 @@ class Identities:
         """User ids that were given back, the one unused for longest first."""
         self._fixed: dict[str, Identity | None] = {}
         self._groups: dict[str, int | None] = {}
-        may_change = may_change_user() if may_change is None else may_change
-        for name, spec in settings.servers.items():
-            self._look_up(name, spec.isolation, may_change=may_change)
+        self.take_over(settings, may_change=may_change)
 
-    def _look_up(self, server: str, isolation: Isolation, *, may_change: bool) -> None:
-        group = self._groups[server] = None if isolation.group is None else _group(server, isolation.group)
-        if isolation.uid_range is not None:
-            _require(server, "uid_range", may_change=may_change)
-            return
-        identity = None if isolation.user is None and group is None else _user(server, isolation.user, group)
-        if identity is not None and (identity.uid, identity.gid) == (os.geteuid(), os.getegid()):
-            identity = None
-        if identity is not None:
-            _require(server, "group" if isolation.user is None else "user", may_change=may_change)
-        self._fixed[server] = identity
+    def take_over(self, settings: SupervisorSettings, *, may_change: bool | None = None) -> None:
+        """From now on go by `settings`; what is given out stays so. Raises UserError, and then nothing has changed."""
+        may_change = may_change_user() if may_change is None else may_change
+        fixed: dict[str, Identity | None] = {}
+        groups: dict[str, int | None] = {}
+        for name, spec in settings.servers.items():
+            group = groups[name] = None if spec.isolation.group is None else _group(name, spec.isolation.group)
+            if spec.isolation.uid_range is None:
+                fixed[name] = _identity(name, spec.isolation, group, may_change=may_change)
+            else:
+                _require(name, "uid_range", may_change=may_change)
+        self._fixed, self._groups = fixed, groups
 
     @property
     def are_others(self) -> bool:
@@ -130,6 +129,17 @@ def _user_ids_of(pid: str) -> Iterable[int]:
     except (FileNotFoundError, ProcessLookupError, StopIteration):
         return ()
     return map(int, line.split()[1:])
+
+
+def _identity(server: str, isolation: Isolation, group: int | None, *, may_change: bool) -> Identity | None:
+    """As whom the children of a server without a range run; None for this process's own user."""
+    if isolation.user is None and group is None:
+        return None
+    identity = _user(server, isolation.user, group)
+    if (identity.uid, identity.gid) == (os.geteuid(), os.getegid()):
+        return None
+    _require(server, "group" if isolation.user is None else "user", may_change=may_change)
+    return identity
 
 
 def _require(server: str, key: str, *, may_change: bool) -> None:

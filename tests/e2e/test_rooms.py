@@ -176,7 +176,6 @@ async def test_a_user_that_cannot_be_had_is_told_and_nothing_starts(
     keys: dict[str, Any], problem: str, tmp_path: Path
 ) -> None:
     places = {"sessions_dir": str(tmp_path / "sessions")} if keys.pop("closed", False) else {}
-    tmp_path.chmod(0o700)
     config = write_config(tmp_path / "config.yaml", {"servers": {"light": light(**keys)}, **places})
     async with starting(config) as gateway:
         await gateway.said(problem)

@@ -10,7 +10,7 @@ import pytest
 
 from common.config.model import SupervisorSettings
 from supervisor.environment import child_environment, for_session
-from supervisor.places import sessions_directory
+from supervisor.places import PlaceError, sessions_directory
 from supervisor.rooms import Room, Rooms, dead_runs, wipe_leftovers
 from supervisor.users import AllInUse, Identity
 from tests.supervisor.test_users import in_range, spec
@@ -98,6 +98,20 @@ def test_the_base_goes_with_the_run(settings: SupervisorSettings) -> None:
     made = Rooms(settings, {})
     made.close()
     assert not made.base.exists()
+
+
+def test_a_new_configuration_may_not_ask_for_users_who_cannot_reach_the_rooms(
+    settings: SupervisorSettings,
+) -> None:
+    without = settings.model_copy(update={"servers": {"fs": settings.servers["fs"]}})
+    for first, then in ((settings, without), (without, settings)):
+        made = Rooms(first, {})
+        if first is settings:
+            made.take_over(then)
+        else:
+            with pytest.raises(PlaceError, match="restart the supervisor"):
+                made.take_over(then)
+        made.close()
 
 
 # What an earlier run left.

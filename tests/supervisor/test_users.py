@@ -157,3 +157,22 @@ def test_a_group_is_the_same_for_all_where_one_is_given() -> None:
 def test_the_machine_knows_who_has_processes() -> None:
     assert os.geteuid() in user_ids_in_use()
     assert FREE[0] not in user_ids_in_use()
+
+
+# A new configuration.
+
+
+def test_a_new_configuration_changes_what_is_next_and_not_what_is_given_out() -> None:
+    before, after = spec(in_range()), spec(in_range(), "new")
+    table = identities(before)
+    table.acquire(before)
+    table.take_over(settings(after), may_change=True)
+    assert table.acquire(after) == Identity(FREE[0] + 1, FREE[0] + 1)
+
+
+def test_a_new_configuration_that_asks_for_too_much_changes_nothing() -> None:
+    server = spec(in_range())
+    table = identities(server)
+    with pytest.raises(UserError):
+        table.take_over(settings(spec(Isolation(user="no-such"))), may_change=True)
+    assert table.acquire(server) == Identity(FREE[0], FREE[0])
