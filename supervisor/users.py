@@ -96,7 +96,8 @@ class Identities:
             self._returned[identity.uid] = None
 
     def _next(self, first: int, last: int) -> int:
-        unusable = self._taken | self._in_use()  # what escaped its tree, or is no child of ours at all
+        fixed = {identity.uid for identity in self._fixed.values() if identity is not None}
+        unusable = self._taken | fixed | self._in_use()  # of what escaped its tree, or is no child of ours at all
         never_used = (uid for uid in range(first, last + 1) if uid not in unusable and uid not in self._returned)
         used = (uid for uid in self._returned if first <= uid <= last and uid not in unusable)
         uid = next(never_used, None)

@@ -142,6 +142,15 @@ def test_two_servers_share_what_their_ranges_share() -> None:
     assert table.acquire(one) != table.acquire(other)
 
 
+def test_one_that_another_server_runs_as_is_passed_over() -> None:
+    fixed, ranging = spec(Isolation(user=str(FREE[0])), "fixed"), spec(in_range())
+    table = identities(fixed, ranging)
+    given = table.acquire(ranging)
+    assert given == Identity(FREE[0] + 1, FREE[0] + 1)
+    table.release(table.acquire(fixed))
+    assert table.acquire(ranging) == Identity(FREE[1], FREE[1])
+
+
 def test_one_that_a_process_has_is_passed_over() -> None:
     server = spec(in_range())
     table = identities(server, in_use=set(FREE))
