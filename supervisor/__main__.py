@@ -26,6 +26,9 @@ from supervisor.control import Announcer, SocketError, listen, listening, serve_
 from supervisor.custody import Custody
 from supervisor.ground import Ground, GroundError, prepare, seal
 from supervisor.linux import become_subreaper, die_with_parent
+from supervisor.places import PlaceError
+from supervisor.rooms import Rooms, wipe_leftovers
+from supervisor.users import UserError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,15 +45,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     become_subreaper()
     hide_memory()
     try:
+        rooms = Rooms(settings.supervisor)
+    except (PlaceError, UserError) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
+    try:
+        return _listen_and_run(arguments, settings, rooms)
+    finally:
+        rooms.close()
+
+
+def _listen_and_run(arguments: argparse.Namespace, settings: Settings, rooms: Rooms) -> int:
+    try:
         bound = listen(arguments.socket) if arguments.socket is not None else None
-        ground = seal(prepare(settings.supervisor), settings.supervisor)
+        ground = seal(prepare(settings.supervisor, rooms.base), settings.supervisor)
     except SocketError as error:
         logger.error("{}", error)
         return 1
     except GroundError as error:
         logger.error("{}", error)
         return 2
-    return anyio.run(_run, settings, ground, arguments.control_fd, arguments.socket, bound)
+    return anyio.run(_run, settings, ground, rooms, arguments.control_fd, arguments.socket, bound)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -64,16 +79,21 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 async def _run(
-    settings: Settings, ground: Ground, control_fd: int | None, path: Path | None, bound: socket.socket | None
+    settings: Settings,
+    ground: Ground,
+    rooms: Rooms,
+    control_fd: int | None,
+    path: Path | None,
+    bound: socket.socket | None,
 ) -> int:
     status = 0
-    await ground.sweep(lambda _: None)
+    await ground.sweep(wipe_leftovers)
     sealed = "sealed" if ground.sealed else "not sealed"
     logger.info("every tree is kept whole by: {}; tags are {}", ground.reaping.mode, sealed)
     async with anyio.create_task_group() as tasks:
         await tasks.start(_stop_on_signal, tasks.cancel_scope, name="signals")
         announcer = Announcer()
-        async with running_children(settings.supervisor, announcer, ground) as children:
+        async with running_children(settings.supervisor, announcer, ground, rooms) as children:
             for_gateway = settings.gateway.model_dump_json(context=REVEAL_SECRETS).encode()
             grace = settings.supervisor.reattach_grace if control_fd is None else 0.0
             with closing(Custody(children, grace, tasks)) as custody:

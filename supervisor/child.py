@@ -17,6 +17,7 @@ from common.reasons import Reason
 from supervisor.lifecycle import State
 from supervisor.placing import Place
 from supervisor.protocol import Exit
+from supervisor.rooms import Room
 from supervisor.stderr import StderrTail
 from supervisor.tree import Tree
 
@@ -28,6 +29,7 @@ class Child:
     lease: int
     label: str
     spec: ServerSpec
+    room: Room
     process: "subprocess.Popen[bytes]"
     place: Place
     tree: Tree

@@ -22,6 +22,7 @@ from common.reasons import Reason
 from supervisor.admission import Request
 from supervisor.certificates import certify, log_end
 from supervisor.child import Child, count_by_server, duplicates
+from supervisor.environment import SpawnError
 from supervisor.gate import Gate
 from supervisor.ground import Ground
 from supervisor.lifecycle import Effect, Event, State, advance
@@ -31,10 +32,12 @@ from supervisor.meter import Meter
 from supervisor.placing import Place, Placer
 from supervisor.protocol import EXPIRY_NOTICE, Answer, Ending, Exit, Expiring, FromSupervisor, Gone
 from supervisor.redact import Redactor
-from supervisor.spawn import Spawned, SpawnError, spawn
+from supervisor.rooms import Room, Rooms
+from supervisor.spawn import Spawned, spawn
 from supervisor.stderr import StderrTail, open_file
 from supervisor.tags import make_tag
 from supervisor.tree import CensusTaker, Reaper, Tree, end_everything, signal_all, strays
+from supervisor.users import AllInUse
 
 HASTY: Final = Graces(stop=0.2, terminate=0.3, kill=1.0)
 """Graces after the gateway's death: nobody waits for the child any more, but it may want to flush a file."""
@@ -44,11 +47,11 @@ _SIGNALS: Final = {State.TERMINATING: signal.SIGTERM, State.KILLING: signal.SIGK
 
 @asynccontextmanager
 async def running_children(
-    settings: SupervisorSettings, announce: Callable[[FromSupervisor], None], ground: Ground
+    settings: SupervisorSettings, announce: Callable[[FromSupervisor], None], ground: Ground, rooms: Rooms
 ) -> AsyncIterator["Children"]:
     """A table of children; on leaving, every tree is ended in order and verified empty, also when cancelled."""
     async with anyio.create_task_group() as tasks:
-        children = Children(settings, announce, tasks, ground)
+        children = Children(settings, announce, tasks, ground, rooms)
         with Reaper(children.leader_exited):
             tasks.start_soon(children.measure, name="measure trees")
             try:
@@ -70,14 +73,16 @@ class Children:
         announce: Callable[[FromSupervisor], None],
         tasks: anyio.abc.TaskGroup,
         ground: Ground,
+        rooms: Rooms,
     ) -> None:
         self._settings = settings
         self._reaping = ground.reaping
         self._ledger = ground.ledger
         self._sealed = ground.sealed
-        self._placer = Placer(ground.reaping, raise_open_files_limit(), (ground.runtime,))
+        self._placer = Placer(ground.reaping, raise_open_files_limit(), (ground.runtime, rooms.base))
         self._announce = announce
         self._tasks = tasks
+        self._rooms = rooms
         self._by_lease: dict[int, Child] = {}
         self._by_pid: dict[int, Child] = {}
         self._last_lease = 0
@@ -104,10 +109,12 @@ class Children:
         await self.gate.enter(lease, request)
         spec = self._settings.servers[server]
         tag = make_tag(self._installation, lease)
+        room = self._make_room(spec)
         try:
-            place = self._placer.place(spec, lease)
-            spawned = self._spawn(spec, tag, place)
+            place = self._placer.place(spec, lease, room)
+            spawned = self._spawn(spec, tag, place, room)
         except SpawnError as error:
+            self._clear(room)
             logger.error("server {}: {}: {}", server, error.reason, error.detail)
             self.gate.could_not_spawn(lease, request, error)
             raise
@@ -116,6 +123,7 @@ class Children:
             lease=lease,
             label=label,
             spec=spec,
+            room=room,
             process=spawned.process,
             place=place,
             tree=self._tree(spawned.process.pid, tag, place),
@@ -133,9 +141,9 @@ class Children:
         logger.info("spawned {} pid {} for session {}", server, child.pid, label)
         return child, spawned.stdin, spawned.stdout
 
-    def _spawn(self, spec: ServerSpec, tag: int, place: Place) -> Spawned:
+    def _spawn(self, spec: ServerSpec, tag: int, place: Place, room: Room) -> Spawned:
         try:
-            return spawn(spec, tag, place.wrapping, self._reaping.programs)
+            return spawn(spec, tag, place.wrapping, self._reaping.programs, room)
         except SpawnError:
             place.clear()
             raise
@@ -271,6 +279,23 @@ class Children:
 
     # What happens by itself.
 
+    def _make_room(self, spec: ServerSpec) -> Room:
+        try:
+            return self._rooms.make(spec)
+        except AllInUse as error:
+            message = f"server '{spec.name}' has as many sessions as there are user ids for it"
+            logger.warning("refused a child of {}: {}", spec.name, error)
+            raise SpawnError(Reason.MAX_SESSIONS, message, str(error)) from None
+        except OSError as error:
+            logger.error("server {}: {}: {}", spec.name, Reason.ROOM_FAILED, error)
+            message = f"a session of server '{spec.name}' could not be given a directory of its own"
+            raise SpawnError(Reason.ROOM_FAILED, message, str(error)) from error
+
+    def _clear(self, room: Room) -> None:
+        """Take the room back, and wipe it; nothing lives in it any more."""
+        self._rooms.close_room(room)
+        self._tasks.start_soon(self._rooms.wipe, room, name=f"wipe {room.path.name}")
+
     def _end(self, child: Child, reason: Reason) -> None:
         child.reason = child.reason or reason
         self._dispatch(child, Event.END)
@@ -383,6 +408,7 @@ class Children:
             child.place.clear()
         except OSError as error:
             logger.error("{!r}: its cgroup cannot be removed: {}", child, error)
+        self._clear(child.room)
         certificate = certify(child)
         log_end(child, certificate)
         self.gate.gone(child)

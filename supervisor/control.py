@@ -17,6 +17,7 @@ from loguru import logger
 
 from supervisor.children import Children
 from supervisor.custody import Custody, Presence
+from supervisor.environment import SpawnError
 from supervisor.linux import peer_pidfd
 from supervisor.protocol import (
     MAX_FDS,
@@ -41,7 +42,6 @@ from supervisor.protocol import (
     decode_from_gateway,
     encode,
 )
-from supervisor.spawn import SpawnError
 
 _READ: Final = 65536
 

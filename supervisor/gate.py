@@ -14,8 +14,8 @@ from common.reasons import Reason
 from supervisor.admission import Admission, Refusal, Request, Standing
 from supervisor.backoff import SPAWN_FAILURES, Failures, Verdict, judge
 from supervisor.child import Child, how_it_ended
+from supervisor.environment import SpawnError
 from supervisor.protocol import ServerReport
-from supervisor.spawn import SpawnError
 
 
 class Gate:

@@ -54,8 +54,8 @@ def _release(reaping: Reaping) -> None:
             logger.error("the cgroup {} cannot be removed: {}", reaping.run.path, error.strerror)
 
 
-def prepare(settings: SupervisorSettings) -> Ground:
-    """The ground for a run with these settings. Raises GroundError.
+def prepare(settings: SupervisorSettings, rooms: Path | None = None) -> Ground:
+    """The ground for a run with these settings, whose sessions have their rooms in `rooms`. Raises GroundError.
 
     Starts a process or two to see what the machine allows: call it before there is an event loop.
     """
@@ -70,7 +70,7 @@ def prepare(settings: SupervisorSettings) -> Ground:
         raise GroundError("\n".join(missing))
     cgroup = str(reaping.run.path) if reaping.run is not None else None
     try:
-        ledger = Ledger(runtime, Run(installation, this_boot(), cgroup))
+        ledger = Ledger(runtime, Run(installation, this_boot(), cgroup, str(rooms) if rooms is not None else None))
     except OSError as error:
         _release(reaping)
         raise GroundError(f"no ledger can be kept in {runtime}: {error.strerror}") from None

@@ -9,8 +9,9 @@ from common.config.model import ServerSpec
 from common.reasons import Reason
 from supervisor import sandbox
 from supervisor.cgroups import Leaf
+from supervisor.environment import SpawnError
 from supervisor.reaping import Reaping
-from supervisor.spawn import SpawnError
+from supervisor.rooms import Room
 from supervisor.wrapper import Inside, Wrapping
 
 
@@ -36,7 +37,7 @@ class Placer:
     private: tuple[Path, ...] = ()
     """Directories that nobody in a sandbox may see."""
 
-    def place(self, spec: ServerSpec, lease: int, room: Path | None = None) -> Place:
+    def place(self, spec: ServerSpec, lease: int, room: Room) -> Place:
         """A place for a child of `spec`. Raises SpawnError."""
         inside = Inside.BUBBLEWRAP if spec.isolation.sandbox is not None else self.reaping.inside
         leaf = self._leaf(spec, lease)
@@ -44,12 +45,14 @@ class Placer:
         open_files = spec.limits.open_files_max
         wrapping = Wrapping(
             cgroup=str(leaf.procs) if leaf is not None else None,
+            uid=room.identity.uid if room.identity is not None else None,
+            gid=room.identity.gid if room.identity is not None else None,
             no_new_privs=spec.isolation.no_new_privs,
             open_files=min(open_files, hard) if open_files is not None else None,
             soft_open_files=self.soft_open_files,
             file_size=spec.limits.file_size_max,
             inside=inside,
-            sandbox=self._sandbox(spec, room),
+            sandbox=self._sandbox(spec, room.path),
         )
         return Place(wrapping, leaf)
 

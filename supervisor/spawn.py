@@ -10,35 +10,20 @@ limits are set by a shell, for this process may have more files open than a chil
 
 import os
 import resource
-import shutil
 import stat
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
 
 from common.config.model import ServerSpec
 from common.reasons import Reason
+from supervisor.environment import SpawnError, child_environment, for_session, resolve_command
+from supervisor.rooms import Room
 from supervisor.tags import TOKEN, token
+from supervisor.users import Identity
 from supervisor.wrapper import Wrapping, wrap
-
-INHERITED_VARIABLES: Final = ("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
-"""What a child gets of the supervisor's environment, with LC_*; the rest may hold the gateway's secrets."""
-
-
-class SpawnError(Exception):
-    """The child could not be started. `message` may be shown to a caller; `detail` is for the log alone."""
-
-    def __init__(self, reason: Reason, message: str, detail: str, retry_after: float | None = None) -> None:
-        super().__init__(detail)
-        self.retry_after = retry_after
-        self.reason = reason
-        self.message = message
-        self.detail = detail
 
 
 @dataclass(frozen=True)
@@ -51,60 +36,31 @@ class Spawned:
     stderr: int
 
 
-def child_environment(spec: ServerSpec, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child of `spec`: the short allow-list of `environ`, then the server's own `env`."""
-    inherited = {k: v for k, v in environ.items() if k in INHERITED_VARIABLES or k.startswith("LC_")}
-    return {"PATH": os.defpath, **inherited, **spec.env}
+def spawn(spec: ServerSpec, tag: int, wrapping: Wrapping, programs: Mapping[str, str], room: Room) -> Spawned:
+    """Start a child of `spec` in `room`, as the leader of a session and a process group of its own.
 
-
-def resolve_command(spec: ServerSpec, path: str) -> str:
-    """The file that `command` names, looked for on `path` as a shell would, then beside the gateway's own programs.
-
-    Raises SpawnError where there is none.
-    """
-    command = spec.command
-    if os.sep in command:
-        here = Path(spec.path or ".") / os.path.expanduser(command)  # noqa: PTH111 - an unknown user is no error
-        found = shutil.which(here.absolute())
-        if found is None and here.exists():
-            raise SpawnError(
-                Reason.COMMAND_NOT_FOUND,
-                f"the command of server '{spec.name}' cannot be executed",
-                f"'{command}' is there, but it is no file that may be executed",
-            )
-    else:
-        found = shutil.which(command, path=path) or shutil.which(command, path=str(Path(sys.executable).parent))
-    if found is None:
-        raise SpawnError(
-            Reason.COMMAND_NOT_FOUND,
-            f"the command of server '{spec.name}' was not found",
-            f"command '{command}' not found on PATH={path}",
-        )
-    return str(Path(found).absolute())  # before the working directory becomes the child's
-
-
-def spawn(spec: ServerSpec, tag: int, wrapping: Wrapping, programs: Mapping[str, str]) -> Spawned:
-    """Start a child of `spec` as the leader of a session and a process group of its own.
 
     `tag` marks its tree (see supervisor.tree); `wrapping` is what to put around its command, with `programs`. Raises
     SpawnError, and then nothing runs and no descriptor is left open.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("spawn() must run on the main thread: a child would be killed when the thread ends")
-    environment = child_environment(spec, os.environ) | {TOKEN: token(tag)}
-    command = resolve_command(spec, environment["PATH"])
-    if spec.path is not None and not _is_directory(spec.path):
+    here = for_session(spec, room)
+    environment = child_environment(here, os.environ, room, {TOKEN: token(tag)})
+    command = resolve_command(here if spec.path else spec, environment["PATH"])
+    if spec.path is not None and not _is_directory(here.path):
         raise SpawnError(
             Reason.PATH_NOT_FOUND,
             f"the working directory of server '{spec.name}' does not exist",
-            f"path '{spec.path}' is not a directory",
+            f"path '{here.path}' is not a directory",
         )
     pipes: list[int] = []
     try:
         for _ in range(3):
             pipes.extend(os.pipe2(os.O_CLOEXEC))
-        argv = wrap([command, *spec.args], wrapping, os.getpid(), programs)
-        process = _start(spec, argv, environment, pipes, tag)
+        argv = wrap([command, *here.args], wrapping, os.getpid(), programs)
+        _give(pipes, room.identity)
+        process = _start(here, argv, environment, pipes, tag)
     except (OSError, ValueError) as error:  # a ValueError for what the kernel could never take: a NUL, a surrogate
         _close(pipes)
         raise SpawnError(Reason.SPAWN_FAILED, f"server '{spec.name}' could not be started", str(error)) from error
@@ -129,6 +85,13 @@ def _start(
         )
 
 
+def _give(pipes: list[int], identity: Identity | None) -> None:
+    """Make the pipes the child's, so that it may open /dev/stdout, as scripts do."""
+    if identity is not None:
+        for fd in pipes:
+            os.fchown(fd, identity.uid, identity.gid)
+
+
 @contextmanager
 def _inherited_tag(tag: int) -> Iterator[None]:
     """Have this process's own soft RLIMIT_RTTIME be `tag`, for a moment."""
@@ -141,9 +104,9 @@ def _inherited_tag(tag: int) -> Iterator[None]:
         resource.prlimit(os.getpid(), resource.RLIMIT_RTTIME, old)
 
 
-def _is_directory(path: str) -> bool:
+def _is_directory(path: str | None) -> bool:
     try:
-        return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116 - one call, one errno
+        return path is not None and stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116 - one call, one errno
     except (OSError, ValueError):
         return False
 

@@ -5,11 +5,13 @@ from functools import partial
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 from loguru import logger
 
 from supervisor.ledger import DeadRun, dead_runs, left_of, this_boot
 from supervisor.reaping import cleared
 from supervisor.tree import CensusTaker, kill_all, outrun
+from supervisor.wiping import NotWiped
 
 _TRY_AGAIN = 0.02
 """Seconds; a cgroup is empty a moment after its last process has gone."""
@@ -31,11 +33,19 @@ async def sweep(directory: Path, census: CensusTaker, wipe: Callable[[Path], obj
             logger.error("something of the last run cannot be killed; see {}", dead.path)
             continue
         if dead.run.rooms is not None:
-            wipe(Path(dead.run.rooms))
+            await _wipe(Path(dead.run.rooms), wipe)
         dead.forget()
     if found:
         logger.warning("{} processes were left of a run that ended without warning; killed", found)
     return found
+
+
+async def _wipe(rooms: Path, wipe: Callable[[Path], object]) -> None:
+    """In a thread, for as long as it takes."""
+    try:
+        await anyio.to_thread.run_sync(wipe, rooms)
+    except (OSError, NotWiped) as error:
+        logger.error("{}, of a run that is over, could not be wiped: {}", rooms, error)
 
 
 async def _end(dead: DeadRun, census: CensusTaker) -> int:

@@ -21,6 +21,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import ScalarNode
 
 from common.config.model import ConfigFile, GatewaySettings, ServerEntry, SupervisorSettings, WrittenFloat, WrittenInt
+from common.config.session_paths import PREFIX, SESSION_PATHS, begins_with_mark, mark
 
 KeyPath = tuple[str | int, ...]
 
@@ -172,6 +173,8 @@ class _Reader:
             if match[1]:
                 return match[0][1:]
             name = match[2]
+            if name.startswith(PREFIX):
+                return self._session_path(name, path, match)
             if not _VARIABLE.fullmatch(name):
                 self._problem(
                     path, "expected the name of an environment variable in ${…}; write $${…} for the text itself"
@@ -184,6 +187,18 @@ class _Reader:
             return self.environ.get(name, "")
 
         return _PLACEHOLDER.sub(replace, text)
+
+    def _session_path(self, name: str, path: KeyPath, match: re.Match[str]) -> str:
+        """The mark that stands for a session's path, where there may be one."""
+        key = path[2:3] if path[:1] == ("servers",) else ()
+        if name not in SESSION_PATHS:
+            known = ", ".join(f"${{{each}}}" for each in SESSION_PATHS)
+            self._problem(path, f"a session has no such path; expected one of {known}")
+        elif key not in (("args",), ("env",), ("path",)):
+            self._problem(path, f"${{{name}}} may stand in a server's 'args', 'env' and 'path' alone")
+        elif key == ("path",) and match.start() != 0:
+            self._problem(path, f"expected ${{{name}}} at the beginning of the path")
+        return mark(name)
 
     def _problem(self, path: KeyPath, text: str) -> None:
         self.problems.append(Problem(self.file, self.line(path), dotted(path), text))
@@ -271,7 +286,11 @@ def _command_lines(document: CommentedMap) -> dict[str, str]:
 
 def _with_absolute_paths(config: ConfigFile, directory: Path) -> ConfigFile:
     servers = {
-        name: entry.model_copy(update={"path": str(directory / entry.path)}) if entry.path is not None else entry
+        name: entry.model_copy(update={"path": _absolute(entry.path, directory)})
         for name, entry in config.servers.items()
     }
     return config.model_copy(update={"servers": servers})
+
+
+def _absolute(path: str | None, directory: Path) -> str | None:
+    return path if path is None or begins_with_mark(path) else str(directory / path)

@@ -185,6 +185,12 @@ class Isolation(Model):
     sandbox: Annotated[Sandbox | None, BeforeValidator(_sandbox)] = None
     stderr_files: bool = False
 
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> "Isolation":
+        if self.user is not None and self.uid_range is not None:
+            raise ValueError("expected either 'user' or 'uid_range', not both")
+        return self
+
 
 class SessionLimits(Model):
     """What holds for every session, and may be given for one server too."""
@@ -376,6 +382,8 @@ class ConfigFile(SessionLimits, Isolation):
     def _isolation(self, entry: ServerEntry) -> Isolation:
         given = _given(entry)
         own = {key: given[key] for key in Isolation.model_fields if key in given}
+        if "user" in own or "uid_range" in own:  # the server's own say in the matter is all there is of it
+            own = {"user": None, "uid_range": None} | own
         every = {key: getattr(self, key) for key in Isolation.model_fields} | own
         return Isolation.model_construct(None, **every)
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from common.config.load import ConfigError, Problem, Settings, dotted, load
 from common.config.model import RESERVED_NAMES, REVEAL_SECRETS, GatewaySettings
+from common.config.session_paths import fill
 
 ROOT = Path(__file__).parents[2]
 
@@ -387,7 +388,7 @@ def test_a_server_takes_the_limits_of_the_file_but_for_those_that_it_gives_itsel
     assert (other.limits.memory_max, other.limits.cpu_max) == (256 << 20, 1.5)
     assert (own.isolation.sandbox, own.isolation.user) == (None, "nobody")
     assert other.isolation.sandbox is not None
-    assert own.isolation.uid_range == other.isolation.uid_range == (600000, 600099)
+    assert (own.isolation.uid_range, other.isolation.uid_range) == (None, (600000, 600099))
 
 
 # Limits, for all servers and for one.
@@ -766,3 +767,63 @@ def is_example(line: str) -> bool:
     key, colon, value = text.partition(":")
     is_key = bool(colon) and key.islower() and key.replace("_", "").isalnum() and (not value or value.startswith(" "))
     return line.strip().startswith("#") and (is_key or text.startswith("- "))
+
+
+# Paths of a session.
+
+
+def test_a_sessions_paths_are_left_for_the_supervisor_to_fill(loaded: Loader) -> None:
+    text = f"""{SERVER}    path: "${{session.work}}/in"
+    args: ["${{session.dir}}/x", "a${{session.tmp}}b"]
+    env: {{DATA: "${{session.home}}"}}
+"""
+    server = loaded(text).supervisor.servers["fs"]
+    paths = {"session.dir": "/r", "session.home": "/r/home", "session.tmp": "/r/tmp", "session.work": "/r/work"}
+    assert [fill(each, paths) for each in server.args] == ["/r/x", "a/r/tmpb"]
+    assert fill(server.env["DATA"], paths) == "/r/home"
+    assert fill(server.path or "", paths) == "/r/work/in"
+    assert server.as_written == "run ${session.dir}/x a${session.tmp}b"
+
+
+def test_what_only_looks_like_a_sessions_path_is_text(loaded: Loader) -> None:
+    text = f'{SERVER}    args: ["$${{session.dir}}", "${{A}}"]\n'
+    server = loaded(text, {"A": "${session.dir}"}).supervisor.servers["fs"]
+    assert [fill(each, {"session.dir": "/r"}) for each in server.args] == ["${session.dir}", "${session.dir}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            '    args: ["${session.id}"]\n',
+            "5: servers.fs.args[0]: a session has no such path; "
+            "expected one of ${session.dir}, ${session.home}, ${session.tmp}, ${session.work}",
+        ),
+        (
+            "    user: ${session.dir}\n",
+            "5: servers.fs.user: ${session.dir} may stand in a server's 'args', 'env' and 'path' alone",
+        ),
+        ("    path: a/${session.dir}\n", "5: servers.fs.path: expected ${session.dir} at the beginning of the path"),
+        (
+            "hostname: ${session.dir}\n",
+            "5: hostname: ${session.dir} may stand in a server's 'args', 'env' and 'path' alone",
+        ),
+    ],
+)
+def test_a_sessions_path_that_cannot_be_is_told(text: str, problem: str, problems: Complainer) -> None:
+    assert problems(f"{SERVER}{text}") == [f"config.yaml:{problem}"]
+
+
+# As whom.
+
+
+def test_a_server_has_either_a_user_or_a_range_of_them(problems: Complainer) -> None:
+    [line] = problems(f"{SERVER}    user: nobody\n    uid_range: 600000-600009\n")
+    assert line == "config.yaml:3: servers.fs: expected either 'user' or 'uid_range', not both"
+
+
+def test_a_servers_own_user_is_instead_of_the_range_that_the_others_have(loaded: Loader) -> None:
+    settings = loaded("uid_range: 600000-600009\nservers: {a: {command: x, user: nobody}, b: {command: x}}\n")
+    own, others = (settings.supervisor.servers[name].isolation for name in "ab")
+    assert (own.user, own.uid_range) == ("nobody", None)
+    assert (others.user, others.uid_range) == (None, (600000, 600009))

@@ -201,6 +201,12 @@ def stray(arguments, request):
     return text(pid)
 
 
+def run(arguments, request):
+    """Run a shell's script, and answer with its status and all that it says."""
+    done = subprocess.run(["/bin/sh", "-c", arguments["script"]], stdin=subprocess.DEVNULL, capture_output=True)
+    return text({"status": done.returncode, "out": done.stdout.decode(), "err": done.stderr.decode()})
+
+
 def deaf(arguments, request):
     """From now on, ignore SIGTERM and the end of stdin."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -212,7 +218,7 @@ TOOLS = {
     function.__name__: function
     for function in (
         echo, whoami, environment, add, notes, hold, release, held, progress, log, change, ask, wonder, give_up,
-        write, complain, big, flood, die, close_stdout, fail, refuse, helper, hog, breed, grow, spin, stray, deaf,
+        write, complain, big, flood, die, close_stdout, fail, refuse, helper, hog, breed, grow, spin, stray, run, deaf,
     )
 }  # fmt: skip
 TOOLS["path/like tool"] = echo

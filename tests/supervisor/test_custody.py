@@ -76,9 +76,9 @@ async def room(grace: float) -> AsyncIterator[Room]:
     announcer = Announcer()
     with anyio.fail_after(PATIENCE):
         async with (
-            grounded() as ground,
+            grounded() as (ground, rooms),
             anyio.create_task_group() as tasks,
-            running_children(SETTINGS, announcer, ground) as children,
+            running_children(SETTINGS, announcer, ground, rooms) as children,
         ):
             here = Room(children, Custody(children, grace, tasks))
             announcer.on_missed = here.custody.missed

@@ -7,9 +7,9 @@ import pytest
 
 from common.reasons import Reason
 from supervisor.admission import Request
+from supervisor.environment import SpawnError
 from supervisor.gate import Gate
 from supervisor.protocol import ServerReport
-from supervisor.spawn import SpawnError
 from tests.supervisor.test_admission import SETTINGS
 
 FREE = Request("free", "ann", "gw.1")

@@ -10,11 +10,12 @@ from common.config.model import Debug, Graces, Isolation, Limits, Sandbox, Serve
 from common.reasons import Reason
 from supervisor import cgroups, ground, reaping
 from supervisor.cgroups import Leaf, own_cgroup
+from supervisor.environment import SpawnError
 from supervisor.ground import GroundError, prepare
 from supervisor.ledger import Ledger, Run, this_boot
 from supervisor.placing import Placer, missing_programs
 from supervisor.reaping import Reaping, Wanted, choose
-from supervisor.spawn import SpawnError
+from supervisor.rooms import Room
 from supervisor.wrapper import Inside
 
 
@@ -124,22 +125,23 @@ def test_a_cgroup_in_which_something_lives_does_not_keep_a_run_from_closing(tmp_
 
 # Places.
 
+ROOM = Room(Path("/room"))
 TAGGED = Reaping("tagged", {"sh": "/bin/sh", "bwrap": "/usr/bin/bwrap"})
 
 
 def test_a_place_is_what_the_mode_gives() -> None:
-    place = Placer(TAGGED, 1024).place(spec(), 1)
+    place = Placer(TAGGED, 1024).place(spec(), 1, ROOM)
     assert place.leaf is None
     assert place.wrapping.inside is Inside.NOTHING
     assert place.wrapping.soft_open_files == 1024
     place.clear()
     namespace = dataclasses.replace(TAGGED, mode="namespace", inside=Inside.NAMESPACE)
-    assert Placer(namespace, 1024).place(spec(), 1).wrapping.inside is Inside.NAMESPACE
+    assert Placer(namespace, 1024).place(spec(), 1, ROOM).wrapping.inside is Inside.NAMESPACE
 
 
 def test_a_sandbox_comes_before_the_mode(tmp_path: Path) -> None:
     namespace = dataclasses.replace(TAGGED, mode="namespace", inside=Inside.NAMESPACE)
-    wrapping = Placer(namespace, 1024, (tmp_path,)).place(spec(Sandbox()), 1, Path("/room")).wrapping
+    wrapping = Placer(namespace, 1024, (tmp_path,)).place(spec(Sandbox()), 1, ROOM).wrapping
     assert wrapping.inside is Inside.BUBBLEWRAP
     assert str(tmp_path) in wrapping.sandbox
     assert "/room" in wrapping.sandbox
@@ -147,18 +149,18 @@ def test_a_sandbox_comes_before_the_mode(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("wanted", "expected"), [(None, None), (64, 64)])
 def test_open_files_are_limited_as_far_as_the_supervisor_is(wanted: int | None, expected: int | None) -> None:
-    wrapping = Placer(TAGGED, 1024).place(spec(limits=Limits(open_files_max=wanted)), 1).wrapping
+    wrapping = Placer(TAGGED, 1024).place(spec(limits=Limits(open_files_max=wanted)), 1, ROOM).wrapping
     assert wrapping.open_files == expected
 
 
 def test_a_place_in_a_cgroup_has_a_leaf_until_it_is_cleared() -> None:
     chosen = choose("cgroup", 1)
     assert chosen.run is not None
-    place = Placer(chosen, 1024).place(spec(), 7)
+    place = Placer(chosen, 1024).place(spec(), 7, ROOM)
     assert isinstance(place.leaf, Leaf)
     assert place.wrapping.cgroup == str(chosen.run.path / "7" / "cgroup.procs")
     with pytest.raises(SpawnError) as caught:
-        Placer(chosen, 1024).place(spec(), 7)
+        Placer(chosen, 1024).place(spec(), 7, ROOM)
     assert caught.value.reason is Reason.SPAWN_FAILED
     assert caught.value.message == "server 'fs' could not be started"
     assert "no cgroup for it" in caught.value.detail

@@ -16,9 +16,11 @@ import pytest
 
 from common.config.model import Graces, ServerSpec
 from common.reasons import Reason
+from supervisor.environment import SpawnError, resolve_command
 from supervisor.linux import look
 from supervisor.reaping import find_programs
-from supervisor.spawn import Spawned, SpawnError, child_environment, resolve_command, spawn
+from supervisor.rooms import Room
+from supervisor.spawn import Spawned, spawn
 from supervisor.tags import make_tag
 from supervisor.wrapper import Wrapping
 from tests.support.processes import PATIENCE, open_files, watching
@@ -26,6 +28,8 @@ from tests.support.processes import PATIENCE, open_files, watching
 TAG = make_tag(7, 1)
 OPEN_FILES = 512
 SHELL = "/bin/sh"
+ROOM = Room(Path("/"))
+"""Nothing but a server's own `path` matters here; tests/supervisor/test_rooms.py has real ones."""
 
 
 def spec(command: str, *args: str, path: Path | None = None, env: dict[str, str] | None = None) -> ServerSpec:
@@ -35,7 +39,7 @@ def spec(command: str, *args: str, path: Path | None = None, env: dict[str, str]
         as_written="as written",
         command=command,
         args=args,
-        path=None if path is None else str(path),
+        path="/" if path is None else str(path),
         env=env or {},
         idle_timeout=1,
         max_lifetime=1,
@@ -60,7 +64,7 @@ def program(path: Path, mode: int = 0o755) -> Path:
 @contextmanager
 def running(server: ServerSpec, tag: int = TAG, open_files: int = OPEN_FILES) -> Iterator[Spawned]:
     """A child; on leaving it is killed and reaped, and its pipes are closed."""
-    child = spawn(server, tag, Wrapping(soft_open_files=open_files), find_programs())
+    child = spawn(server, tag, Wrapping(soft_open_files=open_files), find_programs(), ROOM)
     try:
         yield child
     finally:
@@ -154,27 +158,6 @@ def test_a_command_that_is_there_but_no_program_is_refused_as_such(mode: int | N
 
 
 # What a child inherits of the environment.
-
-
-def test_a_child_inherits_the_few_variables_that_programs_need() -> None:
-    needed = {"HOME": "/h", "PATH": "/p", "LANG": "C", "LC_ALL": "C.UTF-8", "TZ": "UTC", "USER": "u"}
-    assert child_environment(spec("x"), needed) == needed
-
-
-@pytest.mark.parametrize(
-    "secret", ["MCP_GATEWAY_TOKEN", "AWS_SECRET_ACCESS_KEY", "SSH_AUTH_SOCK", "PYTHONPATH", "LD_PRELOAD", "LC", "home"]
-)
-def test_a_child_inherits_nothing_else(secret: str) -> None:
-    assert child_environment(spec("x"), {"PATH": "/p", secret: "hunter2"}) == {"PATH": "/p"}
-
-
-def test_a_servers_own_variables_are_added_and_win() -> None:
-    server = spec("x", env={"TOKEN": "t", "HOME": "/elsewhere"})
-    assert child_environment(server, {"PATH": "/p", "HOME": "/h"}) == {"PATH": "/p", "HOME": "/elsewhere", "TOKEN": "t"}
-
-
-def test_there_is_always_a_path() -> None:
-    assert child_environment(spec("x"), {}) == {"PATH": os.defpath}
 
 
 async def test_a_real_child_sees_no_secret_of_the_gateways(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,7 +273,7 @@ def a_spawner() -> Iterator["subprocess.Popen[bytes]"]:
 
 def spawn_for_a_test() -> None:
     """Spawn a child that nothing but a signal ends, name it, and wait."""
-    child = spawn(script("exec sleep 100"), TAG, Wrapping(soft_open_files=OPEN_FILES), find_programs())
+    child = spawn(script("exec sleep 100"), TAG, Wrapping(soft_open_files=OPEN_FILES), find_programs(), ROOM)
     print(child.process.pid, flush=True)
     sys.stdin.read()
 
@@ -340,7 +323,7 @@ def refused(server: ServerSpec, open_files_of_child: int = OPEN_FILES) -> SpawnE
     """The error of a spawn that must leave nothing behind."""
     before = limits(), open_files(os.getpid())
     with pytest.raises(SpawnError) as caught:
-        spawn(server, TAG, Wrapping(soft_open_files=open_files_of_child), find_programs())
+        spawn(server, TAG, Wrapping(soft_open_files=open_files_of_child), find_programs(), ROOM)
     assert (limits(), open_files(os.getpid())) == before
     return caught.value
 
@@ -369,7 +352,7 @@ def test_what_the_kernel_refuses_leaves_nothing_behind() -> None:
 def test_without_descriptors_to_spare_nothing_is_left_behind(left: int) -> None:
     before = limits(), open_files(os.getpid())
     with descriptors_left(left), pytest.raises(SpawnError) as caught:
-        spawn(script("cat"), TAG, Wrapping(soft_open_files=OPEN_FILES), find_programs())
+        spawn(script("cat"), TAG, Wrapping(soft_open_files=OPEN_FILES), find_programs(), ROOM)
     assert (limits(), open_files(os.getpid())) == before
     assert caught.value.reason is Reason.SPAWN_FAILED
     assert str(errno.EMFILE) in caught.value.detail
@@ -403,7 +386,7 @@ def test_a_child_must_not_be_started_on_a_thread_that_may_end() -> None:
 
     def try_it() -> None:
         try:
-            spawn(script("cat"), TAG, Wrapping(soft_open_files=OPEN_FILES), find_programs())
+            spawn(script("cat"), TAG, Wrapping(soft_open_files=OPEN_FILES), find_programs(), ROOM)
         except RuntimeError as error:
             errors.append(error)
 

@@ -6,19 +6,25 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from common.config.model import Debug, SupervisorSettings
 from supervisor.ground import Ground
 from supervisor.ledger import Ledger, Run, this_boot
 from supervisor.reaping import Reaping, find_programs
+from supervisor.rooms import Rooms
 
 
 @asynccontextmanager
-async def grounded() -> AsyncIterator[Ground]:
-    """A ground in tagged mode, with a directory of its own.
+async def grounded() -> AsyncIterator[tuple[Ground, Rooms]]:
+    """A ground in tagged mode, with a directory of its own, and rooms.
 
     It says that it is sealed, for what else the test has below its process is no stray.
     """
     with tempfile.TemporaryDirectory() as directory:
         run = Run(random.randrange(1, 1 << 31), this_boot())
         ground = Ground(Reaping("tagged", find_programs()), Ledger(Path(directory), run), Path(directory), sealed=True)
-        yield ground
+        sessions = Path(directory) / "sessions"
+        settings = SupervisorSettings(debug=Debug(), max_sessions=1, sessions_dir=str(sessions), servers={})
+        rooms = Rooms(settings)
+        yield ground, rooms
+        rooms.close()
         ground.close()

@@ -1,0 +1,179 @@
+"""As whom children run: a configured user, or a user id of its own for each session.
+
+Processes of one user can read each other's environment, memory and files; those of two cannot. The ids of a range are
+given out so that the one that has been unused for longest comes first, and never one that any process still has.
+"""
+
+import grp
+import os
+import pwd
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from common.config.model import Isolation, ServerSpec, SupervisorSettings
+
+_CAP_SETGID: Final = 6
+_CAP_SETUID: Final = 7
+_NO_ID: Final = 2**32 - 1
+"""What the kernel means nobody by."""
+
+
+class UserError(Exception):
+    """The configuration names a user that cannot be had; the text names the key, and what to do."""
+
+
+class AllInUse(Exception):
+    """Every user id of the range has a session."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """As whom a child runs. `name` and `home` are None for an id that the machine knows no user of."""
+
+    uid: int
+    gid: int
+    name: str | None = None
+    home: str | None = None
+
+
+class Identities:
+    """Gives each session its identity, and takes it back."""
+
+    def __init__(
+        self,
+        settings: SupervisorSettings,
+        *,
+        may_change: bool | None = None,
+        in_use: Callable[[], set[int]] | None = None,
+    ) -> None:
+        """Look up every user and group of `settings`; raises UserError where one cannot be had.
+
+        `may_change` says whether this process may become somebody else, `in_use` which user ids processes have now;
+        by default the machine is asked.
+        """
+        self._in_use = in_use or user_ids_in_use
+        self._taken: set[int] = set()
+        self._returned: dict[int, None] = {}
+        """User ids that were given back, the one unused for longest first."""
+        self._fixed: dict[str, Identity | None] = {}
+        self._groups: dict[str, int | None] = {}
+        self.take_over(settings, may_change=may_change)
+
+    def take_over(self, settings: SupervisorSettings, *, may_change: bool | None = None) -> None:
+        """From now on go by `settings`; what is given out stays so. Raises UserError, and then nothing has changed."""
+        may_change = may_change_user() if may_change is None else may_change
+        fixed: dict[str, Identity | None] = {}
+        groups: dict[str, int | None] = {}
+        for name, spec in settings.servers.items():
+            group = groups[name] = None if spec.isolation.group is None else _group(name, spec.isolation.group)
+            if spec.isolation.uid_range is None:
+                fixed[name] = _identity(name, spec.isolation, group, may_change=may_change)
+            else:
+                _require(name, "uid_range", may_change=may_change)
+        self._fixed, self._groups = fixed, groups
+
+    @property
+    def are_others(self) -> bool:
+        """Whether any child runs as somebody else than this process."""
+        return len(self._fixed) < len(self._groups) or any(self._fixed.values())
+
+    def acquire(self, spec: ServerSpec) -> Identity | None:
+        """As whom the next child of `spec` runs; None for the supervisor's own user. Raises AllInUse."""
+        if spec.isolation.uid_range is None:
+            return self._fixed[spec.name]
+        uid = self._next(*spec.isolation.uid_range)
+        self._taken.add(uid)
+        self._returned.pop(uid, None)
+        group = self._groups[spec.name]
+        return Identity(uid, uid if group is None else group)
+
+    def release(self, identity: Identity | None) -> None:
+        """Give back what `acquire` gave; nothing runs as `identity` any more."""
+        if identity is not None and identity.uid in self._taken:
+            self._taken.remove(identity.uid)
+            self._returned[identity.uid] = None
+
+    def _next(self, first: int, last: int) -> int:
+        fixed = {identity.uid for identity in self._fixed.values() if identity is not None}
+        unusable = self._taken | fixed | self._in_use()  # of what escaped its tree, or is no child of ours at all
+        never_used = (uid for uid in range(first, last + 1) if uid not in unusable and uid not in self._returned)
+        used = (uid for uid in self._returned if first <= uid <= last and uid not in unusable)
+        uid = next(never_used, None)
+        uid = next(used, None) if uid is None else uid
+        if uid is None:
+            raise AllInUse(f"all the user ids {first}-{last} are in use")
+        return uid
+
+
+def may_change_user() -> bool:
+    """Whether this process may take on other users and groups: CAP_SETUID and CAP_SETGID, capabilities(7)."""
+    status = Path("/proc/self/status").read_text()
+    effective = int(next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), 16)
+    return all(effective >> capability & 1 for capability in (_CAP_SETGID, _CAP_SETUID))
+
+
+def user_ids_in_use() -> set[int]:
+    """The user ids, real, effective and saved, of all processes: about 15 µs for each."""
+    found: set[int] = set()
+    for name in os.listdir("/proc"):  # noqa: PTH208 - the quickest way
+        if name.isdecimal():
+            found.update(_user_ids_of(name))
+    return found
+
+
+def _user_ids_of(pid: str) -> Iterable[int]:
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:  # noqa: PTH123 - the quickest way
+            line = next(line for line in file if line.startswith(b"Uid:"))
+    except (FileNotFoundError, ProcessLookupError, StopIteration):
+        return ()
+    return map(int, line.split()[1:])
+
+
+def _identity(server: str, isolation: Isolation, group: int | None, *, may_change: bool) -> Identity | None:
+    """As whom the children of a server without a range run; None for this process's own user."""
+    if isolation.user is None and group is None:
+        return None
+    identity = _user(server, isolation.user, group)
+    if (identity.uid, identity.gid) == (os.geteuid(), os.getegid()):
+        return None
+    _require(server, "group" if isolation.user is None else "user", may_change=may_change)
+    return identity
+
+
+def _require(server: str, key: str, *, may_change: bool) -> None:
+    if not may_change:
+        raise UserError(
+            f"servers.{server}: '{key}' needs a supervisor that may change users, and this one may not; "
+            "run it as root, give it CAP_SETUID, CAP_SETGID, CAP_CHOWN, CAP_KILL, CAP_SYS_RESOURCE and "
+            "CAP_DAC_OVERRIDE, or take the key away"
+        )
+
+
+def _user(server: str, user: str | None, group: int | None) -> Identity:
+    user = str(os.geteuid()) if user is None else user
+    try:
+        entry = pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
+    except (KeyError, OverflowError):
+        if user.isdecimal() and int(user) < _NO_ID:
+            uid = int(user)
+            return Identity(uid, uid if group is None else group)
+        raise UserError(
+            f"servers.{server}: there is no user '{user}' on this machine; make it (useradd --system), "
+            "or give one that exists, by name or number"
+        ) from None
+    return Identity(entry.pw_uid, entry.pw_gid if group is None else group, entry.pw_name, entry.pw_dir)
+
+
+def _group(server: str, group: str) -> int:
+    if group.isdecimal() and int(group) < _NO_ID:
+        return int(group)
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise UserError(
+            f"servers.{server}: there is no group '{group}' on this machine; make it (groupadd --system), "
+            "or give one that exists, by name or number"
+        ) from None
