@@ -41,7 +41,11 @@ async def _end(dead: DeadRun, census: CensusTaker) -> int:
     if dead.run.boot != this_boot():
         return 0
     found = 0
-    while left := left_of(dead, await census.fresh()):
+    while True:
+        seen = await census.fresh()
+        left = left_of(dead, seen)
+        if not left and seen.complete:
+            break
         found += len(left)
         await kill_all(left.values())
     while dead.run.cgroup is not None and not cleared(Path(dead.run.cgroup)):  # noqa: ASYNC110 - there is no event for it

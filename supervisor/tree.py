@@ -30,9 +30,9 @@ WATCHED: Final = 64
 UNWATCHED: Final = 0.02
 """Seconds between two looks at a tree when the kernel gives no descriptor to wait on."""
 
-STRAY_LOOKS: Final = 50
-"""How often an empty tree's end still looks for strays. Those that come anew each time are another tree's, which lives:
-nobody's end waits for ever for what somebody else does."""
+EMPTY_LOOKS: Final = 30
+"""How often a tree that looks empty is looked at again, because there are strays, or somebody may have slipped through.
+If that goes on for longer it is another tree's doing, which lives: nobody's end waits for ever for somebody else's."""
 
 
 def members(census: Census, supervisor: int, leader: int, tag: int) -> dict[int, Process]:
@@ -178,7 +178,7 @@ class Tree:
                 own, strays = self.among(census), self._strays(census)
                 if not own and not (self.leaf is not None and self.leaf.is_populated()):
                     looks += 1
-                    if not strays or looks > STRAY_LOOKS:
+                    if (census.complete and not strays) or looks > EMPTY_LOOKS:
                         return
                 alive = own | strays
                 if self.leaf is not None and number is signal.SIGKILL:
@@ -295,12 +295,14 @@ class Reaper:
 
 async def end_everything(census: CensusTaker) -> int:
     """Kill all that lives below this process, whoever's it was, until nothing does; how many were found."""
-    found = 0
+    found = looks = 0
     while True:
         seen = await census.fresh()
         left = [seen[pid] for pid in descendants(seen, os.getpid()) if seen[pid].alive]
-        if not left:
+        if left:
+            logger.debug("killing {} processes that are left", len(left))
+        elif seen.complete or looks > EMPTY_LOOKS:
             return found
+        looks = 0 if left else looks + 1
         found += len(left)
-        logger.debug("killing {} processes that are left", len(left))
         await kill_all(left)

@@ -188,6 +188,21 @@ def stray(arguments, request):
     return text(pid)
 
 
+def forker(arguments, request):
+    """Start something that starts helpers without end, each in a session of its own."""
+    script = "while :; do setsid sleep 1000 & sleep 0.01; done"
+    subprocess.Popen(["setsid", "sh", "-c", script], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    return text("forking")
+
+
+def rabbit(arguments, request):
+    """Start something that is another process every few milliseconds."""
+    run = 'exec setsid --fork sh -c "$RUN"'
+    command = ["setsid", "--fork", "sh", "-c", run]
+    subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env={**os.environ, "RUN": run})
+    return text("running")
+
+
 def deaf(arguments, request):
     """From now on, ignore SIGTERM and the end of stdin."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -200,7 +215,7 @@ TOOLS = {
     for function in (
         echo, whoami, environment, add, notes, hold, release, held, progress, log, change, ask, write, complain,
         big, flood, die, close_stdout, fail, refuse, helper, hog, breed,
-        grow, spin, stray, deaf,
+        grow, spin, stray, forker, rabbit, deaf,
     )
 }  # fmt: skip
 TOOLS["path/like tool"] = echo
