@@ -618,6 +618,15 @@ def complaints() -> Iterator[anyio.Event]:
         logger.remove(handler)
 
 
+async def test_where_the_whole_machine_is_never_quiet_an_end_is_believed_after_many_looks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Census, "complete", False)
+    with anyio.fail_after(PATIENCE):
+        assert await end_everything(CensusTaker()) == 0
+        await Tree(1 << 22, TAG, CensusTaker()).end(signal.SIGKILL)
+
+
 def start_tagged(script: str, tag: int) -> None:
     """Run a shell's `script`, which finds itself in RUN, to its end; what it leaves bears `tag`."""
     with _inherited_tag(tag):
