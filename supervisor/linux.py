@@ -71,6 +71,9 @@ class Process:
 class Census(dict[int, Process]):
     """All processes at one moment, by pid. Not to be changed once it was asked who is below whom."""
 
+    complete = True
+    """Whether nobody can have slipped through: who forks and leaves fast enough is never where one looks."""
+
     @cached_property
     def by_parent(self) -> dict[int, list[int]]:
         """The children of each process that has any."""
@@ -82,6 +85,10 @@ class Census(dict[int, Process]):
 
 _STATE, _PPID, _PGID, _SID, _START = 0, 1, 2, 3, 19
 """Places in /proc/PID/stat after the command's closing parenthesis."""
+
+
+_PASSES: Final = 5
+"""How often a census follows those who move on while it is taken."""
 
 
 def look(pid: int) -> Process | None:
@@ -130,9 +137,28 @@ def _tag_of_another_user(pid: int) -> int:
 
 
 def take_census() -> Census:
-    """Look at every process. About 10 µs for each; one that comes or goes meanwhile may be missed."""
-    seen = (look(int(name)) for name in os.listdir("/proc") if name.isdecimal())  # noqa: PTH208 - the quickest way
-    return Census((process.pid, process) for process in seen if process is not None)
+    """Look at every process. About 10 µs for each.
+
+    A process is there when /proc is listed, and may be another one by the time it is looked at: what is new since is
+    looked at again, as long as something had gone in between. Where that does not end it, `complete` is False.
+    """
+    census = Census()
+    listed: set[int] = set()
+    for _ in range(_PASSES):
+        new = {int(name) for name in os.listdir("/proc") if name.isdecimal()} - listed  # noqa: PTH208 - the quickest way
+        listed |= new
+        missed = False
+        for pid in sorted(new):
+            process = look(pid)
+            if process is not None:
+                census[pid] = process
+                missed = missed or not process.alive  # it may have forked after it was listed
+            elif not os.path.exists(f"/proc/{pid}"):  # noqa: PTH110 - as above; what is hidden has not gone
+                missed = True
+        if not missed:
+            return census
+    census.complete = False
+    return census
 
 
 def descendants(census: Census, root: int) -> set[int]:

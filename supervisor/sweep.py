@@ -55,10 +55,11 @@ async def _end(dead: DeadRun, census: CensusTaker) -> int:
     while True:
         # The kernel outruns any forker; so first what is in a cgroup, then what bears a mark.
         empty = dead.run.cgroup is None or cleared(Path(dead.run.cgroup))
-        left = left_of(dead, await census.fresh())
+        seen = await census.fresh()
+        left = left_of(dead, seen)
         if left:
             await kill_all(outrun(left, killed, partial(left_of, dead)).values())
-        elif empty:
+        elif empty and seen.complete:
             return len(killed)
         else:
             await anyio.sleep(_TRY_AGAIN)

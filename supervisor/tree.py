@@ -34,9 +34,9 @@ FENCE: Final = 5.0
 UNWATCHED: Final = 0.02
 """Seconds between two looks at a tree when the kernel gives no descriptor to wait on."""
 
-STRAY_LOOKS: Final = 50
-"""How often an empty tree's end still looks for strays. Those that come anew each time are another tree's, which lives:
-nobody's end waits for ever for what somebody else does."""
+EMPTY_LOOKS: Final = 30
+"""How often a tree that looks empty is looked at again, because there are strays, or somebody may have slipped through.
+If that goes on for longer it is another tree's doing, which lives: nobody's end waits for ever for somebody else's."""
 
 
 def members(census: Census, supervisor: int, leader: int, tag: int) -> dict[int, Process]:
@@ -183,7 +183,7 @@ class Tree:
                 own, strays = self.among(census), self._strays(census)
                 if not own and not (self.leaf is not None and self.leaf.is_populated()):
                     looks += 1
-                    if not strays or looks > STRAY_LOOKS:
+                    if (census.complete and not strays) or looks > EMPTY_LOOKS:
                         return
                 alive = own | strays
                 if number is signal.SIGKILL:
@@ -298,12 +298,16 @@ class Reaper:
 async def end_everything(census: CensusTaker) -> int:
     """Kill all that lives below this process, whoever's it was, until nothing does; how many were found."""
     killed: set[int] = set()
+    looks = 0
     while True:
-        left = _below(await census.fresh())
-        if not left:
+        seen = await census.fresh()
+        left = _below(seen)
+        if left:
+            logger.debug("killing {} processes that are left", len(left))
+            left = outrun(left, killed, _below)
+        elif seen.complete or looks > EMPTY_LOOKS:
             return len(killed)
-        left = outrun(left, killed, _below)
-        logger.debug("killing {} processes that are left", len(left))
+        looks = 0 if left else looks + 1
         await kill_all(left.values())
 
 

@@ -207,6 +207,21 @@ def run(arguments, request):
     return text({"status": done.returncode, "out": done.stdout.decode(), "err": done.stderr.decode()})
 
 
+def forker(arguments, request):
+    """Start something that starts helpers without end, each in a session of its own."""
+    script = "while :; do setsid sleep 1000 & sleep 0.01; done"
+    subprocess.Popen(["setsid", "sh", "-c", script], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    return text("forking")
+
+
+def rabbit(arguments, request):
+    """Start something that is another process every few milliseconds."""
+    run = 'exec setsid --fork sh -c "$RUN"'
+    command = ["setsid", "--fork", "sh", "-c", run]
+    subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env={**os.environ, "RUN": run})
+    return text("running")
+
+
 def deaf(arguments, request):
     """From now on, ignore SIGTERM and the end of stdin."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -218,7 +233,8 @@ TOOLS = {
     function.__name__: function
     for function in (
         echo, whoami, environment, add, notes, hold, release, held, progress, log, change, ask, wonder, give_up,
-        write, complain, big, flood, die, close_stdout, fail, refuse, helper, hog, breed, grow, spin, stray, run, deaf,
+        write, complain, big, flood, die, close_stdout, fail, refuse, helper, hog, breed, grow, spin, stray, run,
+        forker, rabbit, deaf,
     )
 }  # fmt: skip
 TOOLS["path/like tool"] = echo

@@ -1,6 +1,7 @@
 """What a run writes down of what it started, and what the next one makes of it."""
 
 import os
+import random
 import resource
 import subprocess
 import sys
@@ -184,12 +185,13 @@ def test_a_dead_run_can_be_forgotten_also_when_it_was_killed_while_writing_anew(
 
 
 def test_wherever_a_ledger_is_cut_it_names_nobody_elses_processes(tmp_path: Path) -> None:
+    run = Run(random.SystemRandom().randrange(1, 1 << 31), BOOT)  # whose marks nobody on this machine bears
     with sleeping(3) as pids:
-        with kept(tmp_path) as written:
+        with kept(tmp_path, run) as written:
             for lease, pid in enumerate(pids):
                 written.born(lease, pid)
             written.gone(0)
-        path = tmp_path / "7.ledger"
+        [path] = tmp_path.iterdir()
         whole = path.read_bytes()
         ours = {pid: start_of(pid) for pid in pids}
         for length in range(whole.index(b"\n"), len(whole) + 1):

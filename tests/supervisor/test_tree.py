@@ -17,17 +17,19 @@ import pytest
 from loguru import logger
 
 from supervisor.cgroups import Leaf, own_cgroup, prepare
-from supervisor.linux import Census, Process, descendants, look
+from supervisor.linux import Census, Process, descendants, look, take_census
 from supervisor.protocol import Exit
+from supervisor.spawn import _inherited_tag
 from supervisor.tags import make_tag, same_installation
 from supervisor.tree import (
-    STRAY_LOOKS,
+    EMPTY_LOOKS,
     WATCHED,
     CensusTaker,
     Reaper,
     Tree,
     attribute,
     end_everything,
+    kill_all,
     members,
     signal_all,
     strays,
@@ -350,7 +352,7 @@ async def answer_of(leader: "subprocess.Popen[bytes]") -> None:
 
 
 async def test_the_end_of_a_tree_is_the_end_of_a_helper_that_left_its_group_and_session() -> None:
-    with started("setsid sleep 100 & echo $!; wait") as leader:
+    with started("setsid sleep 100 & echo $!; read -r line") as leader:
         with watching(leader.pid, said(leader)) as watched, anyio.fail_after(PATIENCE):
             helper = Tree(leader.pid, TAG, CensusTaker())
             assert {each.pid for each in watched} == set(await helper.survey())
@@ -454,7 +456,7 @@ async def test_killing_a_group_kills_what_joined_it_since_it_was_seen() -> None:
 
 
 async def test_the_end_of_everything_is_the_end_of_all_that_is_below_this_process() -> None:
-    with started("setsid sleep 100 & echo $!; wait") as leader, watching(said(leader)) as [helper]:
+    with started("setsid sleep 100 & echo $!; read -r line") as leader, watching(said(leader)) as [helper]:
         with anyio.fail_after(PATIENCE):
             assert await end_everything(CensusTaker()) == 2
         await helper.ended()
@@ -538,7 +540,7 @@ def a_leaf() -> Iterator[Leaf]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 async def test_what_is_in_a_trees_leaf_belongs_to_it_though_it_bears_no_mark(number: signal.Signals) -> None:
-    with a_leaf() as leaf, started(f"echo 0 > {leaf.procs}; setsid sleep 100 & echo $!; wait") as leader:
+    with a_leaf() as leaf, started(f"echo 0 > {leaf.procs}; setsid sleep 100 & echo $!; read -r line") as leader:
         helper = said(leader)
         stranger = process(1, INIT).pid  # a leader that has nothing to do with them
         tree = Tree(stranger, OTHER_TAG, CensusTaker(), leaf=leaf)
@@ -574,7 +576,7 @@ async def test_what_somebody_elses_forker_does_holds_up_nobodys_end() -> None:
 
     with anyio.fail_after(PATIENCE):
         await Tree(1 << 22, TAG, CensusTaker(), strays=ever_another).end(signal.SIGKILL)
-    assert len(looks) == STRAY_LOOKS + 1
+    assert len(looks) == EMPTY_LOOKS + 1
 
 
 async def test_a_tree_is_looked_at_again_where_it_could_not_be() -> None:
@@ -614,6 +616,39 @@ def complaints() -> Iterator[anyio.Event]:
         yield complained
     finally:
         logger.remove(handler)
+
+
+async def test_where_the_whole_machine_is_never_quiet_an_end_is_believed_after_many_looks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Census, "complete", False)
+    with anyio.fail_after(PATIENCE):
+        assert await end_everything(CensusTaker()) == 0
+        await Tree(1 << 22, TAG, CensusTaker()).end(signal.SIGKILL)
+
+
+def start_tagged(script: str, tag: int) -> None:
+    """Run a shell's `script`, which finds itself in RUN, to its end; what it leaves bears `tag`."""
+    with _inherited_tag(tag):
+        subprocess.run(["/bin/sh", "-c", script], env={**os.environ, "RUN": script}, check=True)
+
+
+async def test_who_is_another_process_at_every_moment_does_not_slip_through_a_census() -> None:
+    """A tree was called empty while it lived: none of it was where /proc had just listed it."""
+    tag = make_tag(random.SystemRandom().randrange(1, 1 << 31), 1)
+    rabbit = 'exec setsid --fork sh -c "$RUN"'
+    start_tagged(rabbit, tag)
+
+    def its_own(seen: Census) -> list[Process]:
+        return [each for each in seen.values() if each.tag == tag and each.alive]
+
+    complete = [seen for _ in range(100) if (seen := take_census()).complete]
+    missed = [seen for seen in complete if not its_own(seen)]
+    with anyio.fail_after(PATIENCE):
+        while its_own(seen := take_census()) or not seen.complete:
+            await kill_all(its_own(seen))
+    assert complete
+    assert not missed
 
 
 def run(script: str) -> int:

@@ -1,0 +1,117 @@
+"""What a process uses, read off /proc; and a look at trees that begins again when it cannot be had."""
+
+import mmap
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+import pytest
+
+from supervisor import meter
+from supervisor.linux import Census
+from supervisor.meter import Meter, usage_of
+from supervisor.tree import CensusTaker
+from tests.support.processes import PATIENCE
+
+MIB = 1 << 20
+
+
+def test_private_memory_is_counted() -> None:
+    before = usage_of(os.getpid())
+    taken = mmap.mmap(-1, 50 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    taken.write(b"x" * 50 * MIB)
+    after = usage_of(os.getpid())
+    taken.close()
+    assert before is not None
+    assert after is not None
+    assert after.private - before.private > 40 * MIB
+
+
+def test_shared_memory_is_counted_as_such() -> None:
+    before = usage_of(os.getpid())
+    taken = mmap.mmap(-1, 50 * MIB)
+    taken.write(b"x" * 50 * MIB)
+    after = usage_of(os.getpid())
+    taken.close()
+    assert before is not None
+    assert after is not None
+    assert after.shared - before.shared == 50 * MIB
+
+
+def test_threads_are_tasks() -> None:
+    before = usage_of(os.getpid())
+    done = threading.Event()
+    threads = [threading.Thread(target=done.wait) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    during = usage_of(os.getpid())
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert before is not None
+    assert during is not None
+    assert during.tasks == before.tasks + 5
+
+
+def test_the_time_of_a_processor_adds_up() -> None:
+    usage = usage_of(os.getpid())
+    assert usage is not None
+    assert 0 < usage.cpu <= sum(os.times()[:2]) + 1
+
+
+def test_who_has_gone_uses_nothing() -> None:
+    assert usage_of(1 << 22) is None
+
+
+def test_the_dead_who_wait_to_be_reaped_have_no_memory() -> None:
+    with subprocess.Popen(["/bin/true"]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        usage = usage_of(process.pid)
+        assert usage is not None
+        assert (usage.private, usage.shared) == (0, 0)
+
+
+@contextmanager
+def looking(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Meter, list[Census]]]:
+    """A meter without children, in a hurry, and the looks that it took for strays."""
+    monkeypatch.setattr(meter, "INTERVAL", 0.01)
+    looks: list[Census] = []
+    yield Meter(CensusTaker(), list, lambda *_: None, looks.append, measure_usage=False), looks
+
+
+async def test_strays_are_looked_for_also_where_the_kernel_enforces_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    with looking(monkeypatch) as (measuring, looks), anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(measuring.run)
+            while len(looks) < 3:
+                await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+    assert os.getpid() in looks[0]
+
+
+async def test_a_meter_that_cannot_look_goes_on_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed: list[int] = []
+
+    def fail() -> int:
+        failed.append(1)
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(meter, "_tasks_of_machine", fail)
+    with looking(monkeypatch) as (measuring, looks), anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(measuring.run)
+            while len(failed) < 2:
+                await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+    assert len(looks) >= 2
+
+
+async def test_many_new_tasks_are_a_reason_to_look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = iter([100, 100, 100 + meter.MANY_TASKS])
+    monkeypatch.setattr(meter, "_tasks_of_machine", lambda: next(counts))
+    with anyio.fail_after(PATIENCE):
+        await meter._rest(1e9)
+    assert list(counts) == []
