@@ -16,6 +16,7 @@ from common.reasons import Reason
 from gateway import errors
 from gateway.channel import Channel, ChildNotReading
 from gateway.conversation import Answered, Cancelled, Conversation, Effect, Over, ToChild, ToStream
+from gateway.drain import CallsInFlight
 from gateway.errors import GatewayError
 from gateway.jsonrpc import Malformed, Notification, Request, Response, decode
 from gateway.outbox import Outbox
@@ -55,6 +56,8 @@ class Relay:
         self.pid = grant.pid
         self.on_list_changed: Callable[[], None] = lambda: None
         """Called when the child says that its tools are others now."""
+        self.calls = CallsInFlight()
+        """Requests that wait for the child; the table puts one for all sessions here."""
         self._supervisor = supervisor
         self._server = server
         self._policy = policy
@@ -110,6 +113,7 @@ class Relay:
             starts = message.method == "initialize"
             patience = self._start_within if starts else self._policy.request_timeout
             self._timers[call] = self._loop.call_later(patience, self._expire, call, patience)
+            self.calls.begin()
             self.hold()
         self._use()
         self._perform(effects)
@@ -275,6 +279,7 @@ class Relay:
         timer = self._timers.pop(call, None)
         if timer is not None:
             timer.cancel()
+            self.calls.end()
             self.unhold()
         outbox = self._streams.get(stream)
         if outbox is not None and not outbox.stands:

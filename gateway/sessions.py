@@ -11,6 +11,7 @@ random bits behind the node's name, and an id of which nobody makes use ends aft
 import asyncio
 import secrets
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -25,6 +26,7 @@ from gateway import errors
 from gateway.afterlife import Afterlife
 from gateway.caller import Caller
 from gateway.certificates import Certificates
+from gateway.drain import CallsInFlight
 from gateway.errors import GatewayError, refused
 from gateway.identity.principal import Principal
 from gateway.relay import Relay
@@ -230,6 +232,10 @@ def not_found(
     return GatewayError(Reason.SESSION_NOT_FOUND, message, reason=ended, **about)
 
 
+def _no_server(server: str) -> GatewayError:
+    return GatewayError(Reason.SERVER_NOT_FOUND, f"there is no server '{server[:64]}'", server=server[:64])
+
+
 def left_to_start(start_timeout: float, waited: float) -> float:
     """Seconds that a child has for answering `initialize`, when it was `waited` for: the timeout is for both together."""
     return max(start_timeout - waited, min(start_timeout, LEAST_TO_START))
@@ -248,6 +254,10 @@ class Sessions:
 
     def __init__(self, supervisor: SupervisorClient, policies: dict[str, ServerPolicy], node: str) -> None:
         self.policies = policies
+        """What holds for new sessions."""
+        self._retired: dict[str, ServerPolicy] = {}
+        """Of servers that the configuration no longer has; their live sessions go on."""
+        self.calls = CallsInFlight()
         self.afterlife = Afterlife()
         self.certificates = Certificates()
         self._supervisor = supervisor
@@ -261,15 +271,27 @@ class Sessions:
         supervisor.on_ending = self._on_ending
         supervisor.on_gone = self._on_gone
 
+    def take_over(self, policies: dict[str, ServerPolicy]) -> None:
+        """The servers are these now. Live sessions keep the policy that they began with."""
+        known = {**self._retired, **self.policies}
+        self.policies = policies
+        self._retired = {name: known[name] for name in {each.server for each in self._all()} - policies.keys()}
+
+    def refuse(self, reason: Reason) -> None:
+        """Open no more sessions; those that there are go on."""
+        self._refusing = reason
+
     def policy(self, server: str) -> ServerPolicy:
-        """What holds for `server`. Raises GatewayError where there is none of that name."""
-        if server not in self.policies:
-            raise GatewayError(Reason.SERVER_NOT_FOUND, f"there is no server '{server[:64]}'", server=server[:64])
-        return self.policies[server]
+        """What holds for `server`. Raises GatewayError where there is none of that name, and no live session with it."""
+        if server in self.policies:
+            return self.policies[server]
+        if server in self._retired and any(session.server == server for session in self._all()):
+            return self._retired[server]
+        raise _no_server(server)
 
     def open(self, principal: Principal, server: str, door: Door) -> Session:
         """A new session, without a child yet. Raises GatewayError for an unknown server, or too many ids."""
-        self.policy(server)
+        self._check_configured(server)
         self._check_room()
         session = Session(self, self._new_id(), principal, server, door)
         self._by_id[session.id] = session
@@ -321,7 +343,7 @@ class Sessions:
 
     def add_to_set(self, session_set: SessionSet, server: str) -> Session:
         """A new session of a set; it has no id of its own that anybody could use."""
-        self.policy(server)
+        self._check_configured(server)
         session = Session(self, session_set.id, session_set.principal, server, Door.REST, session_set)
         self._in_sets.add(session)
         return session
@@ -356,6 +378,7 @@ class Sessions:
         if session.ended is not None:
             relay.end(session.ended)
             raise not_found(session.ended)
+        relay.calls = self.calls
         self._by_lease[relay.lease] = relay
         return relay
 
@@ -393,6 +416,14 @@ class Sessions:
 
     def _new_id(self) -> str:
         return f"{self._node}.{secrets.token_urlsafe(_ID_BYTES)}"
+
+    def _all(self) -> Iterator[Session]:
+        yield from (each for each in self._by_id.values() if isinstance(each, Session))
+        yield from self._in_sets
+
+    def _check_configured(self, server: str) -> None:
+        if server not in self.policies:
+            raise _no_server(server)
 
     def _check_room(self) -> None:
         if self._refusing is not None:

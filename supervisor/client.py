@@ -32,6 +32,7 @@ from supervisor.protocol import (
     Refused,
     Release,
     Renew,
+    Settings,
     Welcome,
     Withdraw,
     decode_from_supervisor,
@@ -88,6 +89,8 @@ class SupervisorClient:
         self.on_ending: Callable[[Ending], None] = lambda _: None
         self.on_gone: Callable[[Gone], None] = lambda _: None
         """Called, with its death certificate, for each child whose tree is verified empty."""
+        self.on_settings: Callable[[bytes], None] = lambda _: None
+        """Called with the gateway's part of a configuration that was read again."""
         self._stream = stream
         self._reader = reader
         self._refs = 0
@@ -264,6 +267,8 @@ class SupervisorClient:
                 self._report(message)
             case Gone():
                 self.on_gone(message)
+            case Settings(settings=settings):
+                self.on_settings(bytes(settings))
             case Welcome():
                 pass
 

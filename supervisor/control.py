@@ -4,7 +4,7 @@ import os
 import socket
 import stat
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -191,13 +191,13 @@ def _close(fds: tuple[int, ...] | list[int]) -> None:
 
 
 async def serve_one(
-    stream: anyio.abc.UNIXSocketStream, children: Children, settings: bytes, announcer: Announcer
+    stream: anyio.abc.UNIXSocketStream, children: Children, settings: Callable[[], bytes], announcer: Announcer
 ) -> bool:
     """Serve one gateway, then end its children: in order if it said goodbye, in haste if it did not.
 
     Returns whether it said goodbye, once all of them are gone.
     """
-    connection = Connection(stream, children, settings)
+    connection = Connection(stream, children, settings())
     announcer.connection = connection
     try:
         orderly = await connection.serve()
@@ -264,26 +264,32 @@ def peer_uid(connection: socket.socket) -> int:
 
 
 @asynccontextmanager
-async def listening(bound: socket.socket, path: Path) -> AsyncIterator[anyio.abc.SocketListener]:
-    """`bound`, from `listen(path)`, for the event loop; closed, and its path removed, on leaving."""
+async def listening(bound: socket.socket, path: Path | None) -> AsyncIterator[anyio.abc.SocketListener]:
+    """`bound` for the event loop; closed on leaving, and its `path` removed where that is ours, from `listen(path)`."""
     listener = await anyio.abc.SocketListener.from_socket(bound)
     try:
         async with listener:
             yield listener
     finally:
-        path.unlink(missing_ok=True)  # noqa: ASYNC240 - on leaving
+        if path is not None:
+            path.unlink(missing_ok=True)  # noqa: ASYNC240 - on leaving
 
 
 async def serve_each(
-    listener: anyio.abc.SocketListener, serve: Callable[[anyio.abc.UNIXSocketStream], Awaitable[object]]
+    listener: anyio.abc.SocketListener,
+    serve: Callable[[anyio.abc.UNIXSocketStream], Awaitable[object]],
+    peers: Collection[int] = (),
 ) -> None:
-    """Give each gateway that connects to `serve`, one at a time; a second one is hung up on. Runs until cancelled."""
+    """Give each gateway that connects to `serve`, one at a time; a second one is hung up on. Runs until cancelled.
+
+    Root and this process's own user may connect, and the users in `peers`.
+    """
     busy = anyio.Lock()
 
     async def handle(stream: anyio.abc.SocketStream) -> None:
         assert isinstance(stream, anyio.abc.UNIXSocketStream)
         uid = peer_uid(stream.extra(anyio.abc.SocketAttribute.raw_socket))
-        if uid not in (0, os.geteuid()):
+        if uid not in (0, os.geteuid(), *peers):
             logger.warning("user {} may not use the control socket", uid)
         elif busy.locked():
             logger.warning("a second gateway connected to the control socket; one at a time")

@@ -130,6 +130,12 @@ class Welcome(_Message, frozen=True, tag="welcome"):
     settings: msgspec.Raw
 
 
+class Settings(_Message, frozen=True, tag="settings"):
+    """The configuration was read again: the gateway's part of it, as in `Welcome`, with the servers as they are now."""
+
+    settings: msgspec.Raw
+
+
 class Opened(_Message, frozen=True, tag="opened"):
     """The child runs; two descriptors come along: the write end of its stdin, the read end of its stdout."""
 
@@ -194,7 +200,7 @@ class Answer(_Message, frozen=True, tag="answer"):
 
 
 FromGateway = Hello | Open | Withdraw | Keep | Renew | Release | Ask | Goodbye
-FromSupervisor = Welcome | Opened | Refused | Expiring | Ending | Gone | Answer
+FromSupervisor = Welcome | Settings | Opened | Refused | Expiring | Ending | Gone | Answer
 
 EXPIRY_NOTICE: Final = 1.0
 """Seconds between `Expiring` and the lease's end: the gateway's event loop may be a moment late, but not hung."""

@@ -87,8 +87,6 @@ def test_an_error_reads_as_its_reason_and_its_sentence() -> None:
         (Reason.START_TIMEOUT, "the server did not answer 'initialize' in time"),
         (Reason.MEMORY_MAX, "the server used more memory than memory_max allows"),
         (Reason.TASKS_MAX, "the server had more processes and threads than tasks_max allows"),
-        (Reason.CPU_MAX, "the server used more processor time than cpu_max allows"),
-        (Reason.OPEN_FILES_MAX, "the server had more files open than open_files_max allows"),
         (Reason.FILE_SIZE_MAX, "the server wrote a larger file than file_size_max allows"),
         (Reason.DIR_SIZE_MAX, "the server filled its session's directory beyond dir_size_max"),
         (Reason.MAX_LIFETIME, "the session reached its maximum lifetime"),
