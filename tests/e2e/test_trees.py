@@ -81,7 +81,7 @@ async def test_after_the_server_died_its_helper_goes_too(tmp_path: Path) -> None
         await gateway.gone(1)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_to_the_launcher_ends_everything_in_order(tmp_path: Path, number: signal.Signals) -> None:
     async with three_trees(tmp_path) as (gateway, _, processes):
         gateway.process.send_signal(number)
@@ -90,6 +90,30 @@ async def test_a_signal_to_the_launcher_ends_everything_in_order(tmp_path: Path,
         for process in processes:
             await process.ended()
         await gateway.said("is gone: shutdown", times=3)
+
+
+async def test_without_a_terminal_a_hang_up_is_a_reload(tmp_path: Path) -> None:
+    async with three_trees(tmp_path) as (gateway, _, _):
+        gateway.process.send_signal(signal.SIGHUP)
+        await gateway.said("the configuration was read again; servers: as before")
+        assert len(gateway.children()) >= 3
+
+
+async def test_the_end_of_the_terminal_is_the_end(tmp_path: Path) -> None:
+    path = write_config(tmp_path / "config.yaml", {"servers": {"light": LIGHT}})
+    # A session of its own, whose terminal script(1) gives it and takes away.
+    command = f"exec {GATEWAY} serve --config {path} --port 0 2>{tmp_path / 'said'}"
+    terminal, inside = os.openpty()
+    async with await anyio.open_process(
+        ["setsid", "--ctty", "sh", "-c", command], stdin=inside, stdout=inside, stderr=inside
+    ) as process:
+        os.close(inside)
+        with anyio.fail_after(PATIENCE):
+            while b"listening on" not in (await anyio.Path(tmp_path / "said").read_bytes()):
+                await anyio.sleep(0.05)  # a file has no event
+        os.close(terminal)
+        with anyio.fail_after(PATIENCE):
+            assert await process.wait() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

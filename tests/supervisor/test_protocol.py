@@ -28,6 +28,7 @@ from supervisor.protocol import (
     Refused,
     Release,
     Renew,
+    Settings,
     ServerReport,
     Welcome,
     Withdraw,
@@ -50,6 +51,7 @@ FROM_GATEWAY: list[FromGateway] = [
 ]
 FROM_SUPERVISOR: list[FromSupervisor] = [
     Welcome(1, msgspec.Raw(b'{"port":3000}')),
+    Settings(msgspec.Raw(b'{"port":3000}')),
     Opened(7, 4, 1234),
     Refused(7, Reason.MAX_SESSIONS, "all taken"),
     Refused(7, Reason.MAX_SESSIONS, "all taken", 5.0),
