@@ -11,7 +11,7 @@ import anyio
 import psutil
 import pytest
 
-from tests.support.gateway import WRAPPED, Gateway, light, running
+from tests.support.gateway import GATEWAY, LIGHT, WRAPPED, Gateway, light, programs, running, write_config
 from tests.support.processes import Watched, watching
 from tests.support.rawmcp import Streamable, call, said, sse
 
@@ -101,19 +101,13 @@ async def test_without_a_terminal_a_hang_up_is_a_reload(tmp_path: Path) -> None:
 
 async def test_the_end_of_the_terminal_is_the_end(tmp_path: Path) -> None:
     path = write_config(tmp_path / "config.yaml", {"servers": {"light": LIGHT}})
-    # A session of its own, whose terminal script(1) gives it and takes away.
-    command = f"exec {GATEWAY} serve --config {path} --port 0 2>{tmp_path / 'said'}"
     terminal, inside = os.openpty()
-    async with await anyio.open_process(
-        ["setsid", "--ctty", "sh", "-c", command], stdin=inside, stdout=inside, stderr=inside
-    ) as process:
+    command = f"exec setsid --ctty {GATEWAY} serve --config {path} --port 0 <{os.ttyname(inside)}"
+    async with programs(["sh", "-c", command]) as gateway:
+        await gateway.said("listening on")
         os.close(inside)
-        with anyio.fail_after(PATIENCE):
-            while b"listening on" not in (await anyio.Path(tmp_path / "said").read_bytes()):
-                await anyio.sleep(0.05)  # a file has no event
         os.close(terminal)
-        with anyio.fail_after(PATIENCE):
-            assert await process.wait() == 0
+        assert await gateway.process.wait() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

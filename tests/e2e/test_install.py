@@ -1,0 +1,58 @@
+"""`scripts/install`: what it writes, that it may be run again, and that it can be undone."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateway import ROOT
+
+INSTALL = str(ROOT / "scripts" / "install")
+
+
+def install(*options: str) -> str:
+    """What it said."""
+    return subprocess.run([INSTALL, *options], capture_output=True, text=True, check=True).stdout
+
+
+def files(root: Path) -> set[str]:
+    """All files below `root`, by path from there."""
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
+    said = install("--dry-run", "--root", str(tmp_path / "root"))
+    assert "mcp-gateway.service" in said
+    assert not (tmp_path / "root").exists()
+
+
+def test_again_it_changes_nothing_and_an_operators_file_is_left_alone(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    install("--root", root)
+    written = files(tmp_path)
+    assert {f"etc/systemd/system/mcp-{name}" for name in ("supervisor.socket", "supervisor.service")} < written
+    config = tmp_path / "etc/mcp-gateway/config.yaml"
+    assert "\nuid_range: 600000-665535\n" in config.read_text()
+    for name in ("config.yaml", "environment"):
+        assert (config.parent / name).stat().st_mode & 0o777 == 0o600
+    config.write_text("servers: {own: {command: own}}\n")
+    [line] = install("--root", root).splitlines()
+    assert line.startswith("install: done")
+    assert config.read_text() == "servers: {own: {command: own}}\n"
+    assert files(tmp_path) == written
+
+
+def test_undone_nothing_is_left_but_what_is_the_operators(tmp_path: Path) -> None:
+    install("--root", str(tmp_path))
+    install("--root", str(tmp_path), "--undo")
+    assert files(tmp_path) == {"etc/mcp-gateway/config.yaml", "etc/mcp-gateway/environment"}
+    install("--root", str(tmp_path), "--undo", "--purge")
+    assert files(tmp_path) == set()
+
+
+@pytest.mark.parametrize("options", [["--purge"], ["--root"], ["--unod"]])
+def test_what_it_does_not_understand_it_does_not_begin(options: list[str]) -> None:
+    result = subprocess.run([INSTALL, *options], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("install: ")
