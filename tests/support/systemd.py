@@ -35,6 +35,7 @@ for each in $PREFIX $CHECKOUT; do
   case $each in /root/* | /home/*) mkdir -p $each; mount --bind /run/reach$each $each ;; esac
 done
 mkdir -p /run/etc; mount --bind /run/etc $WORK
+for each in lib cache log; do mount -t tmpfs tmpfs /var/$each; done
 # As on a real machine; it is how a credential gets to its service.
 mount --make-rshared /
 install -m 600 $CONFIG $WORK/config.yaml
