@@ -8,23 +8,28 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import anyio
 import anyio.abc
 from loguru import logger
 
-from common import logs
+from common import logs, notify
 from common.config.model import GatewaySettings
 from common.limits import raise_open_files_limit
 from common.prctl import hide_memory
 from common.reasons import Reason
-from gateway.app import create_app
+from gateway.app import bound_bodies, create_app
+from gateway.drain import drain
 from gateway.hotstate import HotState
 from gateway.server import CannotBind, StopAccepting, bind_or_go_on, serve_http, url
 from gateway.sessions import Sessions
 from gateway.succession import leave, take_up
 from supervisor.client import SupervisorClient, SupervisorLost, connect
 from supervisor.protocol import ProtocolError
+
+PATIENCE: Final = 2.0
+"""Seconds that the supervisor may take to say that it is there."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,19 +90,29 @@ async def _serve(
     if supervisor.keeps:
         supervisor.entrust("listener", listener.fileno())
     app = create_app(settings, sessions, supervisor)
-    _say_where(settings, url(listener))
+    where = url(listener)
+    _say_where(settings, where)
     lost = False
+
+    def take_over(part: bytes) -> None:
+        fresh = GatewaySettings.model_validate_json(part)
+        sessions.take_over(fresh.servers)
+        bound_bodies(app, fresh)
+        logger.info("the servers for new sessions are now: {}", ", ".join(fresh.servers))
 
     async def until_told_to_end(stop_accepting: StopAccepting) -> None:
         nonlocal lost
-        lost = await _signal_or_loss(supervisor, signals)
-        # Streams end with their sessions, so the server has only short answers left to finish.
-        if supervisor.keeps and not lost:
-            stop_accepting()
-            await leave(sessions)
-        else:
-            sessions.end_all(Reason.SUPERVISOR_LOST if lost else Reason.SHUTDOWN)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_tell_how_it_is, where, sessions, supervisor, name="service manager")
+            lost = await _signal_or_loss(supervisor, signals)
+            notify.notify(notify.STOPPING, notify.status("answering what is in flight, then leaving"))
+            if lost:
+                sessions.end_all(Reason.SUPERVISOR_LOST)
+            else:
+                await _leave(settings, sessions, supervisor, signals, stop_accepting)
+            tasks.cancel_scope.cancel()
 
+    supervisor.on_settings = take_over
     await serve_http(app, listener, until_told_to_end)
     return 1 if lost else 0
 
@@ -116,6 +131,46 @@ def _take_up(settings: GatewaySettings, supervisor: SupervisorClient) -> Session
     if children:
         logger.info("went on with {} of {} sessions that were left", count, len(children))
     return sessions
+
+
+async def _leave(
+    settings: GatewaySettings,
+    sessions: Sessions,
+    supervisor: SupervisorClient,
+    signals: AsyncIterator[signal.Signals],
+    stop_accepting: StopAccepting,
+) -> None:
+    """Stop: no new sessions, a moment for the calls in flight, then every session's end, or the next gateway's turn.
+
+    Where another gateway goes on, connections wait for it in the backlog.
+    """
+    if supervisor.keeps:
+        stop_accepting()
+    sessions.refuse(Reason.GATEWAY_RESTARTED if supervisor.keeps else Reason.SHUTDOWN)
+    await drain(sessions.calls, settings.drain_timeout, supervisor, signals)
+    # Streams end with their sessions, so the server has only short answers left to finish.
+    if supervisor.keeps and not supervisor.lost.is_set():
+        leave(sessions)
+    else:
+        sessions.end_all(Reason.SUPERVISOR_LOST if supervisor.lost.is_set() else Reason.SHUTDOWN)
+
+
+async def _tell_how_it_is(where: str, sessions: Sessions, supervisor: SupervisorClient) -> None:
+    """Tell the service manager that the gateway serves, and from then on that it and the supervisor still do."""
+
+    async def look() -> str | None:
+        try:
+            with anyio.fail_after(PATIENCE):
+                answer = await supervisor.ask()
+        except (TimeoutError, SupervisorLost):
+            logger.warning("the supervisor does not answer")
+            return None
+        return f"listening on {where}; {sessions.counts().sessions} sessions, {answer.running} children"
+
+    # Hypercorn serves before it calls whoever tells us to end, and the supervisor's word is the last that was missing.
+    if await look() is not None:
+        notify.notify(notify.READY)
+    await notify.keep_telling(look)
 
 
 def _say_where(settings: GatewaySettings, where: str) -> None:

@@ -34,9 +34,7 @@ def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: Superv
     app = Quart("gateway", static_folder=None)
     app.url_map.strict_slashes = False  # /mcp and /mcp/ are alike, and nobody is redirected
     app.url_map.merge_slashes = False
-    # Quart buffers a body as it comes, wanted or not, so it needs a bound of its own; doors check the server's.
-    largest = max(policy.max_message_bytes for policy in settings.servers.values())
-    app.config["MAX_CONTENT_LENGTH"] = largest + bodies.DISCARDED
+    bound_bodies(app, settings)
     Guards(settings).install(app)
     streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
     others = (HealthDoor(sessions, supervisor), RestDoor(sessions), CertificateDoor(sessions.certificates))
@@ -46,6 +44,12 @@ def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: Superv
     app.register_error_handler(HTTPException, _answer_http_error)
     app.register_error_handler(Exception, _answer_fault)
     return app
+
+
+def bound_bodies(app: Quart, settings: GatewaySettings) -> None:
+    """Quart buffers a body as it comes, wanted or not, so it needs a bound of its own; doors check the server's."""
+    largest = max(policy.max_message_bytes for policy in settings.servers.values())
+    app.config["MAX_CONTENT_LENGTH"] = largest + bodies.DISCARDED
 
 
 async def _answer_error(error: GatewayError) -> Response:

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-import anyio
 from loguru import logger
 
 from common.config.model import ServerPolicy
@@ -18,6 +17,7 @@ from common.reasons import Reason
 from gateway import errors
 from gateway.channel import Channel, ChildNotReading
 from gateway.conversation import Answered, Cancelled, Conversation, Effect, Over, ToChild, ToStream
+from gateway.drain import CallsInFlight
 from gateway.errors import GatewayError
 from gateway.hotstate import NoNotes, Notes, UnderWay
 from gateway.jsonrpc import Malformed, Notification, Request, Response, decode, encode, notification
@@ -63,6 +63,8 @@ class Relay:
         """Called when the child says that its tools are others now."""
         self.on_ready: Callable[[], None] = lambda: None
         """Called when the child has accepted `initialize`, before the client hears of it."""
+        self.calls = CallsInFlight()
+        """Requests that wait for the child; the table puts one for all sessions here."""
         self._supervisor = supervisor
         self._server = server
         self._policy = policy
@@ -89,7 +91,6 @@ class Relay:
         """Whether another gateway could go on with the child."""
         self._resuming = resumes is not None
         """Whether the next line may lack its beginning, which an earlier gateway has read."""
-        self._quiet = anyio.Event()
         self._exit_news: asyncio.TimerHandle | None = None
         self.ended: Reason | None = None
         self.certificate = ""
@@ -129,6 +130,7 @@ class Relay:
             patience = self._start_within if starts else self._policy.request_timeout
             self._timers[call] = self._loop.call_later(patience, self._expire, call, patience)
             self._notes.begin(call)
+            self.calls.begin()
             self.hold()
         self._use()
         self._perform(effects)
@@ -228,12 +230,6 @@ class Relay:
             self._supervisor.release(self.lease, reason, self._channel.detach())
             self._end(reason, None)
 
-    async def settled(self) -> None:
-        """Wait until no request is in flight. Whoever waits bounds it."""
-        while self._conversation.in_flight and self.ended is None:
-            self._quiet = anyio.Event()
-            await self._quiet.wait()
-
     def leave(self) -> None:
         """Let go of the child, with which another gateway goes on; who waits gets an error, every stream is closed.
 
@@ -259,7 +255,6 @@ class Relay:
 
     def _let_go(self) -> None:
         """Nothing of it is left to a timer or a stream."""
-        self._quiet.set()
         if self._exit_news is not None:
             self._exit_news.cancel()
         for outbox in tuple(self._streams.values()):
@@ -339,9 +334,8 @@ class Relay:
         timer = self._timers.pop(call, None)
         if timer is not None:
             timer.cancel()
+            self.calls.end()
             self.unhold()
-        if not self._conversation.in_flight:
-            self._quiet.set()
         outbox = self._streams.get(stream)
         if outbox is not None and not outbox.stands:
             outbox.close()

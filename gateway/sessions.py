@@ -11,6 +11,7 @@ random bits behind the node's name, and an id of which nobody makes use ends aft
 import asyncio
 import secrets
 from collections import Counter
+from collections.abc import Iterator
 from contextvars import Context
 from dataclasses import dataclass
 from enum import Enum
@@ -26,6 +27,7 @@ from gateway import errors
 from gateway.afterlife import Afterlife
 from gateway.caller import Caller
 from gateway.certificates import Certificates
+from gateway.drain import CallsInFlight
 from gateway.errors import GatewayError, refused
 from gateway.hotstate import HotState, UnderWay
 from gateway.identity.principal import Principal
@@ -264,6 +266,10 @@ def not_found(
     return GatewayError(Reason.SESSION_NOT_FOUND, message, reason=ended, **about)
 
 
+def _no_server(server: str) -> GatewayError:
+    return GatewayError(Reason.SERVER_NOT_FOUND, f"there is no server '{server[:64]}'", server=server[:64])
+
+
 def left_to_start(start_timeout: float, waited: float) -> float:
     """Seconds that a child has for answering `initialize`, when it was `waited` for: the timeout is for both together."""
     return max(start_timeout - waited, min(start_timeout, LEAST_TO_START))
@@ -288,6 +294,10 @@ class Sessions:
         hot_state: HotState | None = None,
     ) -> None:
         self.policies = policies
+        """What holds for new sessions."""
+        self._retired: dict[str, ServerPolicy] = {}
+        """Of servers that the configuration no longer has; their live sessions go on."""
+        self.calls = CallsInFlight()
         self.afterlife = Afterlife()
         self.certificates = Certificates()
         self._supervisor = supervisor
@@ -302,15 +312,27 @@ class Sessions:
         supervisor.on_ending = self._on_ending
         supervisor.on_gone = self._on_gone
 
+    def take_over(self, policies: dict[str, ServerPolicy]) -> None:
+        """The servers are these now. Live sessions keep the policy that they began with."""
+        known = {**self._retired, **self.policies}
+        self.policies = policies
+        self._retired = {name: known[name] for name in {each.server for each in self._all()} - policies.keys()}
+
+    def refuse(self, reason: Reason) -> None:
+        """Open no more sessions; those that there are go on."""
+        self._refusing = reason
+
     def policy(self, server: str) -> ServerPolicy:
-        """What holds for `server`. Raises GatewayError where there is none of that name."""
-        if server not in self.policies:
-            raise GatewayError(Reason.SERVER_NOT_FOUND, f"there is no server '{server[:64]}'", server=server[:64])
-        return self.policies[server]
+        """What holds for `server`. Raises GatewayError where there is none of that name, and no live session with it."""
+        if server in self.policies:
+            return self.policies[server]
+        if server in self._retired and any(session.server == server for session in self._all()):
+            return self._retired[server]
+        raise _no_server(server)
 
     def open(self, principal: Principal, server: str, door: Door) -> Session:
         """A new session, without a child yet. Raises GatewayError for an unknown server, or too many ids."""
-        self.policy(server)
+        self._check_configured(server)
         self._check_room()
         session = Session(self, self._new_id(), principal, server, door)
         self._by_id[session.id] = session
@@ -360,10 +382,6 @@ class Sessions:
 
     # From one gateway to the next: see gateway.succession.
 
-    def refuse(self, reason: Reason) -> None:
-        """Open no more."""
-        self._refusing = reason
-
     def relays(self) -> list[Relay]:
         """The bridges to all children."""
         return list(self._by_lease.values())
@@ -405,7 +423,7 @@ class Sessions:
 
     def add_to_set(self, session_set: SessionSet, server: str) -> Session:
         """A new session of a set; it has no id of its own that anybody could use."""
-        self.policy(server)
+        self._check_configured(server)
         session = Session(self, session_set.id, session_set.principal, server, Door.REST, session_set)
         self._in_sets.add(session)
         return session
@@ -459,7 +477,7 @@ class Sessions:
     ) -> Relay:
         """The bridge between `session` and its child."""
         self.certificates.expect(grant.lease, session.principal)
-        return Relay(
+        relay = Relay(
             self._supervisor,
             grant,
             session.server,
@@ -471,6 +489,8 @@ class Sessions:
             notes=self._hot_state.slot(grant.lease) if self._hot_state is not None else None,
             resumes=resumes,
         )
+        relay.calls = self.calls
+        return relay
 
     @staticmethod
     def _end_unused(idle: Session | SessionSet) -> None:
@@ -487,6 +507,14 @@ class Sessions:
 
     def _new_id(self) -> str:
         return f"{self._node}.{secrets.token_urlsafe(_ID_BYTES)}"
+
+    def _all(self) -> Iterator[Session]:
+        yield from (each for each in self._by_id.values() if isinstance(each, Session))
+        yield from self._in_sets
+
+    def _check_configured(self, server: str) -> None:
+        if server not in self.policies:
+            raise _no_server(server)
 
     def _check_room(self) -> None:
         if self._refusing is not None:

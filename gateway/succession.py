@@ -7,9 +7,7 @@ flight is lost, and everybody concerned is told: the client by an error or by it
 """
 
 from collections.abc import Iterable
-from typing import Final
 
-import anyio
 from loguru import logger
 
 from common.logs import masked
@@ -19,9 +17,6 @@ from gateway.kept import Kept, Unreadable, read
 from gateway.sessions import Door, Session, Sessions
 from supervisor.client import Inherited
 from supervisor.protocol import Lapsed
-
-DRAIN: Final = 3.0
-"""Seconds that calls may take to finish when another gateway is to go on."""
 
 
 def take_up(sessions: Sessions, inherited: Iterable[Inherited], lapsed: Iterable[Lapsed]) -> int:
@@ -35,15 +30,12 @@ def take_up(sessions: Sessions, inherited: Iterable[Inherited], lapsed: Iterable
     return sum(_take_up(sessions, each) if isinstance(each, Inherited) else _mourn(sessions, each) for each in in_order)
 
 
-async def leave(sessions: Sessions) -> None:
-    """Another gateway goes on: open nothing more, let calls finish for DRAIN seconds, end what cannot be kept.
+def leave(sessions: Sessions) -> None:
+    """Another gateway goes on: end what cannot be kept, let go of the rest.
 
-    Whoever waits after that gets an error, and every stream is closed.
+    Whoever still waits gets an error, and every stream is closed.
     """
     sessions.refuse(Reason.GATEWAY_RESTARTED)
-    with anyio.move_on_after(DRAIN):
-        for relay in sessions.relays():
-            await relay.settled()
     for relay in sessions.relays():
         if relay.kept:
             relay.leave()

@@ -1,5 +1,8 @@
 """The supervisor's process: configuration, control socket, children; nothing else.
 
+Its control socket is one end of a pair (--control-fd), its own (--socket), or with neither the one that systemd hands
+over (sd_listen_fds(3)).
+
 Exit status: 0 after an orderly end, 1 when the gateway was lost or the socket cannot be had, 2 when the configuration
 is wrong.
 """
@@ -8,25 +11,30 @@ import argparse
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import anyio
 import anyio.abc
+import msgspec
 from loguru import logger
 
-from common import logs
+from common import logs, notify
 from common.config.load import ConfigError, Settings, load
-from common.config.model import REVEAL_SECRETS
+from common.config.model import SupervisorSettings
 from common.prctl import hide_memory
-from supervisor.children import running_children
+from supervisor.activation import ActivationError, inherited_listener, uid_of
+from supervisor.children import Children, running_children
 from supervisor.control import Announcer, SocketError, listen, listening, serve_each, serve_one
 from supervisor.custody import Custody
 from supervisor.ground import Ground, GroundError, prepare, seal
-from supervisor.linux import become_subreaper, die_with_parent
+from supervisor.linux import become_subreaper, die_with_parent, has_terminal
 from supervisor.places import PlaceError
+from supervisor.placing import missing_programs
+from supervisor.protocol import Settings as NewSettings
+from supervisor.reload import Refused, Reloader, for_gateway
 from supervisor.rooms import Rooms, wipe_leftovers
 from supervisor.users import UserError
 
@@ -34,6 +42,8 @@ from supervisor.users import UserError
 def main(argv: Sequence[str] | None = None) -> int:
     """Run until told to stop; returns the exit status."""
     arguments = _parse(argv)
+    # A SIGHUP waits until there is somebody who can follow it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     if arguments.parent:
         die_with_parent(arguments.parent, signal.SIGTERM)
     try:
@@ -41,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201 - one line each, as they are
         return 2
+    if arguments.check:
+        return 0
     logs.setup("supervisor", settings.supervisor.debug.level)
     become_subreaper()
     hide_memory()
@@ -57,69 +69,120 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _listen_and_run(arguments: argparse.Namespace, settings: Settings, rooms: Rooms) -> int:
     try:
-        bound = listen(arguments.socket) if arguments.socket is not None else None
+        bound = _bound(arguments)
         ground = seal(prepare(settings.supervisor, rooms.base), settings.supervisor)
-    except SocketError as error:
+    except (ActivationError, SocketError) as error:
         logger.error("{}", error)
         return 1
     except GroundError as error:
         logger.error("{}", error)
         return 2
-    return anyio.run(_run, settings, ground, rooms, arguments.control_fd, arguments.socket, bound)
+    return anyio.run(_run, arguments, settings, ground, rooms, bound)
+
+
+def _bound(arguments: argparse.Namespace) -> socket.socket | None:
+    """The listening socket, where there is to be one. Raises SocketError or ActivationError."""
+    if arguments.control_fd is not None:
+        return None
+    if arguments.socket is not None:
+        return listen(arguments.socket)
+    handed_over = inherited_listener()
+    if handed_over is None:
+        raise ActivationError("expected --control-fd, --socket, or a socket from the service manager")
+    return handed_over
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m supervisor", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="the configuration file")
-    where = parser.add_mutually_exclusive_group(required=True)
+    parser.add_argument("--check", action="store_true", help="check the configuration, start nothing")
+    where = parser.add_mutually_exclusive_group()
     where.add_argument("--control-fd", type=int, help="a connected Unix socket, the gateway at its other end")
     where.add_argument("--socket", type=Path, help="listen for the gateway here")
+    parser.add_argument("--peer", type=uid_of, action="append", default=[], help="this user's gateway may connect, too")
     parser.add_argument("--parent", type=int, help="end when this process does")
     return parser.parse_args(argv)
 
 
+def _prepare_for(ground: Ground, rooms: Rooms, settings: SupervisorSettings) -> None:
+    """Be ready for what the configuration says now. Raises Refused."""
+    if missing := missing_programs(ground.reaping, settings.servers.values()):
+        raise Refused("\n".join(missing))
+    try:
+        rooms.take_over(settings)
+    except (PlaceError, UserError) as error:
+        raise Refused(str(error)) from None
+
+
 async def _run(
-    settings: Settings,
-    ground: Ground,
-    rooms: Rooms,
-    control_fd: int | None,
-    path: Path | None,
-    bound: socket.socket | None,
+    arguments: argparse.Namespace, settings: Settings, ground: Ground, rooms: Rooms, bound: socket.socket | None
 ) -> int:
     status = 0
     await ground.sweep(wipe_leftovers)
     sealed = "sealed" if ground.sealed else "not sealed"
     logger.info("every tree is kept whole by: {}; tags are {}", ground.reaping.mode, sealed)
     async with anyio.create_task_group() as tasks:
-        await tasks.start(_stop_on_signal, tasks.cancel_scope, name="signals")
         announcer = Announcer()
+        reload = Reloader(
+            arguments.config,
+            settings,
+            announce=lambda changed: announcer(NewSettings(msgspec.Raw(changed))),
+            prepare=partial(_prepare_for, ground, rooms),
+        )
+        await tasks.start(_follow_signals, tasks.cancel_scope, reload, name="signals")
         async with running_children(settings.supervisor, announcer, ground, rooms) as children:
-            for_gateway = settings.gateway.model_dump_json(context=REVEAL_SECRETS).encode()
-            grace = settings.supervisor.reattach_grace if control_fd is None else 0.0
+            reload.on_change = children.gate.use
+            tasks.start_soon(_tell_how_it_is, children, name="service manager")
+            grace = settings.supervisor.reattach_grace if bound is not None else 0.0
             with closing(Custody(children, grace, tasks)) as custody:
                 announcer.on_missed = custody.missed
                 serve = partial(
-                    serve_one, children=children, settings=for_gateway, announcer=announcer, custody=custody
+                    serve_one,
+                    children=children,
+                    settings=lambda: for_gateway(settings.gateway),
+                    announcer=announcer,
+                    custody=custody,
                 )
-                if control_fd is not None:
-                    stream = await anyio.abc.UNIXSocketStream.from_socket(control_fd)
+                if bound is None:
+                    stream = await anyio.abc.UNIXSocketStream.from_socket(arguments.control_fd)
                     status = 0 if await serve(stream) else 1
-                elif bound is not None and path is not None:
-                    async with listening(bound, path) as listener:
-                        logger.info("waiting for the gateway at {}", path)
-                        await serve_each(listener, serve, custody)
+                else:
+                    async with listening(bound, arguments.socket) as listener:
+                        logger.info("waiting for the gateway at {}", bound.getsockname())
+                        notify.notify(notify.READY)
+                        await serve_each(listener, serve, custody, arguments.peer)
         tasks.cancel_scope.cancel()
     ground.close()
     return status
 
 
-async def _stop_on_signal(
-    scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+async def _tell_how_it_is(children: Children) -> None:
+    """Feed the service manager's watchdog from this event loop."""
+
+    async def look() -> str:
+        report = children.report(0)
+        return f"{report.running} children, {report.ending} being ended"
+
+    await notify.keep_telling(look)
+
+
+async def _follow_signals(
+    scope: anyio.CancelScope,
+    reload: Callable[[], None],
+    *,
+    task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    """SIGTERM and SIGINT are the end; SIGHUP is, too, where there is a terminal to hang up, and else a reload."""
+    reloads = not has_terminal()
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         task_status.started()
-        async for _ in signals:
-            scope.cancel()
+        async for number in signals:
+            if number is signal.SIGHUP and reloads:
+                reload()
+            else:
+                notify.notify(notify.STOPPING, notify.status("ending every session"))
+                scope.cancel()
 
 
 if __name__ == "__main__":

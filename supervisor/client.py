@@ -36,6 +36,7 @@ from supervisor.protocol import (
     Refused,
     Release,
     Renew,
+    Settings,
     Welcome,
     Withdraw,
     decode_from_supervisor,
@@ -134,6 +135,8 @@ class SupervisorClient:
         self.on_ending: Callable[[Ending], None] = lambda _: None
         self.on_gone: Callable[[Gone], None] = lambda _: None
         """Called, with its death certificate, for each child whose tree is verified empty."""
+        self.on_settings: Callable[[bytes], None] = lambda _: None
+        """Called with the gateway's part of a configuration that was read again."""
         self._stream = stream
         self._reader = reader
         self._refs = 0
@@ -316,7 +319,7 @@ class SupervisorClient:
         except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
             return
 
-    def _handle(self, message: FromSupervisor, fds: list[int]) -> None:
+    def _handle(self, message: FromSupervisor, fds: list[int]) -> None:  # noqa: C901 - one case for each message
         match message:
             case Opened(ref=ref, lease=lease, pid=pid):
                 if len(fds) != MAX_FDS:
@@ -333,6 +336,8 @@ class SupervisorClient:
                 self._report(message)
             case Gone():
                 self.on_gone(message)
+            case Settings(settings=settings):
+                self.on_settings(bytes(settings))
             case Welcome() | Kept() | Lapsed():
                 raise ProtocolError("a greeting in the middle of a connection")
 

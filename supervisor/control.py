@@ -4,7 +4,7 @@ import os
 import socket
 import stat
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -245,13 +245,17 @@ def _close(fds: tuple[int, ...] | list[int]) -> None:
 
 
 async def serve_one(
-    stream: anyio.abc.UNIXSocketStream, children: Children, settings: bytes, announcer: Announcer, custody: Custody
+    stream: anyio.abc.UNIXSocketStream,
+    children: Children,
+    settings: Callable[[], bytes],
+    announcer: Announcer,
+    custody: Custody,
 ) -> bool:
     """Serve one gateway; what it leaves is `custody`'s. Returns whether it said goodbye.
 
     Where nothing is kept for another gateway, that is once all its children are gone.
     """
-    connection = Connection(stream, children, settings, announcer, custody)
+    connection = Connection(stream, children, settings(), announcer, custody)
     try:
         await connection.serve()
     finally:
@@ -315,27 +319,32 @@ def peer_uid(connection: socket.socket) -> int:
 
 
 @asynccontextmanager
-async def listening(bound: socket.socket, path: Path) -> AsyncIterator[anyio.abc.SocketListener]:
-    """`bound`, from `listen(path)`, for the event loop; closed, and its path removed, on leaving."""
+async def listening(bound: socket.socket, path: Path | None) -> AsyncIterator[anyio.abc.SocketListener]:
+    """`bound` for the event loop; closed on leaving, and its `path` removed where that is ours, from `listen(path)`."""
     listener = await anyio.abc.SocketListener.from_socket(bound)
     try:
         async with listener:
             yield listener
     finally:
-        path.unlink(missing_ok=True)  # noqa: ASYNC240 - on leaving
+        if path is not None:
+            path.unlink(missing_ok=True)  # noqa: ASYNC240 - on leaving
 
 
 async def serve_each(
     listener: anyio.abc.SocketListener,
     serve: Callable[[anyio.abc.UNIXSocketStream], Awaitable[object]],
     custody: Custody,
+    peers: Collection[int] = (),
 ) -> None:
-    """Give each gateway that connects to `serve`; a second one is hung up on. Runs until cancelled."""
+    """Give each gateway that connects to `serve`; a second one is hung up on. Runs until cancelled.
+
+    Root and this process's own user may connect, and the users in `peers`.
+    """
 
     async def handle(stream: anyio.abc.SocketStream) -> None:
         assert isinstance(stream, anyio.abc.UNIXSocketStream)
         uid = peer_uid(stream.extra(anyio.abc.SocketAttribute.raw_socket))
-        if uid not in (0, os.geteuid()):
+        if uid not in (0, os.geteuid(), *peers):
             logger.warning("user {} may not use the control socket", uid)
         elif not await custody.vacant(SECOND_THOUGHTS):
             logger.warning("a second gateway connected to the control socket; one at a time")

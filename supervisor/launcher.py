@@ -1,9 +1,10 @@
 """What `mcp-gateway serve` becomes: a very small process that starts both programs and outlives neither.
 
 It joins them by a socketpair, holds no socket itself, and is a subreaper: what a killed supervisor leaves falls to it,
-and it ends that too. SIGTERM, SIGINT and SIGHUP end everything in order: the gateway first, so that it stops taking
-requests and releases its leases; its goodbye then makes the supervisor end every tree and leave. Whoever is not done
-within its grace is killed, and a second signal is impatient: it kills at once.
+and it ends that too. SIGTERM and SIGINT end everything in order: the gateway first, so that it stops taking requests and
+releases its leases; its goodbye then makes the supervisor end every tree and leave. Whoever is not done within its grace
+is killed, and a second signal is impatient: it kills at once. SIGHUP does the same where there is a terminal to hang up;
+where there is none it is the supervisor's, which reads the configuration again.
 
 Only the standard library's lightest modules are imported here; this process stays for as long as the service runs.
 """
@@ -19,10 +20,10 @@ from typing import Final
 
 from common.prctl import hide_memory
 from supervisor.freeze import freeze, signal_each
-from supervisor.linux import Census, Process, become_subreaper, descendants
+from supervisor.linux import Census, Process, become_subreaper, descendants, has_terminal
 
-GATEWAY_GRACE: Final = 10.0
-"""Seconds that the gateway may take to close its sessions and answer what is in flight."""
+GATEWAY_GRACE: Final = 40.0
+"""Seconds that the gateway may take to answer what is in flight and close its sessions: above any `drain_timeout`."""
 
 SUPERVISOR_GRACE: Final = 30.0
 """Seconds that the supervisor may take to end every tree: above the sum of any sensible graces."""
@@ -32,6 +33,9 @@ FOR_EVER: Final = 1e8
 
 IMPATIENT_AFTER: Final = 1.0
 """Seconds after which a second signal is meant: some tools send one to the process and to its group."""
+
+NOTIFY_VARIABLES: Final = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
+"""As in common.notify, whose imports are too heavy for here."""
 
 _SIGNALS: Final = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
@@ -54,8 +58,12 @@ def _start(module: str, control: socket.socket, *arguments: str) -> int:
     """Start `python -m module` in a process group of its own: the terminal's Ctrl-C is for the launcher alone."""
     fd = control.fileno()
     command = [sys.executable, "-P", "-m", module, "--control-fd", str(fd), *arguments]
+    # What a service manager says is for this process, which has nothing to tell it.
+    environment = {name: value for name, value in os.environ.items() if name not in NOTIFY_VARIABLES}
+    # A SIGHUP that comes before the supervisor is ready for it waits.
+    blocked = {signal.SIGHUP} if module == "supervisor" else ()
     os.set_inheritable(fd, True)  # noqa: FBT003
-    pid = os.posix_spawn(sys.executable, command, os.environ, setpgroup=0, setsigmask=(), setsigdef=_SIGNALS)
+    pid = os.posix_spawn(sys.executable, command, environment, setpgroup=0, setsigmask=blocked, setsigdef=_SIGNALS)
     os.set_inheritable(fd, False)  # noqa: FBT003
     return pid
 
@@ -67,6 +75,7 @@ class _Pair:
         self._supervisor = supervisor
         self._gateway = gateway
         self._status: dict[int, int] = {}
+        self._has_terminal = has_terminal()
         self._told_to_end: float | None = None
         """When, on the monotonic clock."""
 
@@ -93,13 +102,21 @@ class _Pair:
             if info.si_signo == signal.SIGCHLD:
                 self._reap()
                 continue
-            if info.si_signo == signal.SIGHUP and _hangs_up_are_ignored():
+            if info.si_signo == signal.SIGHUP and not self._ends_with(signal.SIGHUP):
                 continue
             now = time.monotonic()
             impatient = self._told_to_end is not None and now - self._told_to_end > IMPATIENT_AFTER
             self._told_to_end = self._told_to_end or now
             if impatient or pid is None:
                 return
+
+    def _ends_with(self, hang_up: signal.Signals) -> bool:
+        """Whether SIGHUP means the end; else it is the supervisor's, or nohup(1) wants it ignored."""
+        if _hangs_up_are_ignored():
+            return False
+        if not self._has_terminal and self._supervisor not in self._status:
+            os.kill(self._supervisor, hang_up)
+        return self._has_terminal
 
     def _end(self, pid: int, grace: float) -> None:
         """SIGTERM, then SIGKILL once `grace` seconds are over; SIGKILL at once without grace."""

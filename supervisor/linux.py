@@ -17,6 +17,15 @@ _PR_SET_CHILD_SUBREAPER: Final = 36
 _SO_PEERPIDFD: Final = 77
 
 
+def has_terminal() -> bool:
+    """Whether there is a controlling terminal: then SIGHUP means that it hung up. Once it has, there is none any more."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
 def become_subreaper() -> None:
     """From now on an orphan below this process becomes its child, and not init's: PR_SET_CHILD_SUBREAPER, prctl(2)."""
     prctl(_PR_SET_CHILD_SUBREAPER, 1)

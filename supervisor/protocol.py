@@ -191,6 +191,12 @@ class Lapsed(_Message, frozen=True, tag="lapsed"):
         return f"Lapsed(lease={self.lease}, server={self.server!r}, reason={self.reason!r})"
 
 
+class Settings(_Message, frozen=True, tag="settings"):
+    """The configuration was read again: the gateway's part of it, as in `Welcome`, with the servers as they are now."""
+
+    settings: msgspec.Raw
+
+
 class Opened(_Message, frozen=True, tag="opened"):
     """The child runs; two descriptors come along: the write end of its stdin, the read end of its stdout."""
 
@@ -255,7 +261,7 @@ class Answer(_Message, frozen=True, tag="answer"):
 
 
 FromGateway = Hello | Open | Withdraw | Keep | Entrust | Renew | Release | Ask | Goodbye
-FromSupervisor = Welcome | Kept | Lapsed | Opened | Refused | Expiring | Ending | Gone | Answer
+FromSupervisor = Welcome | Kept | Lapsed | Settings | Opened | Refused | Expiring | Ending | Gone | Answer
 
 EXPIRY_NOTICE: Final = 1.0
 """Seconds between `Expiring` and the lease's end: the gateway's event loop may be a moment late, but not hung."""

@@ -22,6 +22,7 @@ from ruamel.yaml.nodes import ScalarNode
 
 from common.config.model import ConfigFile, GatewaySettings, ServerEntry, SupervisorSettings, WrittenFloat, WrittenInt
 from common.config.session_paths import PREFIX, SESSION_PATHS, begins_with_mark, mark
+from common.config.variables import Unreadable, look_up
 
 KeyPath = tuple[str | int, ...]
 
@@ -79,7 +80,7 @@ class Settings:
 
 
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
-    """The checked content of the file at `path`, its `${VAR}`s taken from `environ`.
+    """The checked content of the file at `path`, its `${VAR}`s taken from `environ` or its CREDENTIALS_DIRECTORY.
 
     A relative `path` of a server is relative to the file's directory. Raises ConfigError, with every problem that was
     found and not just the first.
@@ -179,12 +180,8 @@ class _Reader:
                 self._problem(
                     path, "expected the name of an environment variable in ${…}; write $${…} for the text itself"
                 )
-            elif name not in self.environ:
-                self._problem(
-                    path,
-                    f"the environment has no variable {name}; set it, or write $${{{name}}} for the text",
-                )
-            return self.environ.get(name, "")
+                return ""
+            return self._look_up(name, path)
 
         return _PLACEHOLDER.sub(replace, text)
 
@@ -199,6 +196,16 @@ class _Reader:
         elif key == ("path",) and match.start() != 0:
             self._problem(path, f"expected ${{{name}}} at the beginning of the path")
         return mark(name)
+
+    def _look_up(self, name: str, path: KeyPath) -> str:
+        try:
+            value = look_up(name, self.environ)
+        except Unreadable as error:
+            self._problem(path, str(error))
+            return ""
+        if value is None:
+            self._problem(path, f"the environment has no variable {name}; set it, or write $${{{name}}} for the text")
+        return value or ""
 
     def _problem(self, path: KeyPath, text: str) -> None:
         self.problems.append(Problem(self.file, self.line(path), dotted(path), text))

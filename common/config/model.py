@@ -133,6 +133,9 @@ def _uid_range(value: object) -> object:
     return int(match[1]), int(match[2])
 
 
+DrainTimeout = Annotated[Duration, Field(le=30)]
+"""Short enough for whoever waits for the gateway's end: the launcher, and the unit's TimeoutStopSec=."""
+
 NodeName = Annotated[str, AfterValidator(_node_name)]
 ServerName = Annotated[str, AfterValidator(_server_name)]
 NonEmpty = Annotated[str, Field(min_length=1)]
@@ -305,6 +308,7 @@ class GatewaySettings(Model):
     allowed_hosts: tuple[str, ...]
     auth: Auth
     debug: Debug
+    drain_timeout: float = 5.0
     servers: dict[str, ServerPolicy]
 
 
@@ -359,6 +363,7 @@ class ConfigFile(SessionLimits, Isolation):
     allowed_hosts: tuple[NonEmpty, ...] = ()
     debug: Debug = Debug()
     auth: Auth = Auth()
+    drain_timeout: DrainTimeout = 5.0
     max_sessions: Count = 200
     max_user_sessions: Count | None = None
     queue_max: Annotated[int, BeforeValidator(_no_truth), Field(ge=0)] = 100
@@ -404,6 +409,7 @@ class ConfigFile(SessionLimits, Isolation):
             allowed_hosts=self.allowed_hosts,
             auth=self.auth,
             debug=self.debug,
+            drain_timeout=self.drain_timeout,
             servers=policies,
         )
 

@@ -19,10 +19,10 @@ servers:
     command: run
 """
 ALL_KEYS = (
-    "allowed_hosts, auth, debug, group, home, hostname, idle_timeout, inherit_env, kill_grace, limits, max_lifetime, "
-    "max_message_bytes, max_sessions, max_user_sessions, no_new_privs, node, port, queue_max, queue_timeout, "
-    "reaping, reattach_grace, request_timeout, runtime_dir, sandbox, servers, sessions_dir, start_timeout, "
-    "stderr_files, stop_grace, terminate_grace, uid_range, user"
+    "allowed_hosts, auth, debug, drain_timeout, group, home, hostname, idle_timeout, inherit_env, kill_grace, limits, "
+    "max_lifetime, max_message_bytes, max_sessions, max_user_sessions, no_new_privs, node, port, queue_max, "
+    "queue_timeout, reaping, reattach_grace, request_timeout, runtime_dir, sandbox, servers, sessions_dir, "
+    "start_timeout, stderr_files, stop_grace, terminate_grace, uid_range, user"
 )
 SERVER_KEYS = (
     "args, command, env, group, home, idle_timeout, inherit_env, kill_grace, limits, max_lifetime, max_message_bytes, "

@@ -1,69 +1,204 @@
-"""The unit, on a real systemd."""
+"""The units, on a real systemd."""
 
-import os
 import re
-import shutil
-import socket
-import sys
-from pathlib import Path
+import subprocess
 
-import anyio
 import pytest
 
-from tests.support.gateway import NOTEPAD, ROOT, write_config
+from tests.support.gateway import LIGHT, ROOT, WRAPPED
+from tests.support.systemd import machine
 
 pytestmark = pytest.mark.slow
 
-SCRIPT = """
-set -eu
+PAGE = (ROOT / "docs/systemd.md").read_text()
+
+QUICK = {"stop_grace": "100ms", "terminate_grace": "200ms"}
+SERVERS = {"light": {**WRAPPED, **QUICK}}
+
+LOAD = """
 systemctl start mcp-gateway
-url=localhost:PORT
-curl -sf --retry 60 --retry-connrefused --retry-delay 1 $url/health; echo
-id=$(curl -sf $url/api/sessionid | cut -d '"' -f 4)
-curl -sf -X POST "$url/api/notepad/whoami?sessionId=$id"; echo
-cgroup=/sys/fs/cgroup/system.slice/mcp-gateway.service
-echo processes: $(wc -l < $cgroup/cgroup.procs)
-END
-systemctl show mcp-gateway -p ActiveState -p Result
-echo left: $(ls -d $cgroup/cgroup.procs 2>/dev/null | wc -l)
+for each in 1 2 3; do id=$(session); call $id light helper >/dev/null; call $id light hold >/dev/null & done
+until_ test $(left mcp-supervisor.service) -ge 10
+echo busy: $(left mcp-supervisor.service)
+supervisor=$(pid mcp-supervisor) gateway=$(pid mcp-gateway)
 """
-ENDS = {
-    "stop": ("systemctl stop mcp-gateway", ["ActiveState=inactive", "Result=success"]),
-    # Its launcher killed, the unit fails; systemd ends the rest with the cgroup, and would start it again.
-    "kill": (
-        "sed -i 's/^Restart=.*/Restart=no/' $OUT/units/mcp-gateway.service; systemctl daemon-reload; "
-        "systemctl kill --kill-whom=main -s KILL mcp-gateway; "
-        "until systemctl is-failed -q mcp-gateway; do sleep 0.1; done",
-        ["ActiveState=failed", "Result=signal"],
-    ),
-}
 
 
-@pytest.mark.parametrize("end", ENDS)
-async def test_the_unit_serves_and_leaves_nothing_in_its_cgroup(tmp_path: Path, end: str) -> None:
-    if os.geteuid() != 0 or shutil.which("systemctl") is None:
-        pytest.fail("this test boots a systemd of its own: it needs root, and Debian's package systemd")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    how, expected = ENDS[end]
-    unit = (ROOT / "systemd" / "mcp-gateway.service").read_text()
-    # The installation of the test is this checkout, below which the temporary directory of a test would be hidden.
-    work = ROOT / ".cache" / f"systemd-{end}"
-    work.mkdir(parents=True, exist_ok=True)
-    write_config(work / "config.yaml", {"port": port, "servers": {"notepad": NOTEPAD}})
-    unit = unit.replace("/opt/mcp-gateway/.venv/bin", str(Path(sys.executable).parent))
-    unit = unit.replace("/opt/mcp-gateway", str(ROOT)).replace(
-        "/etc/mcp-gateway/config.yaml", str(work / "config.yaml")
+async def test_start_returns_when_it_serves_and_stop_leaves_nothing() -> None:
+    output = await machine("start", SERVERS).run(
+        """
+        systemctl start mcp-gateway
+        curl -sf $url/health; echo
+        id=$(session); call $id light whoami
+        echo user: $(ps -o user:20= -p $(pid mcp-gateway)) $(ps -o user= -p $(pid mcp-supervisor))
+        echo socket: $(stat -c '%a %U' /run/mcp-gateway/control.sock)
+        systemctl show mcp-gateway mcp-supervisor -p StatusText
+        systemctl stop mcp-gateway mcp-supervisor.socket mcp-supervisor
+        systemctl show mcp-gateway mcp-supervisor -p ActiveState -p Result
+        # systemd removes a unit's directories by helpers of its own in the unit's cgroup, for a moment.
+        empty() { [ $(left mcp-gateway.service) = 0 ] && [ $(left mcp-supervisor.service) = 0 ]; }
+        until_ empty
+        echo left: $(left mcp-gateway.service) $(left mcp-supervisor.service)
+        """
     )
-    unit = re.sub(r"^(User|StateDirectory|Environment|PrivateTmp)=.*\n", "", unit, flags=re.MULTILINE)
-    (work / "mcp-gateway.service").write_text(unit.replace("[Unit]", "[Unit]\nDefaultDependencies=no"))
-    script = SCRIPT.replace("PORT", str(port)).replace("END", how)
-    command = [str(ROOT / "tests" / "support" / "with-systemd"), str(work), "bash", "-c", script]
-    result = await anyio.run_process(command, cwd=ROOT, check=False)
-    output = result.stdout.decode() + result.stderr.decode()
-    assert result.returncode == 0, output
     assert '"status":"ok"' in output
-    assert '"structuredContent":{"pid":' in output
-    assert "processes: 4" in output  # launcher, supervisor, gateway, notepad
-    assert "left: 0" in output
-    assert all(line in output for line in expected), output
+    assert '\\"pid\\":' in output
+    assert "user: mcp-gateway root" in output
+    assert "socket: 600 mcp-gateway" in output
+    assert "StatusText=listening on http://127.0.0.1:" in output
+    assert output.count("ActiveState=inactive") == 2
+    assert output.count("Result=success") == 2
+    assert "left: 0 0" in output
+
+
+async def test_a_killed_gateway_comes_back_alone() -> None:
+    output = await machine("gateway", SERVERS, reattach_grace="100ms").run(
+        LOAD
+        + """
+        systemctl kill --kill-whom=main -s KILL mcp-gateway
+        until_ sh -c "systemctl is-active -q mcp-gateway && curl -sf $url/health"
+        echo same: $([ $(pid mcp-supervisor) = $supervisor ] && [ $(pid mcp-gateway) != $gateway ] && echo yes)
+        until_ sh -c "[ $(pid mcp-supervisor) = \\$(cat $(find $slice/mcp-supervisor.service -name cgroup.procs)) ]"
+        id=$(session); call $id light whoami
+        """
+    )
+    assert "same: yes" in output
+    assert '\\"pid\\":' in output
+
+
+async def test_a_killed_supervisor_takes_everything_along_and_both_come_back() -> None:
+    output = await machine("supervisor", SERVERS).run(
+        LOAD
+        + """
+        before=$(find $slice/mcp-supervisor.service -name cgroup.procs -exec cat {} +)
+        systemctl kill --kill-whom=main -s KILL mcp-supervisor
+        came_back() { systemctl is-active mcp-gateway && curl -sf $url/health && [ $(pid mcp-gateway) != $gateway ]; }
+        until_ came_back
+        for each in $before; do [ ! -e /proc/$each ] || echo alive: $each; done
+        echo both: $([ $(pid mcp-supervisor) != $supervisor ] && [ $(pid mcp-gateway) != $gateway ] && echo new)
+        id=$(session); call $id light whoami
+        """
+    )
+    assert "alive:" not in output
+    assert "both: new" in output
+    assert '\\"pid\\":' in output
+
+
+@pytest.mark.parametrize("unit", ["mcp-supervisor", "mcp-gateway"])
+async def test_a_program_that_hangs_ends_by_the_watchdog(unit: str) -> None:
+    output = await machine(f"watchdog-{unit}", SERVERS).run(
+        f"""
+        systemctl start mcp-gateway
+        before=$(pid {unit})
+        systemctl kill --kill-whom=main -s STOP {unit}
+        until_ test ! -e /proc/$before
+        came_back() {{ systemctl is-active mcp-gateway && curl -sf $url/health && [ $(pid {unit}) != $before ]; }}
+        until_ came_back
+        echo another: $([ $(pid {unit}) != $before ] && echo yes)
+        """,
+        WatchdogSec="2",
+        TimeoutAbortSec="1",
+    )
+    assert "another: yes" in output
+
+
+async def test_a_reload_takes_over_the_servers_and_a_mistake_changes_nothing() -> None:
+    output = await machine("reload", {"light": LIGHT, "old": LIGHT}, max_sessions=10).run(
+        """
+        systemctl start mcp-gateway
+        id=$(session); call $id old add '{"text": "kept"}'
+        cp $WORK/config.yaml $WORK/good
+        sed 's/^  old:/  new:/; s/^max_sessions: .*/max_sessions: 11/' $WORK/good > $WORK/config.yaml
+        systemctl reload mcp-gateway
+        until_ grep -q 'servers for new sessions are now: light, new' $SAID
+        echo live: $(call $id old notes)
+        echo gone: $(call $(session) old notes)
+        echo new: $(call $(session) new notes)
+        echo 'servres:' >> $WORK/config.yaml
+        systemctl reload mcp-supervisor && echo reloaded
+        systemctl kill --kill-whom=main -s HUP mcp-supervisor
+        until_ grep -q 'the configuration was not taken over' $SAID
+        echo still: $(call $(session) new notes)
+        journal
+        """
+    )
+    assert re.search(r"live: .*kept", output)
+    assert re.search("gone: .*server_not_found", output)
+    assert re.search(r"new: \{.content", output)
+    assert re.search(r"still: \{.content", output)
+    assert "not taken over until a restart: max_sessions" in output
+    assert "servres: unknown key; did you mean 'servers'?" in output
+    assert "\nreloaded" not in output
+
+
+async def test_a_call_in_flight_is_answered_before_the_gateway_leaves_and_a_late_one_is_told() -> None:
+    output = await machine("drain", {"light": LIGHT}, drain_timeout="2s").run(
+        """
+        systemctl start mcp-gateway
+        id=$(session)
+        call $id light hold '{"text": "answered"}' > /run/held &
+        held=$!
+        call $id light held; until call $id light held | grep -q 'held.*1'; do :; done
+        systemctl stop --no-block mcp-gateway
+        until_ grep -q 'waiting up to 2 seconds for 1 calls' $SAID
+        echo refused: $(curl -s $url/api/sessionid)
+        call $id light release > /dev/null
+        wait $held; cat /run/held
+        until_ sh -c "systemctl show mcp-gateway -p ActiveState | grep inactive"
+        systemctl start mcp-gateway; id=$(session)
+        call $id light hold > /run/late & late=$!
+        until call $id light held | grep -q 'held.*1'; do :; done
+        systemctl stop mcp-gateway
+        wait $late; echo late: $(cat /run/late)
+        """
+    )
+    assert re.search('refused: .*"shutdown"', output)
+    assert '"text": "answered"' in output
+    assert re.search('late: .*"shutdown"', output)
+
+
+async def test_secrets_come_by_credential_and_sandboxes_work_below_the_supervisor() -> None:
+    bwrap = "bwrap --unshare-user --unshare-pid --ro-bind / / --proc /proc --dev /dev true && echo bubble"
+    unshare = "unshare --user --map-root-user --pid --fork --kill-child --mount-proc true && echo namespace"
+    node = "node -e 'console.log(1 + 1)'"
+    # As what a session with a user of its own is: no capability, and none to be had.
+    dropped = "setpriv --reuid 600000 --regid 600000 --clear-groups --bounding-set -all /run/try"
+    child = " ".join(f'"{word}"' for word in [LIGHT["command"], *LIGHT["args"]])
+    servers = {
+        "light": {
+            "command": "/bin/sh",
+            "args": ["-c", f"{dropped} >/run/tried 2>&1; exec {child}"],
+            "env": {"SECRET": "${SECRET}"},
+        }
+    }
+    output = await machine("credential", servers).run(
+        f"""
+        cat > /run/try <<'TRY'
+#!/bin/sh
+{bwrap}; {unshare}; {node}
+TRY
+        chmod 755 /run/try
+        echo s3cret > $WORK/secret; chmod 600 $WORK/secret
+        sed -i "s|^\\[Service\\]|&\\nLoadCredential=SECRET:$WORK/secret|" $OUT/units/mcp-supervisor.service
+        systemctl daemon-reload
+        systemctl start mcp-gateway
+        call $(session) light environment
+        cat /run/tried
+        systemctl show mcp-supervisor -p Environment
+        journal
+        """
+    )
+    assert '\\"SECRET\\": \\"s3cret\\"' in output
+    assert output.count("s3cret") == 1
+    assert re.search("^bubble\nnamespace\n2$", output, re.MULTILINE), output
+
+
+def test_the_units_are_no_more_exposed_than_the_page_says() -> None:
+    printed = dict(re.findall(r"^\| `(mcp-\w+\.service)` \| (\d+\.\d) ", PAGE, re.MULTILINE))
+    assert printed.keys() == {"mcp-supervisor.service", "mcp-gateway.service"}
+    for unit, exposure in printed.items():
+        command = ["systemd-analyze", "security", "--offline=true", str(ROOT / "systemd" / unit)]
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        found = re.search(r"Overall exposure level for \S+: (\d+\.\d)", told)
+        assert found is not None, told
+        assert float(found[1]) <= float(exposure)

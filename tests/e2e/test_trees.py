@@ -12,7 +12,7 @@ import httpx2
 import psutil
 import pytest
 
-from tests.support.gateway import WRAPPED, Gateway, light, running
+from tests.support.gateway import GATEWAY, LIGHT, WRAPPED, Gateway, light, programs, running, write_config
 from tests.support.processes import PATIENCE, Watched, watching
 from tests.support.rawmcp import Streamable, call, said, sse
 
@@ -82,7 +82,7 @@ async def test_after_the_server_died_its_helper_goes_too(tmp_path: Path) -> None
         await gateway.gone(1)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_to_the_launcher_ends_everything_in_order(tmp_path: Path, number: signal.Signals) -> None:
     async with three_trees(tmp_path) as (gateway, _, processes):
         gateway.process.send_signal(number)
@@ -91,6 +91,24 @@ async def test_a_signal_to_the_launcher_ends_everything_in_order(tmp_path: Path,
         for process in processes:
             await process.ended()
         await gateway.said("is gone: shutdown", times=3)
+
+
+async def test_without_a_terminal_a_hang_up_is_a_reload(tmp_path: Path) -> None:
+    async with three_trees(tmp_path) as (gateway, _, _):
+        gateway.process.send_signal(signal.SIGHUP)
+        await gateway.said("the configuration was read again; servers: as before")
+        assert len(gateway.children()) >= 3
+
+
+async def test_the_end_of_the_terminal_is_the_end(tmp_path: Path) -> None:
+    path = write_config(tmp_path / "config.yaml", {"servers": {"light": LIGHT}})
+    terminal, inside = os.openpty()
+    command = f"exec setsid --ctty {GATEWAY} serve --config {path} --port 0 <{os.ttyname(inside)}"
+    async with programs(["sh", "-c", command]) as gateway:
+        await gateway.said("listening on")
+        os.close(inside)
+        os.close(terminal)
+        assert await gateway.process.wait() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

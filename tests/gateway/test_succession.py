@@ -208,7 +208,7 @@ async def test_a_gateway_that_leaves_lets_go_and_ends_nothing_that_can_be_kept()
         take_up(here.sessions, [child.inherited(state("gw.a", STREAMABLE))], [])
         relay = here.sessions.find("gw.a", ALICE, "light", Door.STREAMABLE).relay
         assert relay is not None
-        await leave(here.sessions)
+        leave(here.sessions)
         relay.leave()
         assert await here.told() == []
         with pytest.raises(GatewayError) as error:

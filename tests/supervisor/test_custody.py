@@ -76,7 +76,7 @@ async def room(grace: float) -> AsyncIterator[Room]:
     announcer = Announcer()
     with anyio.fail_after(PATIENCE):
         async with (
-            grounded() as (ground, rooms),
+            grounded(SETTINGS) as (ground, rooms),
             anyio.create_task_group() as tasks,
             running_children(SETTINGS, announcer, ground, rooms) as children,
         ):

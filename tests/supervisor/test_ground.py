@@ -83,7 +83,7 @@ async def test_a_ground_sweeps_what_earlier_runs_left(tmp_path: Path) -> None:
 
 def test_a_directory_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir(mode=0o755)
-    with pytest.raises(GroundError, match=r"^runtime_dir: .* is open to others"):
+    with pytest.raises(GroundError, match=r"is open to others; close it"):
         prepare(settings(tmp_path))
 
 

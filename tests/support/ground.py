@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from common.config.model import Debug, SupervisorSettings
+from common.config.model import SupervisorSettings
 from supervisor.ground import Ground
 from supervisor.ledger import Ledger, Run, this_boot
 from supervisor.reaping import Reaping, find_programs
@@ -14,7 +14,7 @@ from supervisor.rooms import Rooms
 
 
 @asynccontextmanager
-async def grounded() -> AsyncIterator[tuple[Ground, Rooms]]:
+async def grounded(settings: SupervisorSettings) -> AsyncIterator[tuple[Ground, Rooms]]:
     """A ground in tagged mode, with a directory of its own, and rooms.
 
     It says that it is sealed, for what else the test has below its process is no stray.
@@ -23,8 +23,9 @@ async def grounded() -> AsyncIterator[tuple[Ground, Rooms]]:
         run = Run(random.randrange(1, 1 << 31), this_boot())
         ground = Ground(Reaping("tagged", find_programs()), Ledger(Path(directory), run), Path(directory), sealed=True)
         sessions = Path(directory) / "sessions"
-        settings = SupervisorSettings(debug=Debug(), max_sessions=1, sessions_dir=str(sessions), servers={})
-        rooms = Rooms(settings)
-        yield ground, rooms
-        rooms.close()
-        ground.close()
+        rooms = Rooms(settings.model_copy(update={"sessions_dir": str(sessions)}))
+        try:
+            yield ground, rooms
+        finally:
+            rooms.close()
+            ground.close()

@@ -1,0 +1,71 @@
+"""How the gateway leaves: no new sessions, a bounded time for the calls in flight, then the end of every session."""
+
+from collections.abc import AsyncIterator
+from signal import Signals
+
+import anyio
+from loguru import logger
+
+from supervisor.client import SupervisorClient
+
+
+class CallsInFlight:
+    """How many requests wait for a child's answer, over all sessions."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = anyio.Event()
+        self._none.set()
+
+    def __repr__(self) -> str:
+        return f"<CallsInFlight {self._count}>"
+
+    @property
+    def count(self) -> int:
+        """How many there are now."""
+        return self._count
+
+    def begin(self) -> None:
+        """One more."""
+        if self._count == 0:
+            self._none = anyio.Event()
+        self._count += 1
+
+    def end(self) -> None:
+        """One less."""
+        self._count -= 1
+        if self._count == 0:
+            self._none.set()
+
+    async def none(self) -> None:
+        """Wait until there is none."""
+        await self._none.wait()
+
+
+async def drain(
+    calls: CallsInFlight, timeout: float, supervisor: SupervisorClient, signals: AsyncIterator[Signals]
+) -> None:
+    """Wait until no call is in flight; `timeout` seconds at most, and less where a second signal says so.
+
+    The supervisor's end is the end of every call, so it ends the wait, too.
+    """
+    if calls.count == 0:
+        return
+    logger.info("waiting up to {:g} seconds for {} calls in flight", timeout, calls.count)
+    with anyio.move_on_after(timeout):
+        async with anyio.create_task_group() as tasks:
+
+            async def until_impatient() -> None:
+                await anext(signals)
+                tasks.cancel_scope.cancel()
+
+            async def until_lost() -> None:
+                await supervisor.lost.wait()
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(until_impatient, name="a second signal")
+            tasks.start_soon(until_lost, name="watch the supervisor")
+            await calls.none()
+            tasks.cancel_scope.cancel()
+    if calls.count:
+        logger.warning("{} calls were not answered in time", calls.count)

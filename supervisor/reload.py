@@ -1,0 +1,97 @@
+"""SIGHUP: the configuration is read again; its `servers` hold for new sessions, and all else needs a restart."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from loguru import logger
+
+from common import notify
+from common.config.load import ConfigError, Settings, load
+from common.config.model import REVEAL_SECRETS, GatewaySettings, Model, SupervisorSettings
+
+
+def needs_restart(old: Settings, new: Settings) -> list[str]:
+    """The keys, besides those of servers, that differ."""
+    pairs: tuple[tuple[Model, Model], ...] = ((old.gateway, new.gateway), (old.supervisor, new.supervisor))
+    changed = {
+        key
+        for before, after in pairs
+        for key in type(before).model_fields
+        if key != "servers" and getattr(before, key) != getattr(after, key)
+    }
+    return sorted(changed)
+
+
+def take_over(running: Settings, new: Settings) -> Settings:
+    """`running` with the servers of `new`.
+
+    Whoever decides about a new session reads `servers` where it always was, so it is changed in place; a live child
+    keeps the spec that it was started with.
+    """
+    for mine, theirs in (
+        (running.supervisor.servers, new.supervisor.servers),
+        (running.gateway.servers, new.gateway.servers),
+    ):
+        mine.clear()
+        mine.update(theirs)  # type: ignore[arg-type] # each pair is of one kind
+    return running
+
+
+def for_gateway(settings: GatewaySettings) -> bytes:
+    """The gateway's part as it crosses the control socket, secrets and all."""
+    return settings.model_dump_json(context=REVEAL_SECRETS).encode()
+
+
+class Refused(Exception):
+    """New settings cannot hold; the text says why, a line for each reason."""
+
+
+class Reloader:
+    """Reads the file at `path` again when told to; `announce` gets the gateway's part of what changed.
+
+    `prepare` readies the supervisor for the new settings, and raises Refused where it cannot be: then nothing changes.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        running: Settings,
+        announce: Callable[[bytes], None],
+        prepare: Callable[[SupervisorSettings], None] = lambda _: None,
+    ) -> None:
+        self.on_change: Callable[[SupervisorSettings], None] = lambda _: None
+        """Called once new settings hold."""
+        self._path = path
+        self._running = running
+        self._announce = announce
+        self._prepare = prepare
+
+    def __call__(self) -> None:
+        """Take over what can be; a file with a mistake in it changes nothing, and each mistake is a line in the log."""
+        notify.notify(*notify.reloading())
+        try:
+            new = load(self._path)
+            self._prepare(new.supervisor)
+        except (ConfigError, Refused) as error:
+            for problem in str(error).splitlines():
+                logger.error("{}", problem)
+            logger.error("the configuration was not taken over; the one before it holds")
+        else:
+            self._take_over(new)
+        notify.notify(notify.READY)
+
+    def _take_over(self, new: Settings) -> None:
+        before, after = self._running.supervisor.servers, new.supervisor.servers
+        changes = {
+            "new": sorted(after.keys() - before.keys()),
+            "removed": sorted(before.keys() - after.keys()),
+            "changed": sorted(name for name in before.keys() & after.keys() if before[name] != after[name]),
+        }
+        restart = needs_restart(self._running, new)
+        take_over(self._running, new)
+        self._announce(for_gateway(self._running.gateway))
+        self.on_change(self._running.supervisor)
+        said = "; ".join(f"{what}: {', '.join(names)}" for what, names in changes.items() if names)
+        logger.info("the configuration was read again; servers: {}", said or "as before")
+        if restart:
+            logger.warning("not taken over until a restart: {}", ", ".join(restart))

@@ -1,0 +1,99 @@
+"""`scripts/install`: what it writes, that it may be run again, and that it can be undone."""
+
+import socket
+import subprocess
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.support.gateway import ROOT
+from tests.support.systemd import TARGETS
+
+INSTALL = str(ROOT / "scripts" / "install")
+
+
+def install(*options: str) -> str:
+    """What it said."""
+    return subprocess.run([INSTALL, *options], capture_output=True, text=True, check=True).stdout
+
+
+def files(root: Path) -> set[str]:
+    """All files below `root`, by path from there."""
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
+    said = install("--dry-run", "--root", str(tmp_path / "root"))
+    assert "mcp-gateway.service" in said
+    assert not (tmp_path / "root").exists()
+
+
+def test_again_it_changes_nothing_and_an_operators_file_is_left_alone(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    install("--root", root)
+    written = files(tmp_path)
+    assert {f"etc/systemd/system/mcp-{name}" for name in ("supervisor.socket", "supervisor.service")} < written
+    config = tmp_path / "etc/mcp-gateway/config.yaml"
+    assert "\nuid_range: 600000-665535\n" in config.read_text()
+    for name in ("config.yaml", "environment"):
+        assert (config.parent / name).stat().st_mode & 0o777 == 0o600
+    config.write_text("servers: {own: {command: own}}\n")
+    [line] = install("--root", root).splitlines()
+    assert line.startswith("install: done")
+    assert config.read_text() == "servers: {own: {command: own}}\n"
+    assert files(tmp_path) == written
+
+
+def test_undone_nothing_is_left_but_what_is_the_operators(tmp_path: Path) -> None:
+    install("--root", str(tmp_path))
+    install("--root", str(tmp_path), "--undo")
+    assert files(tmp_path) == {"etc/mcp-gateway/config.yaml", "etc/mcp-gateway/environment"}
+    install("--root", str(tmp_path), "--undo", "--purge")
+    assert files(tmp_path) == set()
+
+
+@pytest.mark.parametrize("options", [["--purge"], ["--root"], ["--unod"]])
+def test_what_it_does_not_understand_it_does_not_begin(options: list[str]) -> None:
+    result = subprocess.run([INSTALL, *options], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("install: ")
+
+
+REAL = """
+set -eu
+mkdir -p /run/over/etc /run/over/etc-work /run/over/opt /run/over/opt-work
+for each in etc opt; do
+  mount -t overlay overlay -o lowerdir=/$each,upperdir=/run/over/$each,workdir=/run/over/$each-work /$each
+done
+for each in lib cache log; do mount -t tmpfs tmpfs /var/$each; done
+mount --make-rshared /
+mkdir -p /etc/systemd/system; mount --bind $OUT/units /etc/systemd/system
+for again in 1 2; do scripts/install; done
+# Until a session may have a user of its own, its server runs as the supervisor does.
+sed -i "s/^port: 3000/port: $PORT/; s/^uid_range/#&/" /etc/mcp-gateway/config.yaml
+systemctl start mcp-gateway
+id=$(curl -sf localhost:$PORT/api/sessionid | cut -d '"' -f 4)
+curl -sf -X POST "localhost:$PORT/api/notepad/whoami?sessionId=$id"; echo
+scripts/install --undo --purge
+ls -d /opt/mcp-gateway /etc/mcp-gateway /run/mcp-gateway /var/*/mcp-gateway $OUT/units/mcp-* 2>/dev/null || true
+getent passwd mcp-gateway || echo nobody
+"""
+
+
+@pytest.mark.slow
+async def test_on_a_real_systemd_it_serves_and_goes(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    units = ROOT / ".cache" / "systemd-install"
+    units.mkdir(parents=True, exist_ok=True)
+    for target in TARGETS:
+        (units / f"{target}.target").write_text("[Unit]\nDefaultDependencies=no\n")
+    script = REAL.replace("$PORT", str(port))
+    command = [str(ROOT / "tests/support/with-systemd"), str(units), "bash", "-c", script]
+    result = await anyio.run_process(command, cwd=ROOT, check=False)
+    output = result.stdout.decode()
+    assert result.returncode == 0, output + result.stderr.decode()
+    assert '"structuredContent":{"pid":' in output
+    assert output.endswith("userdel mcp-gateway\nnobody\n")

@@ -1,0 +1,38 @@
+"""What a reload takes over, and what it does not."""
+
+from pathlib import Path
+
+from common.config.load import Settings, load
+from supervisor.reload import Reloader, needs_restart, take_over
+
+
+def settings(path: Path, text: str) -> Settings:
+    path.write_text(text)
+    return load(path, {})
+
+
+def test_servers_are_taken_over_and_other_keys_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    running = settings(path, "port: 1\nmax_sessions: 2\nservers: {old: {command: a}, same: {command: b}}")
+    held = running.supervisor.servers
+    new = settings(path, "port: 3\nmax_sessions: 4\nservers: {same: {command: c}, new: {command: d}}")
+    assert needs_restart(running, new) == ["max_sessions", "port"]
+    take_over(running, new)
+    assert {name: spec.command for name, spec in held.items()} == {"same": "c", "new": "d"}
+    assert running.gateway.servers.keys() == {"same", "new"}
+    assert (running.gateway.port, running.supervisor.max_sessions) == (1, 2)
+
+
+def test_a_reload_tells_the_gateway_and_a_mistake_does_not(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    running = settings(path, "servers: {one: {command: a}}")
+    told: list[bytes] = []
+    reload = Reloader(path, running, told.append)
+    path.write_text("servers: {two: {command: a}}")
+    reload()
+    assert len(told) == 1
+    assert b'"two"' in told[0]
+    path.write_text("servers: {three: {comand: a}}")
+    reload()
+    assert len(told) == 1
+    assert running.supervisor.servers.keys() == {"two"}
