@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Final
 
 import anyio
+import anyio.to_thread
 from loguru import logger
 
 from common.reasons import Reason
 from supervisor.child import Child
+from supervisor.lifecycle import State
 from supervisor.limits import TreeUsage, Usage, exceeded, is_near, total, uses_too_much_cpu
 from supervisor.linux import Census, Process
 from supervisor.tree import CensusTaker, attribute
+from supervisor.wiping import measure
 
 INTERVAL: Final = 1.0
 NEAR_INTERVAL: Final = 0.1
@@ -34,6 +37,9 @@ GLANCE: Final = 0.1
 
 MANY_TASKS: Final = 100
 """So many more tasks than at the last look are reason enough for another."""
+
+DIR_INTERVAL: Final = 5.0
+"""Seconds between two measurements of the sessions' directories, each of which is walked in a thread."""
 
 LOWEST_PRIORITY: Final = 19
 
@@ -70,6 +76,11 @@ class Meter:
 
     async def run(self) -> None:
         """Measure until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._watch_directories, name="measure directories")
+            await self._watch_trees()
+
+    async def _watch_trees(self) -> None:
         while True:
             began = time.monotonic()
             near = self._look(await self._census.fresh())
@@ -79,6 +90,24 @@ class Meter:
             except OSError as error:
                 logger.error("the machine cannot be looked at ({}); trying again", error.strerror)
                 await anyio.sleep(INTERVAL)
+
+    async def _watch_directories(self) -> None:
+        while True:
+            await anyio.sleep(DIR_INTERVAL)
+            for child in list(self._children()):
+                await self._measure_directory(child)
+
+    async def _measure_directory(self, child: Child) -> None:
+        limit = child.spec.limits.dir_size_max
+        if limit is None:
+            return
+        try:
+            size = await anyio.to_thread.run_sync(measure, child.room.path, limit)
+        except OSError as error:
+            logger.warning("{!r}: its directory cannot be measured: {}", child, error)
+            return
+        if size > limit and child.state is State.RUNNING:
+            self._over(child, Reason.DIR_SIZE_MAX)
 
     def _look(self, census: Census) -> bool:
         """Whether something is near a limit."""

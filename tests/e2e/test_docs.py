@@ -39,6 +39,7 @@ def as_pattern(output: str) -> str:
         r'instance\\\\":\\ \\\\"\w+': r'instance\\\\":\\ \\\\"\\w+',
         r'"instance":"\w+': r'"instance":"\\w+',
         r'"ending":\d': r'"ending":\\d',
+        r'"reaping":"\w+': r'"reaping":"\\w+',
         r'"version":"[^"]+"': r'"version":"[^"]+"',
     }.items():
         pattern = re.sub(what, any_, pattern)

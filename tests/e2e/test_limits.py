@@ -76,10 +76,17 @@ async def test_a_child_may_open_no_more_files_than_it_may(tmp_path: Path) -> Non
         assert psutil.Process(pid).rlimit(psutil.RLIMIT_NOFILE) == (64, 64)
 
 
-async def test_what_took_off_every_mark_is_killed_while_its_session_lives(tmp_path: Path) -> None:
+async def test_nothing_below_the_supervisor_can_take_off_its_tag(tmp_path: Path) -> None:
+    get_away = "prlimit --rttime=unlimited: true; ulimit -R unlimited 2>/dev/null; cat /proc/self/limits"
     async with running(tmp_path=tmp_path) as gateway:
+        await gateway.said("tags are sealed")
         session = await Streamable(gateway.http).open()
-        with watching(await session.call(1, "stray")) as [stray]:
-            await stray.ended()
-        await gateway.said("took off every mark")
-        assert await session.call(2, "echo", text="on") == "on"
+        tried = await session.call(1, "run", script=get_away)
+        assert "Operation not permitted" in tried["err"]
+        tag = next(line.split()[3] for line in tried["out"].splitlines() if line.startswith("Max realtime timeout"))
+        assert tag.isdecimal()
+
+
+async def test_who_fills_its_own_directory_ends_by_its_size(tmp_path: Path) -> None:
+    fill = 'head -c 400000 /dev/zero > "$HOME/file"'
+    await ended_by("run", tmp_path, "dir_size_max", {"dir_size_max": "256KiB"}, script=fill)

@@ -191,16 +191,6 @@ def spin(arguments, request):
     return text(str(process.pid))
 
 
-def stray(arguments, request):
-    """Start a helper that takes off every mark by which it could be known, and has no parent."""
-    script = "echo $$; trap '' TERM; exec >/dev/null; while :; do sleep 1000; done"
-    get_away = ["prlimit", "--rttime=unlimited:", "setsid", "--fork", "env", "-i", "/bin/sh", "-c", script]
-    process = subprocess.Popen(get_away, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-    pid = process.stdout.readline().decode()
-    process.wait()
-    return text(pid)
-
-
 def run(arguments, request):
     """Run a shell's script, and answer with its status and all that it says."""
     done = subprocess.run(["/bin/sh", "-c", arguments["script"]], stdin=subprocess.DEVNULL, capture_output=True)
@@ -233,7 +223,7 @@ TOOLS = {
     function.__name__: function
     for function in (
         echo, whoami, environment, add, notes, hold, release, held, progress, log, change, ask, wonder, give_up,
-        write, complain, big, flood, die, close_stdout, fail, refuse, helper, hog, breed, grow, spin, stray, run,
+        write, complain, big, flood, die, close_stdout, fail, refuse, helper, hog, breed, grow, spin, run,
         forker, rabbit, deaf,
     )
 }  # fmt: skip

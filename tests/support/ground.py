@@ -14,14 +14,16 @@ from supervisor.rooms import Rooms
 
 
 @asynccontextmanager
-async def grounded(settings: SupervisorSettings) -> AsyncIterator[tuple[Ground, Rooms]]:
+async def grounded(settings: SupervisorSettings, *, sealed: bool = True) -> AsyncIterator[tuple[Ground, Rooms]]:
     """A ground in tagged mode, with a directory of its own, and rooms.
 
-    It says that it is sealed, for what else the test has below its process is no stray.
+    It says that it is sealed, unless told otherwise, for what else a test has below its process is no stray.
     """
     with tempfile.TemporaryDirectory() as directory:
         run = Run(random.randrange(1, 1 << 31), this_boot())
-        ground = Ground(Reaping("tagged", find_programs()), Ledger(Path(directory), run), Path(directory), sealed=True)
+        ground = Ground(
+            Reaping("tagged", find_programs()), Ledger(Path(directory), run), Path(directory), sealed=sealed
+        )
         sessions = Path(directory) / "sessions"
         rooms = Rooms(settings.model_copy(update={"sessions_dir": str(sessions)}))
         try:

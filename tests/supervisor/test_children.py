@@ -1,0 +1,50 @@
+"""The table of children, below the test's own process."""
+
+import os
+from pathlib import Path
+
+import anyio
+import pytest
+
+from common.config.model import Debug, Graces, ServerSpec, SupervisorSettings
+from common.reasons import Reason
+from supervisor.children import running_children
+from supervisor.control import Announcer
+from tests.support.ground import grounded
+from tests.support.processes import PATIENCE, watching
+
+GET_AWAY = "prlimit --rttime=unlimited: setsid --fork env -i sh -c 'echo $$ > {}; exec sleep 1000'; exec cat"
+
+
+@pytest.mark.parametrize("while_it_lives", [True, False])
+async def test_where_tags_are_not_sealed_who_takes_off_every_mark_is_killed(
+    tmp_path: Path, *, while_it_lives: bool
+) -> None:
+    os.mkfifo(tmp_path / "pid")
+    told = os.open(tmp_path / "pid", os.O_RDWR | os.O_NONBLOCK)
+    spec = ServerSpec(
+        name="escapist",
+        as_written="",
+        command="sh",
+        args=("-c", GET_AWAY.format(tmp_path / "pid")),
+        path=None,
+        env={},
+        idle_timeout=1000,
+        max_lifetime=1000,
+        graces=Graces(stop=1, terminate=1, kill=1),
+        max_sessions=None,
+    )
+    settings = SupervisorSettings(debug=Debug(), max_sessions=1, servers={"escapist": spec})
+    async with grounded(settings, sealed=False) as (ground, rooms):
+        async with running_children(settings, Announcer(), ground, rooms) as children:
+            child, stdin, stdout = await children.open("escapist", "test")
+            with anyio.fail_after(PATIENCE):
+                await anyio.wait_readable(told)
+            with watching(int(os.read(told, 100))) as [stray]:
+                if not while_it_lives:
+                    children.release(child.lease, Reason.CLIENT_CLOSED)
+                await stray.ended()
+            os.close(stdin)
+            os.close(stdout)
+        assert children.outlived == 0
+    os.close(told)
