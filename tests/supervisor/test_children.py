@@ -1,21 +1,33 @@
 """The table of children, below the test's own process."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
 import pytest
 
 from common.config.model import Debug, Graces, ServerSpec, SupervisorSettings
+from common.prctl import prctl
 from common.reasons import Reason
 from supervisor.children import running_children
 from supervisor.control import Announcer
 from tests.support.ground import grounded
 from tests.support.processes import PATIENCE, watching
 
+PR_SET_CHILD_SUBREAPER = 36
 GET_AWAY = "prlimit --rttime=unlimited: setsid --fork env -i sh -c 'echo $$ > {}; exec sleep 1000'; exec cat"
 
 
+@pytest.fixture
+def subreaper() -> Iterator[None]:
+    """Orphans below the test become its children, as those below the supervisor do."""
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    yield
+    prctl(PR_SET_CHILD_SUBREAPER, 0)
+
+
+@pytest.mark.usefixtures("subreaper")
 @pytest.mark.parametrize("while_it_lives", [True, False])
 async def test_where_tags_are_not_sealed_who_takes_off_every_mark_is_killed(
     tmp_path: Path, *, while_it_lives: bool
