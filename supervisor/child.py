@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 import anyio
 from loguru import logger
@@ -20,6 +21,9 @@ from supervisor.protocol import Exit
 from supervisor.rooms import Room
 from supervisor.stderr import StderrTail
 from supervisor.tree import Tree
+
+_LETTERS: Final = "bcdfghjkmnpqrstvwxz"
+"""Of ids that stand in error texts, in which clients look for words and for numbers such as 401."""
 
 
 @dataclass(eq=False)
@@ -39,7 +43,7 @@ class Child:
     last_used: float = field(default_factory=time.monotonic)
     user: str = ""
     """Whom it is counted for."""
-    certificate: str = field(default_factory=lambda: secrets.token_hex(6))
+    certificate: str = field(default_factory=lambda: "".join(secrets.choice(_LETTERS) for _ in range(12)))
     """The id of its death certificate."""
     state_for_gateway: str | None = None
     """What a later gateway needs to go on with it; None until it is ready, empty where none could."""

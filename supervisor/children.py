@@ -107,30 +107,12 @@ class Children:
         self._last_lease += 1
         lease, request = self._last_lease, Request(server, user, label)
         await self.gate.enter(lease, request)
-        spec = self._settings.servers[server]
-        tag = make_tag(self._installation, lease)
-        room = self._make_room(spec)
         try:
-            place = self._placer.place(spec, lease, room)
-            spawned = self._spawn(spec, tag, place, room)
+            child, spawned = self._start(self._spec(server), lease, label, user)
         except SpawnError as error:
-            self._clear(room)
-            logger.error("server {}: {}: {}", server, error.reason, error.detail)
             self.gate.could_not_spawn(lease, request, error)
             raise
-        self._ledger.born(lease, spawned.process.pid)
-        child = Child(
-            lease=lease,
-            label=label,
-            spec=spec,
-            room=room,
-            process=spawned.process,
-            place=place,
-            tree=self._tree(spawned.process.pid, tag, place),
-            stderr=StderrTail(spawned.stderr, f"{server} pid {spawned.process.pid}", Redactor(spec.env)),
-            graces=spec.graces,
-            user=user,
-        )
+        spec = child.spec
         if spec.isolation.stderr_files:
             child.stderr.file = open_file(self.stderr_directory, f"{server}-{child.certificate}")
         if self.keeps_pipes:
@@ -140,6 +122,41 @@ class Children:
         self._watch_lifetime(child)
         logger.info("spawned {} pid {} for session {}", server, child.pid, label)
         return child, spawned.stdin, spawned.stdout
+
+    def _spec(self, server: str) -> ServerSpec:
+        """Raises SpawnError for a server that was taken out of the configuration while somebody waited for it."""
+        try:
+            return self._settings.servers[server]
+        except KeyError:
+            message = f"there is no server '{server}' any more"
+            raise SpawnError(Reason.SERVER_NOT_FOUND, message, message) from None
+
+    def _start(self, spec: ServerSpec, lease: int, label: str, user: str) -> tuple[Child, Spawned]:
+        """A room, a place and a process. Raises SpawnError, and then nothing is left of any of them."""
+        tag = make_tag(self._installation, lease)
+        room = self._make_room(spec)
+        try:
+            place = self._placer.place(spec, lease, room)
+            spawned = self._spawn(spec, tag, place, room)
+        except SpawnError as error:
+            self._clear(room)
+            logger.error("server {}: {}: {}", spec.name, error.reason, error.detail)
+            raise
+        pid = spawned.process.pid
+        self._ledger.born(lease, pid)
+        child = Child(
+            lease=lease,
+            label=label,
+            spec=spec,
+            room=room,
+            process=spawned.process,
+            place=place,
+            tree=self._tree(pid, tag, place),
+            stderr=StderrTail(spawned.stderr, f"{spec.name} pid {pid}", Redactor(spec.env)),
+            graces=spec.graces,
+            user=user,
+        )
+        return child, spawned
 
     def _spawn(self, spec: ServerSpec, tag: int, place: Place, room: Room) -> Spawned:
         try:

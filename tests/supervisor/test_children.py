@@ -12,11 +12,28 @@ from common.prctl import prctl
 from common.reasons import Reason
 from supervisor.children import running_children
 from supervisor.control import Announcer
+from supervisor.environment import SpawnError
 from tests.support.ground import grounded
 from tests.support.processes import PATIENCE, watching
 
 PR_SET_CHILD_SUBREAPER = 36
 GET_AWAY = "prlimit --rttime=unlimited: setsid --fork env -i sh -c 'echo $$ > {}; exec sleep 1000'; exec cat"
+
+
+def server(command: str, *args: str) -> ServerSpec:
+    """One with this command."""
+    return ServerSpec(
+        name=command,
+        as_written="",
+        command=command,
+        args=args,
+        path=None,
+        env={},
+        idle_timeout=1000,
+        max_lifetime=1000,
+        graces=Graces(stop=1, terminate=1, kill=1),
+        max_sessions=None,
+    )
 
 
 @pytest.fixture
@@ -34,22 +51,11 @@ async def test_where_tags_are_not_sealed_who_takes_off_every_mark_is_killed(
 ) -> None:
     os.mkfifo(tmp_path / "pid")
     told = os.open(tmp_path / "pid", os.O_RDWR | os.O_NONBLOCK)
-    spec = ServerSpec(
-        name="escapist",
-        as_written="",
-        command="sh",
-        args=("-c", GET_AWAY.format(tmp_path / "pid")),
-        path=None,
-        env={},
-        idle_timeout=1000,
-        max_lifetime=1000,
-        graces=Graces(stop=1, terminate=1, kill=1),
-        max_sessions=None,
-    )
-    settings = SupervisorSettings(debug=Debug(), max_sessions=1, servers={"escapist": spec})
+    spec = server("sh", "-c", GET_AWAY.format(tmp_path / "pid"))
+    settings = SupervisorSettings(debug=Debug(), max_sessions=1, servers={"sh": spec})
     async with grounded(settings, sealed=False) as (ground, rooms):
         async with running_children(settings, Announcer(), ground, rooms) as children:
-            child, stdin, stdout = await children.open("escapist", "test")
+            child, stdin, stdout = await children.open("sh", "test")
             with anyio.fail_after(PATIENCE):
                 await anyio.wait_readable(told)
             with watching(int(os.read(told, 100))) as [stray]:
@@ -60,3 +66,43 @@ async def test_where_tags_are_not_sealed_who_takes_off_every_mark_is_killed(
             os.close(stdout)
         assert children.outlived == 0
     os.close(told)
+
+
+async def test_a_room_that_cannot_be_made_costs_nobody_else_a_place(tmp_path: Path) -> None:
+    spec = server("cat")
+    settings = SupervisorSettings(debug=Debug(), max_sessions=1, queue_max=0, servers={"cat": spec})
+    async with (
+        grounded(settings) as (ground, rooms),
+        running_children(settings, Announcer(), ground, rooms) as children,
+    ):
+        base, away = rooms.base, rooms.base.with_name("away")
+        base.rename(away)
+        with pytest.raises(SpawnError) as caught:
+            await children.open("cat", "test")
+        assert caught.value.reason is Reason.ROOM_FAILED
+        away.rename(base)
+        _, *pipes = await children.open("cat", "test")
+        for fd in pipes:
+            os.close(fd)
+
+
+async def test_who_waits_for_a_server_that_goes_out_of_the_configuration_is_told(tmp_path: Path) -> None:
+    settings = SupervisorSettings(debug=Debug(), max_sessions=1, servers={"cat": server("cat"), "dog": server("cat")})
+    async with (
+        grounded(settings) as (ground, rooms),
+        running_children(settings, Announcer(), ground, rooms) as children,
+        anyio.create_task_group() as tasks,
+    ):
+        child, *pipes = await children.open("cat", "first")
+
+        async def wait() -> None:
+            with pytest.raises(SpawnError) as caught:
+                await children.open("dog", "second")
+            assert caught.value.reason is Reason.SERVER_NOT_FOUND
+
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        del settings.servers["dog"]
+        children.release(child.lease, Reason.CLIENT_CLOSED)
+        for fd in pipes:
+            os.close(fd)
