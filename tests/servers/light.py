@@ -191,6 +191,16 @@ def spin(arguments, request):
     return text(str(process.pid))
 
 
+def stray(arguments, request):
+    """Start a helper that has no parent, and takes off every mark by which it could be known that it can."""
+    script = "echo $$; trap '' TERM; exec >/dev/null; while :; do sleep 1000; done"
+    get_away = 'prlimit --pid $$ --rttime=unlimited: 2>/dev/null; exec setsid --fork env -i /bin/sh -c "$0"'
+    process = subprocess.Popen(["sh", "-c", get_away, script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    pid = process.stdout.readline().decode()
+    process.wait()
+    return text(pid)
+
+
 def run(arguments, request):
     """Run a shell's script, and answer with its status and all that it says."""
     done = subprocess.run(["/bin/sh", "-c", arguments["script"]], stdin=subprocess.DEVNULL, capture_output=True)
@@ -223,7 +233,7 @@ TOOLS = {
     function.__name__: function
     for function in (
         echo, whoami, environment, add, notes, hold, release, held, progress, log, change, ask, wonder, give_up,
-        write, complain, big, flood, die, close_stdout, fail, refuse, helper, hog, breed, grow, spin, run,
+        write, complain, big, flood, die, close_stdout, fail, refuse, helper, hog, breed, grow, spin, stray, run,
         forker, rabbit, deaf,
     )
 }  # fmt: skip
