@@ -15,51 +15,132 @@ PAGE = (ROOT / "docs/systemd.md").read_text()
 QUICK = {"stop_grace": "100ms", "terminate_grace": "200ms"}
 SERVERS = {"light": {**WRAPPED, **QUICK}}
 
+OWN_USERS = "600000-600099"
+"""As an installation has it: see scripts/install."""
+
 LOAD = """
 systemctl start mcp-gateway
 for each in 1 2 3; do id=$(session); call $id light helper >/dev/null; call $id light hold >/dev/null & done
-until_ test $(left mcp-supervisor.service) -ge 10
+loaded() { [ $(left mcp-supervisor.service) -ge 10 ]; }
+until_ loaded
 echo busy: $(left mcp-supervisor.service)
 supervisor=$(pid mcp-supervisor) gateway=$(pid mcp-gateway)
+rooms() { ls -d /var/lib/mcp-gateway/sessions/run-*/* 2>/dev/null | wc -l; }
+alone() { [ $(left mcp-supervisor.service) = 1 ] && [ $(rooms) = 0 ]; }
+# systemd removes a unit's directories by helpers of its own in the unit's cgroup, for a moment.
+empty() { [ $(left mcp-gateway.service) = 0 ] && [ $(left mcp-supervisor.service) = 0 ]; }
 """
+
+KEPT = """
+systemctl start mcp-gateway
+id=$(session); call $id light add '{"text": "kept"}' > /dev/null
+echo before: $(call $id light whoami)
+supervisor=$(pid mcp-supervisor) gateway=$(pid mcp-gateway)
+back() { systemctl is-active mcp-gateway && [ $(pid mcp-gateway) != $gateway ] && [ $(pid mcp-gateway) != 0 ]; }
+"""
+"""A session, and the pid of its child; `back` is whether another gateway has begun."""
+
+
+def same(output: str) -> bool:
+    """Whether the child that was there before KEPT's end is the one that answered after it."""
+    [before] = re.findall("^before: (.+)$", output, re.MULTILINE)
+    [after] = re.findall("^after: (.+)$", output, re.MULTILINE)
+    assert '\\"pid\\":' in before
+    return bool(before == after)
 
 
 async def test_start_returns_when_it_serves_and_stop_leaves_nothing() -> None:
-    output = await machine("start", SERVERS).run(
-        """
-        systemctl start mcp-gateway
+    output = await machine("start", SERVERS, uid_range=OWN_USERS).run(
+        LOAD
+        + """
         curl -sf $url/health; echo
-        id=$(session); call $id light whoami
-        echo user: $(ps -o user:20= -p $(pid mcp-gateway)) $(ps -o user= -p $(pid mcp-supervisor))
+        echo user: $(ps -o user:20= -p $gateway) $(ps -o user= -p $supervisor)
         echo socket: $(stat -c '%a %U' /run/mcp-gateway/control.sock)
         systemctl show mcp-gateway mcp-supervisor -p StatusText
-        systemctl stop mcp-gateway mcp-supervisor.socket mcp-supervisor
+        systemctl stop mcp-supervisor mcp-gateway
         systemctl show mcp-gateway mcp-supervisor -p ActiveState -p Result
-        # systemd removes a unit's directories by helpers of its own in the unit's cgroup, for a moment.
-        empty() { [ $(left mcp-gateway.service) = 0 ] && [ $(left mcp-supervisor.service) = 0 ]; }
         until_ empty
-        echo left: $(left mcp-gateway.service) $(left mcp-supervisor.service)
+        echo left: $(left mcp-gateway.service) $(left mcp-supervisor.service) $(rooms)
         """
     )
     assert '"status":"ok"' in output
-    assert '\\"pid\\":' in output
     assert "user: mcp-gateway root" in output
     assert "socket: 600 mcp-gateway" in output
     assert "StatusText=listening on http://127.0.0.1:" in output
     assert output.count("ActiveState=inactive") == 2
     assert output.count("Result=success") == 2
-    assert "left: 0 0" in output
+    assert "left: 0 0 0" in output
 
 
-async def test_a_killed_gateway_comes_back_alone() -> None:
-    output = await machine("gateway", SERVERS, reattach_grace="100ms").run(
+async def test_each_session_has_a_user_and_a_cgroup_of_its_own() -> None:
+    output = await machine("users", {"light": LIGHT}, uid_range=OWN_USERS).run(
+        """
+        systemctl start mcp-gateway
+        for each in 1 2; do
+          said=$(call $(session) light whoami); child=$(echo "$said" | grep -o 'pid[^,]*' | head -n 1 | tr -dc 0-9)
+          echo child: $(ps -o uid=,gid= -p $child) $(grep ^CapEff /proc/$child/status) $(grep ^0:: /proc/$child/cgroup)
+        done
+        curl -sf $url/health; echo
+        """
+    )
+    child = r"child: (6000\d\d) \1 CapEff: 0+ 0::\S*/mcp-supervisor\.service/(run-\w+/\d+)$"
+    found = re.findall(child, output, re.MULTILINE)
+    assert len(found) == 2, output
+    first, second = found
+    assert first[0] != second[0]
+    assert first[1] != second[1]
+    assert '"reaping":"cgroup"' in output
+
+
+@pytest.mark.parametrize("manner", ["restart", "kill -s KILL"])
+async def test_sessions_outlive_the_gateways_restart_and_its_crash(manner: str) -> None:
+    output = await machine(f"outlive-{manner.split()[0]}", {"light": LIGHT}, uid_range=OWN_USERS).run(
+        KEPT
+        + f"""
+        systemctl {manner} mcp-gateway
+        echo next: $(call $id light notes)
+        until_ back
+        echo after: $(call $id light whoami)
+        echo same: $([ $(pid mcp-supervisor) = $supervisor ] && echo yes)
+        """
+    )
+    assert re.search("next: .*kept", output)
+    assert same(output)
+    assert "same: yes" in output
+
+
+@pytest.mark.parametrize("manner", ["stop", "kill -s KILL"])
+async def test_a_request_that_comes_between_two_gateways_waits(manner: str) -> None:
+    output = await machine(f"between-{manner.split()[0]}", {"light": LIGHT}, uid_range=OWN_USERS).run(
+        KEPT
+        + f"""
+        systemctl {manner} mcp-gateway
+        until_ test ! -e /proc/$gateway
+        call $id light notes > /run/between & asking=$!
+        connected() {{ ss -Htn state established "dport = :$PORT" | grep -q .; }}
+        until_ connected
+        echo gateway: $(pid mcp-gateway)
+        systemctl restart mcp-gateway
+        wait $asking; echo between: $(cat /run/between)
+        echo after: $(call $id light whoami)
+        """,
+        # Not before it is told to.
+        RestartSec="1h",
+    )
+    assert "gateway: 0" in output
+    assert re.search("between: .*kept", output)
+    assert same(output)
+
+
+async def test_what_no_gateway_comes_back_for_is_ended() -> None:
+    output = await machine("gateway", SERVERS, uid_range=OWN_USERS, reattach_grace="100ms").run(
         LOAD
         + """
-        systemctl kill --kill-whom=main -s KILL mcp-gateway
-        until_ sh -c "systemctl is-active -q mcp-gateway && curl -sf $url/health"
+        systemctl stop mcp-gateway
+        until_ alone
+        systemctl start mcp-gateway
         echo same: $([ $(pid mcp-supervisor) = $supervisor ] && [ $(pid mcp-gateway) != $gateway ] && echo yes)
-        until_ sh -c "[ $(pid mcp-supervisor) = \\$(cat $(find $slice/mcp-supervisor.service -name cgroup.procs)) ]"
-        id=$(session); call $id light whoami
+        call $(session) light whoami
         """
     )
     assert "same: yes" in output
@@ -67,7 +148,7 @@ async def test_a_killed_gateway_comes_back_alone() -> None:
 
 
 async def test_a_killed_supervisor_takes_everything_along_and_both_come_back() -> None:
-    output = await machine("supervisor", SERVERS).run(
+    output = await machine("supervisor", SERVERS, uid_range=OWN_USERS).run(
         LOAD
         + """
         before=$(find $slice/mcp-supervisor.service -name cgroup.procs -exec cat {} +)
@@ -76,30 +157,35 @@ async def test_a_killed_supervisor_takes_everything_along_and_both_come_back() -
         until_ came_back
         for each in $before; do [ ! -e /proc/$each ] || echo alive: $each; done
         echo both: $([ $(pid mcp-supervisor) != $supervisor ] && [ $(pid mcp-gateway) != $gateway ] && echo new)
-        id=$(session); call $id light whoami
+        echo old: $(call $id light notes)
+        until_ alone
+        call $(session) light whoami
         """
     )
     assert "alive:" not in output
     assert "both: new" in output
+    assert re.search("old: .*session_not_found", output)
     assert '\\"pid\\":' in output
 
 
 @pytest.mark.parametrize("unit", ["mcp-supervisor", "mcp-gateway"])
 async def test_a_program_that_hangs_ends_by_the_watchdog(unit: str) -> None:
-    output = await machine(f"watchdog-{unit}", SERVERS).run(
-        f"""
-        systemctl start mcp-gateway
+    output = await machine(f"watchdog-{unit}", {"light": LIGHT}, uid_range=OWN_USERS).run(
+        KEPT
+        + f"""
         before=$(pid {unit})
         systemctl kill --kill-whom=main -s STOP {unit}
         until_ test ! -e /proc/$before
         came_back() {{ systemctl is-active mcp-gateway && curl -sf $url/health && [ $(pid {unit}) != $before ]; }}
         until_ came_back
         echo another: $([ $(pid {unit}) != $before ] && echo yes)
+        echo after: $(call $id light whoami)
         """,
         WatchdogSec="2",
         TimeoutAbortSec="1",
     )
     assert "another: yes" in output
+    assert same(output) is (unit == "mcp-gateway")
 
 
 async def test_a_reload_takes_over_the_servers_and_a_mistake_changes_nothing() -> None:
@@ -131,8 +217,23 @@ async def test_a_reload_takes_over_the_servers_and_a_mistake_changes_nothing() -
     assert "\nreloaded" not in output
 
 
-async def test_a_call_in_flight_is_answered_before_the_gateway_leaves_and_a_late_one_is_told() -> None:
-    output = await machine("drain", {"light": LIGHT}, drain_timeout="2s").run(
+async def test_a_call_in_flight_is_told_of_a_restart_and_its_session_goes_on() -> None:
+    output = await machine("flight", {"light": LIGHT}, uid_range=OWN_USERS, drain_timeout="100ms").run(
+        KEPT
+        + """
+        call $id light hold > /run/late & late=$!
+        until call $id light held | grep -q 'held.*1'; do :; done
+        systemctl restart mcp-gateway
+        wait $late; echo late: $(cat /run/late)
+        echo after: $(call $id light whoami)
+        """
+    )
+    assert re.search('late: .*"gateway_restarted"', output)
+    assert same(output)
+
+
+async def test_without_a_grace_a_call_in_flight_is_answered_before_all_ends_and_a_late_one_is_told() -> None:
+    output = await machine("drain", {"light": LIGHT}, drain_timeout="2s", reattach_grace="0s").run(
         """
         systemctl start mcp-gateway
         id=$(session)
