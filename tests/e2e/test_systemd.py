@@ -2,6 +2,8 @@
 
 import re
 import subprocess
+import sys
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,9 @@ PAGE = (ROOT / "docs/systemd.md").read_text()
 
 QUICK = {"stop_grace": "100ms", "terminate_grace": "200ms"}
 SERVERS = {"light": {**WRAPPED, **QUICK}}
+
+BUBBLE = {"kind": "bubblewrap", "writable": [str(ROOT)]}
+"""A sandbox, with the checkout, which may be below a directory that it hides."""
 
 OWN_USERS = "600000-600099"
 """As an installation has it: see scripts/install."""
@@ -90,6 +95,39 @@ async def test_each_session_has_a_user_and_a_cgroup_of_its_own() -> None:
     assert first[0] != second[0]
     assert first[1] != second[1]
     assert '"reaping":"cgroup"' in output
+
+
+@pytest.mark.parametrize("sandbox", [{}, {"sandbox": BUBBLE}], ids=["bare", "sandbox"])
+async def test_a_hostile_session_gets_nowhere_and_nothing_of_it_is_left(sandbox: dict[str, Any]) -> None:
+    name = "-".join(["hostile", *sandbox])
+    output = await machine(name, {"light": {**LIGHT, **QUICK, **sandbox}}, uid_range=OWN_USERS).run(
+        r"""
+        systemctl start mcp-gateway
+        other=$(session); room=$(call $other light whoami | grep -o '/var/lib/mcp-gateway/[^\]*')
+        cat > $ROOT/.cache/hostile <<TRY
+        try() { if "\$@" >&2; then echo "succeeded: \$*"; else echo refused; fi; }
+        try ls /var/lib/mcp-gateway/sessions
+        try ls $room
+        try cat $WORK/config.yaml
+        try kill -9 $(pid mcp-supervisor) $(pid mcp-gateway)
+        try cat /proc/$(pid mcp-supervisor)/environ
+        try sh -c 'echo 0 > $slice/mcp-supervisor.service/cgroup.procs'
+        try mkdir $slice/mcp-supervisor.service/mine
+        try $PYTHON -c 'import socket; socket.socket(socket.AF_UNIX).connect("/run/mcp-gateway/control.sock")'
+        try prlimit --pid \$\$ --rttime=4711
+        mkdir -p closed/below; touch closed/below/file; ln -s /etc closed/link; chmod 500 closed; chmod 0 closed/below
+        setsid sh -c 'trap "" TERM HUP; while :; do sleep 1000; done' </dev/null >/dev/null 2>&1 &
+TRY
+        id=$(session); call $id light run "{\"script\": \"sh $ROOT/.cache/hostile\"}"
+        curl -s -X DELETE "$url/api/sessionid?sessionId=$other"; curl -s -X DELETE "$url/api/sessionid?sessionId=$id"
+        alone() { [ $(left mcp-supervisor.service) = 1 ] && [ -z "$(ls /var/lib/mcp-gateway/sessions/run-*)" ]; }
+        until_ alone
+        journal
+        """.replace("$ROOT", str(ROOT)).replace("$PYTHON", sys.executable)
+    )
+    assert "succeeded" not in output
+    assert output.count("refused") == 9, output
+    assert "could not be wiped" not in output
 
 
 @pytest.mark.parametrize("manner", ["restart", "kill -s KILL"])
