@@ -1,5 +1,6 @@
 """`scripts/install`: what it writes, that it may be run again, and that it can be undone."""
 
+import re
 import socket
 import subprocess
 from pathlib import Path
@@ -71,11 +72,13 @@ for each in lib cache log; do mount -t tmpfs tmpfs /var/$each; done
 mount --make-rshared /
 mkdir -p /etc/systemd/system; mount --bind $OUT/units /etc/systemd/system
 for again in 1 2; do scripts/install; done
-# Until a session may have a user of its own, its server runs as the supervisor does.
-sed -i "s/^port: 3000/port: $PORT/; s/^uid_range/#&/" /etc/mcp-gateway/config.yaml
+sed -i "s/^port: 3000/port: $PORT/" /etc/mcp-gateway/config.yaml
 systemctl start mcp-gateway
-id=$(curl -sf localhost:$PORT/api/sessionid | cut -d '"' -f 4)
-curl -sf -X POST "localhost:$PORT/api/notepad/whoami?sessionId=$id"; echo
+for each in 1 2; do
+  id=$(curl -sf localhost:$PORT/api/sessionid | cut -d '"' -f 4)
+  said=$(curl -sf -X POST "localhost:$PORT/api/notepad/whoami?sessionId=$id"); echo "$said"
+  echo "user: $(ps -o uid= -p $(echo "$said" | grep -o '"pid": *[0-9]*' | grep -o '[0-9]*' | head -n 1))"
+done
 scripts/install --undo --purge
 ls -d /opt/mcp-gateway /etc/mcp-gateway /run/mcp-gateway /var/*/mcp-gateway $OUT/units/mcp-* 2>/dev/null || true
 getent passwd mcp-gateway || echo nobody
@@ -95,5 +98,8 @@ async def test_on_a_real_systemd_it_serves_and_goes(tmp_path: Path) -> None:
     result = await anyio.run_process(command, cwd=ROOT, check=False)
     output = result.stdout.decode()
     assert result.returncode == 0, output + result.stderr.decode()
-    assert '"structuredContent":{"pid":' in output
+    assert output.count('"structuredContent":{"pid":') == 2
+    first, second = map(int, re.findall(r"^user: +(\d+)$", output, re.MULTILINE))
+    assert first != second
+    assert {first, second} < set(range(600000, 665536))
     assert output.endswith("userdel mcp-gateway\nnobody\n")
