@@ -29,6 +29,7 @@ from supervisor.activation import ActivationError, inherited_listener, uid_of
 from supervisor.children import Children, running_children
 from supervisor.control import Announcer, SocketError, listen, listening, serve_each, serve_one
 from supervisor.custody import Custody
+from supervisor.foresight import warnings
 from supervisor.ground import Ground, GroundError, prepare, seal
 from supervisor.linux import become_subreaper, die_with_parent, has_terminal
 from supervisor.places import PlaceError
@@ -77,6 +78,8 @@ def _listen_and_run(arguments: argparse.Namespace, settings: Settings, rooms: Ro
     except GroundError as error:
         logger.error("{}", error)
         return 2
+    for warning in warnings(settings.supervisor.servers.values()):
+        logger.warning("{}", warning)
     return anyio.run(_run, arguments, settings, ground, rooms, bound)
 
 

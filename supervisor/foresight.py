@@ -1,0 +1,36 @@
+"""What an operator should know of the servers before anybody asks for one. Warnings: the other servers work."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from common.config.model import ServerSpec
+from common.config.session_paths import begins_with_mark
+from supervisor.environment import SpawnError, resolve_command
+
+
+def warnings(specs: Iterable[ServerSpec]) -> Iterator[str]:
+    """A line for each thing that will go wrong, or is unwise."""
+    specs = list(specs)
+    for spec in specs:
+        yield from _of_one(spec)
+    as_root = [spec.name for spec in specs if _runs_as_root(spec)]
+    if as_root:
+        names = ", ".join(as_root)
+        yield f"sessions of {names} run as root; give them a user each with 'uid_range', or one with 'user'"
+
+
+def _of_one(spec: ServerSpec) -> Iterator[str]:
+    if spec.path is not None and begins_with_mark(spec.path):
+        return  # it is there when its session is
+    if spec.path is not None and not Path(spec.path).is_dir():
+        yield f"servers.{spec.name}.path: {spec.path} is not a directory; no session of it can be started"
+        return
+    try:
+        resolve_command(spec, spec.env.get("PATH", os.environ.get("PATH", os.defpath)))
+    except SpawnError as error:
+        yield f"servers.{spec.name}.command: {error.detail}; no session of it can be started"
+
+
+def _runs_as_root(spec: ServerSpec) -> bool:
+    return os.geteuid() == 0 and spec.isolation.user in (None, "root", "0") and spec.isolation.uid_range is None

@@ -1,0 +1,48 @@
+"""What is told of the servers before anybody asks for one."""
+
+from pathlib import Path
+
+import pytest
+
+from common.config.model import Graces, Isolation, ServerSpec
+from supervisor.foresight import warnings
+
+
+def server(command: str = "sh", path: str | None = None, **isolation: object) -> ServerSpec:
+    """A server that runs as somebody else than root, unless told otherwise."""
+    return ServerSpec(
+        name="fs",
+        as_written="",
+        command=command,
+        args=(),
+        path=path,
+        env={},
+        idle_timeout=1,
+        max_lifetime=1,
+        graces=Graces(stop=1, terminate=1, kill=1),
+        max_sessions=None,
+        isolation=Isolation.model_validate({"user": "nobody", **isolation}),
+    )
+
+
+def test_nothing_is_told_of_what_is_well() -> None:
+    assert list(warnings([server(), server(path="/"), server(user=None, uid_range="600000-600009")])) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (server("nosuch"), "servers.fs.command: command 'nosuch' not found on PATH="),
+        (server(path="/nosuch"), "servers.fs.path: /nosuch is not a directory; no session"),
+        (server(user=None), "sessions of fs run as root; give them a user each with 'uid_range'"),
+    ],
+)
+def test_what_will_go_wrong_is_told_with_its_key(spec: ServerSpec, expected: str) -> None:
+    (said,) = warnings([spec])
+    assert said.startswith(expected)
+
+
+def test_a_path_in_the_room_of_a_session_is_there_in_time(tmp_path: Path) -> None:
+    from common.config.session_paths import mark
+
+    assert list(warnings([server(path=mark("session.work"))])) == []
