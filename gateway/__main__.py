@@ -41,7 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return anyio.run(_run, arguments)
     except SupervisorLost:
-        # It hung up before it said a word; its own last line says why.
+        # It hung up before it said a word. Beside `serve`, whose supervisor's last line says why, that needs a word.
+        if arguments.socket is not None:
+            logger.error("the supervisor hung up; its log says why. Perhaps another gateway is connected")
         return 1
     except (OSError, ProtocolError) as error:
         logger.error("cannot reach the supervisor: {}", error)

@@ -52,6 +52,7 @@ async def test_a_second_gateway_is_hung_up_on(tmp_path: Path) -> None:
     async with supervisor(tmp_path) as (program, path), gateway(path) as front:
         async with programs([sys.executable, "-m", "gateway", "--socket", str(path)]) as second:
             assert await second.process.wait() == 1
+            await second.said("Perhaps another gateway is connected")
         await program.said("a second gateway connected")
         assert (await front.health())["status"] == "ok"
 
