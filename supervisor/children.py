@@ -23,12 +23,15 @@ from supervisor.admission import Request
 from supervisor.certificates import certify, log_end
 from supervisor.child import Child, count_by_server, duplicates
 from supervisor.environment import SpawnError
+from supervisor.fetches import Fetches
 from supervisor.gate import Gate
 from supervisor.ground import Ground
+from supervisor.helpers import Helpers
 from supervisor.lifecycle import Effect, Event, State, advance
 from supervisor.limits import exit_of_init, limit_of
 from supervisor.linux import Census, Process
 from supervisor.meter import Meter
+from supervisor.places import caches_path
 from supervisor.placing import Place, Placer
 from supervisor.protocol import EXPIRY_NOTICE, Answer, Ending, Exit, Expiring, FromSupervisor, Gone
 from supervisor.redact import Redactor
@@ -59,6 +62,7 @@ async def running_children(
             finally:
                 with anyio.CancelScope(shield=True):
                     children.end_all(Reason.SHUTDOWN)
+                    await children.fetches.stop()
                     await children.all_gone()
                     await children.sweep()
                 tasks.cancel_scope.cancel()
@@ -79,7 +83,9 @@ class Children:
         self._reaping = ground.reaping
         self._ledger = ground.ledger
         self._sealed = ground.sealed
-        self._placer = Placer(ground.reaping, raise_open_files_limit(), (ground.runtime, rooms.base))
+        self._placer = Placer(
+            ground.reaping, raise_open_files_limit(), (ground.runtime, rooms.base), caches_path(settings)
+        )
         self._announce = announce
         self._tasks = tasks
         self._rooms = rooms
@@ -88,6 +94,9 @@ class Children:
         self._last_lease = 0
         self._installation = ground.ledger.run.installation
         self._census = CensusTaker()
+        self._helpers = Helpers(ground, self._census)
+        self.fetches = Fetches(self._helpers, tasks)
+        """Of the packages that servers are started from."""
         self._buried = anyio.Event()
         self.gate = Gate(settings)
         self.stderr_directory = ground.runtime / "stderr"
@@ -107,7 +116,7 @@ class Children:
         self._last_lease += 1
         lease, request = self._last_lease, Request(server, user, label)
         await self.gate.enter(lease, request)
-        spec = self._settings.servers[server]
+        spec = await self._resolve(lease, server)
         tag = make_tag(self._installation, lease)
         room = self._make_room(spec)
         try:
@@ -140,6 +149,14 @@ class Children:
         self._watch_lifetime(child)
         logger.info("spawned {} pid {} for session {}", server, child.pid, label)
         return child, spawned.stdin, spawned.stdout
+
+    async def _resolve(self, lease: int, server: str) -> ServerSpec:
+        """How to start `server`, for `lease`, which has its place."""
+        try:
+            return await self.fetches.resolve(self._settings.servers[server])
+        except BaseException:
+            self.gate.left(lease)
+            raise
 
     def _spawn(self, spec: ServerSpec, tag: int, place: Place, room: Room) -> Spawned:
         try:
@@ -230,6 +247,7 @@ class Children:
 
     async def sweep(self) -> None:
         """Kill what left its tree without a trace. Only when no child is left: it knows no better than descent."""
+        await self.fetches.stop()
         stray = await end_everything(self._census)
         if stray:
             self.outlived += stray
@@ -302,6 +320,7 @@ class Children:
 
     def leader_exited(self, pid: int, exit_: Exit) -> None:
         """The reaper's word that `pid` was reaped; most pids are helpers that nobody asks for."""
+        self._helpers.exited(pid, exit_)
         child = self._by_pid.pop(pid, None)
         if child is None:
             return
