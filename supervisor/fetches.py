@@ -5,12 +5,15 @@ cache that it cannot write to. So the supervisor runs them, when it starts and w
 children are started with the command that was fetched. Whatever cannot be understood or fetched is started as written.
 
 Nothing of a package runs while it is fetched, for that would be with the rights of the supervisor: no install scripts,
-no builds. A package that needs them is started as written, too.
+no builds. A package that needs them is started as written, too. Two more ways in were seen and are shut: npx would
+take a `sh` that the package brings along, and uv asks the Python of a tool that is there already, which runs the .pth
+files of all that is installed with it; so it never meets one.
 """
 
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Mapping
@@ -20,6 +23,7 @@ from typing import Final
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 from loguru import logger
 
 from common.config.model import ServerSpec, SupervisorSettings
@@ -165,19 +169,38 @@ class Fetches:
         own = _directories(wanted)
         for directory in own.values():
             directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if "UV_CACHE_DIR" in own:  # no child needs it, and its locks are open to everybody
+            own["UV_CACHE_DIR"].chmod(0o700)
         empty = wanted.caches / "empty"  # where npx finds no project that it would look into first
         empty.mkdir(mode=0o755, exist_ok=True)
         environment = _environment(wanted, self._environ, own)
+        if wanted.package.tool is Tool.NPM:
+            printed = await self._run_tool(wanted, environment, empty)
+            return command_in_npm(printed, own["npm_config_cache"], wanted.package)
+        tools = own["UV_TOOL_DIR"]
+        if not wanted.package.floats and (there := _installed(tools, wanted.package)):
+            return there
+        for directory in (tools, own["UV_TOOL_BIN_DIR"]):  # uv does not replace what stands in either
+            await anyio.to_thread.run_sync(shutil.rmtree, directory)
+        await self._run_tool(wanted, environment, empty)
+        command = command_in_uv(tools, wanted.package)
+        for lock in tools.glob(".lock"):
+            lock.chmod(0o600)
+        # No child may write what Python compiles. Without `site` nothing of the package runs.
+        compile_ = [str(Path(command).with_name("python")), "-I", "-S", "-m", "compileall", "-q", str(tools)]
+        await self._helpers.run(compile_, environment, empty)
+        return command
+
+    async def _run_tool(self, wanted: Wanted, environment: Mapping[str, str], empty: Path) -> str:
+        """What the tool prints once it has fetched. Raises NotFetched or OSError."""
         line = _command_line(wanted)
         ended = await self._helpers.run(line, environment, empty)
         if ended.exit.code != 0:
             why = _complaint(ended, Redactor(environment))
-            ended = await self._helpers.run(line, environment | _OFFLINE, empty)
+            ended = await self._helpers.run(line, {**environment, **_OFFLINE}, empty)
             if ended.exit.code != 0:
                 raise NotFetched(why)
-        if wanted.package.tool is Tool.NPM:
-            return command_in_npm(ended.out, own["npm_config_cache"], wanted.package)
-        return command_in_uv(own["UV_TOOL_DIR"], wanted.package)
+        return ended.out
 
 
 def _want(spec: ServerSpec, settings: SupervisorSettings, environ: Mapping[str, str]) -> tuple[Package, Wanted]:
@@ -212,6 +235,14 @@ def _runner(command: str, package: Package) -> str:
     return f"{directory}{slash}{package.tool.value}"
 
 
+def _installed(tools: Path, package: Package) -> str | None:
+    """The command of `package`, where an earlier run has installed it."""
+    try:
+        return command_in_uv(tools, package)
+    except NotFetched:
+        return None
+
+
 def _command_line(wanted: Wanted) -> list[str]:
     if wanted.package.tool is Tool.NPM:
         return [wanted.runner, "-y", "-p", wanted.package.spec, "-c", 'printf %s "$PATH"']
@@ -243,7 +274,7 @@ def _digest(value: object) -> str:
 def _environment(wanted: Wanted, environ: Mapping[str, str], own: Mapping[str, Path]) -> dict[str, str]:
     """The environment of a fetch. Nothing wins over `own` directories, nor over that nothing of a package runs."""
     fixed = {name: str(path) for name, path in own.items()}
-    fixed |= {"npm_config_ignore_scripts": "true", "UV_NO_BUILD": "1", "UV_COMPILE_BYTECODE": "1"}
+    fixed |= {"npm_config_ignore_scripts": "true", "npm_config_script_shell": "/bin/sh", "UV_NO_BUILD": "1"}
     fixed |= {f"npm_config_{name}": "false" for name in ("audit", "fund", "update_notifier")}
     fixed |= {name: environ[name] for name in ("HOME",) if name in environ}
     ours = {name.lower() for name in fixed}  # npm takes its variables in either case

@@ -65,6 +65,11 @@ class Package:
         return match["name"]
 
     @property
+    def floats(self) -> bool:
+        """Whether `spec` asks for whatever is newest, each time."""
+        return self.spec.endswith("@latest")
+
+    @property
     def without_args(self) -> "Package":
         """What is to be fetched: the same for every server that starts the same command of it."""
         return replace(self, args=())

@@ -45,7 +45,8 @@ case "$(basename "$0") $*" in
     env > "$here/environment"
     PATH=$modules/.bin:$PATH sh -c "$5";;
   "uv tool install"*)
-    mkdir -p "$UV_TOOL_DIR/light/bin"
+    echo "$*" >> "$here/installed"
+    mkdir "$UV_TOOL_BIN_DIR" "$UV_TOOL_DIR" "$UV_TOOL_DIR/light" "$UV_TOOL_DIR/light/bin" || exit 1
     light "$UV_TOOL_DIR/light/bin/light";;
   *) exec /usr/bin/python3 -I -S "$here/light.py" as-written;;
 esac
@@ -155,6 +156,18 @@ async def test_what_cannot_be_understood_or_fetched_is_started_as_written(
         assert gateway.log.count("started as written") == 1
 
 
+async def test_uv_never_meets_a_tool_that_is_there_already(place: Path, tmp_path: Path) -> None:
+    servers = {"light": by(place, "uvx", "light"), "newest": by(place, "uvx", "light@latest")}
+    for _ in range(2):
+        async with running(servers, tmp_path=tmp_path, **caches(place)) as gateway:
+            await gateway.said("fetched light for light in ")
+            await gateway.said("fetched light@latest for newest in ")
+            for name in servers:
+                assert (await started_as(await opened(gateway, name))).startswith(f"{place}/caches/uv/tools/")
+    installed = (place / "installed").read_text().splitlines()
+    assert sorted(installed) == ["tool install light", *2 * ["tool install light@latest"]]
+
+
 async def test_where_nothing_is_to_be_fetched_nothing_is(place: Path, tmp_path: Path) -> None:
     servers = {"light": by(place, "npx", "-y", "light")}
     async with running(servers, tmp_path=tmp_path, packages="as_written", **caches(place)) as gateway:
@@ -224,6 +237,7 @@ async def test_a_fetch_gets_the_registry_that_the_server_names_and_no_secret_of_
     assert given["npm_config_registry"] == "http://registry.test"
     assert given["HTTPS_PROXY"] == "http://proxy.test"
     assert given["npm_config_cache"].startswith(f"{place}/caches/npm-")
+    assert (given["npm_config_ignore_scripts"], given["npm_config_script_shell"]) == ("true", "/bin/sh")
     assert not given.keys() & {"MCP_GATEWAY_TOKEN", "NPM_CONFIG_CACHE", "SECRET_OF_THE_SERVER"}
 
 

@@ -112,6 +112,11 @@ def test_a_package_has_a_name(spec: str, tool: Tool, name: str) -> None:
     assert Package(tool, spec, None).name == name
 
 
+def test_only_what_asks_for_the_newest_floats() -> None:
+    assert Package(Tool.UV, "server@latest", "server").floats
+    assert not any(Package(Tool.UV, spec, "server").floats for spec in ("server", "server@1.0", "latest"))
+
+
 def test_servers_that_differ_in_arguments_alone_want_the_same() -> None:
     one, other = (understand("npx", ["-y", "server", arg]) for arg in "ab")
     assert one is not None
