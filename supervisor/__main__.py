@@ -117,6 +117,12 @@ def _prepare_for(ground: Ground, rooms: Rooms, settings: SupervisorSettings) -> 
         raise Refused(str(error)) from None
 
 
+def _use(children: Children, settings: SupervisorSettings) -> None:
+    """These settings hold from now on."""
+    children.fetches.start(settings)
+    children.gate.use(settings)
+
+
 async def _run(
     arguments: argparse.Namespace, settings: Settings, ground: Ground, rooms: Rooms, bound: socket.socket | None
 ) -> int:
@@ -134,7 +140,8 @@ async def _run(
         )
         await tasks.start(_follow_signals, tasks.cancel_scope, reload, name="signals")
         async with running_children(settings.supervisor, announcer, ground, rooms) as children:
-            reload.on_change = children.gate.use
+            reload.on_change = partial(_use, children)
+            children.fetches.start(settings.supervisor)
             tasks.start_soon(_tell_how_it_is, children, name="service manager")
             grace = settings.supervisor.reattach_grace if bound is not None else 0.0
             with closing(Custody(children, grace, tasks)) as custody:

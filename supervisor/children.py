@@ -23,12 +23,15 @@ from supervisor.admission import Request
 from supervisor.certificates import certify, log_end
 from supervisor.child import Child, count_by_server, duplicates
 from supervisor.environment import SpawnError
+from supervisor.fetches import Fetches
 from supervisor.gate import Gate
 from supervisor.ground import Ground
+from supervisor.helpers import Helpers
 from supervisor.lifecycle import Effect, Event, State, advance
 from supervisor.limits import exit_of_init, limit_of
 from supervisor.linux import Census, Process
 from supervisor.meter import Meter
+from supervisor.places import caches_path
 from supervisor.placing import Place, Placer
 from supervisor.protocol import EXPIRY_NOTICE, Answer, Ending, Exit, Expiring, FromSupervisor, Gone
 from supervisor.redact import Redactor
@@ -59,6 +62,7 @@ async def running_children(
             finally:
                 with anyio.CancelScope(shield=True):
                     children.end_all(Reason.SHUTDOWN)
+                    await children.fetches.stop()
                     await children.all_gone()
                     await children.sweep()
                 tasks.cancel_scope.cancel()
@@ -79,7 +83,9 @@ class Children:
         self._reaping = ground.reaping
         self._ledger = ground.ledger
         self._sealed = ground.sealed
-        self._placer = Placer(ground.reaping, raise_open_files_limit(), (ground.runtime, rooms.base))
+        self._placer = Placer(
+            ground.reaping, raise_open_files_limit(), (ground.runtime, rooms.base), caches_path(settings)
+        )
         self._announce = announce
         self._tasks = tasks
         self._rooms = rooms
@@ -88,6 +94,9 @@ class Children:
         self._last_lease = 0
         self._installation = ground.ledger.run.installation
         self._census = CensusTaker()
+        self._helpers = Helpers(ground, self._census)
+        self.fetches = Fetches(self._helpers, tasks)
+        """Of the packages that servers are started from."""
         self._buried = anyio.Event()
         self.gate = Gate(settings)
         self.stderr_directory = ground.runtime / "stderr"
@@ -108,9 +117,12 @@ class Children:
         lease, request = self._last_lease, Request(server, user, label)
         await self.gate.enter(lease, request)
         try:
-            child, spawned = self._start(self._spec(server), lease, label, user)
+            child, spawned = self._start(await self._resolve(server), lease, label, user)
         except SpawnError as error:
             self.gate.could_not_spawn(lease, request, error)
+            raise
+        except anyio.get_cancelled_exc_class():
+            self.gate.left(lease)
             raise
         spec = child.spec
         if spec.isolation.stderr_files:
@@ -123,13 +135,17 @@ class Children:
         logger.info("spawned {} pid {} for session {}", server, child.pid, label)
         return child, spawned.stdin, spawned.stdout
 
-    def _spec(self, server: str) -> ServerSpec:
-        """Raises SpawnError for a server that was taken out of the configuration while somebody waited for it."""
+    async def _resolve(self, server: str) -> ServerSpec:
+        """How to start `server`, once its package is there.
+
+        Raises SpawnError for one that was taken out of the configuration while somebody waited for it.
+        """
         try:
-            return self._settings.servers[server]
+            spec = self._settings.servers[server]
         except KeyError:
             message = f"there is no server '{server}' any more"
             raise SpawnError(Reason.SERVER_NOT_FOUND, message, message) from None
+        return await self.fetches.resolve(spec)
 
     def _start(self, spec: ServerSpec, lease: int, label: str, user: str) -> tuple[Child, Spawned]:
         """A room, a place and a process. Raises SpawnError, and then nothing is left of any of them."""
@@ -247,6 +263,7 @@ class Children:
 
     async def sweep(self) -> None:
         """Kill what left its tree without a trace. Only when no child is left: it knows no better than descent."""
+        await self.fetches.stop()
         stray = await end_everything(self._census)
         if stray:
             self.outlived += stray
@@ -319,6 +336,7 @@ class Children:
 
     def leader_exited(self, pid: int, exit_: Exit) -> None:
         """The reaper's word that `pid` was reaped; most pids are helpers that nobody asks for."""
+        self._helpers.exited(pid, exit_)
         child = self._by_pid.pop(pid, None)
         if child is None:
             return

@@ -45,8 +45,35 @@ def sessions_directory(
     _make(directory, 0o711 if other_users else _PRIVATE, "sessions_dir")
     _check_owner(directory, _WRITABLE_BY_OTHERS, "sessions_dir")
     if other_users:
-        _check_reachable(directory)
+        _check_reachable(directory, "sessions_dir")
     return directory.resolve()
+
+
+def caches_directory(
+    settings: SupervisorSettings, *, other_users: bool, environ: Mapping[str, str] = os.environ
+) -> Path:
+    """The directory for what was fetched, which only this user may write to: `caches_dir`, systemd's, or the user's own.
+
+    Where children run as `other_users` they must be able to reach it. Raises PlaceError where it cannot be had, or not
+    be reached.
+    """
+    directory = caches_path(settings, environ)
+    if directory is None:
+        raise PlaceError("there is no HOME to keep a cache in; give 'caches_dir' a directory")
+    _make(directory, 0o755, "caches_dir")
+    _check_owner(directory, _WRITABLE_BY_OTHERS, "caches_dir")
+    if other_users:
+        _check_reachable(directory, "caches_dir")
+    return directory
+
+
+def caches_path(settings: SupervisorSettings, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Where that directory is, or would be; None where there is no place for it."""
+    if settings.caches_dir is not None:
+        return Path(settings.caches_dir).resolve()
+    if given := environ.get("CACHE_DIRECTORY", "").partition(":")[0]:
+        return Path(given).resolve()
+    return Path(environ["HOME"], ".cache", "mcp-gateway").resolve() if environ.get("HOME") else None
 
 
 def private_directory(directory: Path, key: str) -> Path:
@@ -88,10 +115,10 @@ def _check_owner(directory: Path, forbidden: int, key: str) -> None:
         raise PlaceError(f"{directory} is open to others; close it (chmod 700), or give '{key}' another directory")
 
 
-def _check_reachable(directory: Path) -> None:
+def _check_reachable(directory: Path, key: str) -> None:
     for each in (directory, *directory.resolve().parents):
         if not each.stat().st_mode & stat.S_IXOTH:
             raise PlaceError(
                 f"children that run as other users cannot reach {directory}, because {each} is closed to them; "
-                "give 'sessions_dir' another directory, or open that one to passing through (chmod o+x)"
+                f"give '{key}' another directory, or open that one to passing through (chmod o+x)"
             )

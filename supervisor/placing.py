@@ -36,6 +36,8 @@ class Placer:
     soft_open_files: int
     private: tuple[Path, ...] = ()
     """Directories that nobody in a sandbox may see."""
+    shared: Path | None = None
+    """The one that everybody in a sandbox may read, and nobody may write to."""
 
     def place(self, spec: ServerSpec, lease: int, room: Room) -> Place:
         """A place for a child of `spec`. Raises SpawnError."""
@@ -59,7 +61,7 @@ class Placer:
     def _sandbox(self, spec: ServerSpec, room: Path | None) -> list[str]:
         if spec.isolation.sandbox is None:
             return []
-        return sandbox.options(spec.isolation.sandbox, room, self.private)
+        return sandbox.options(spec.isolation.sandbox, room, self.private, self.shared)
 
     def _leaf(self, spec: ServerSpec, lease: int) -> Leaf | None:
         run = self.reaping.run

@@ -19,8 +19,10 @@ _RESOLVER: Final = ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkMana
 _HIDDEN: Final = ("/tmp", "/run", "/var/tmp")  # noqa: S108 - they look empty
 
 
-def options(sandbox: Sandbox, room: Path | None, private: Iterable[Path]) -> list[str]:
-    """What to tell `bwrap`. `room` is the session's directory; `private` are directories that nobody inside may see."""
+def options(sandbox: Sandbox, room: Path | None, private: Iterable[Path], shared: Path | None = None) -> list[str]:
+    """What to tell `bwrap`. `room` is the session's directory; `private` are directories that nobody inside may see,
+    and `shared` is one that everybody may read, wherever it is.
+    """
     told = ["--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--cap-drop", "ALL"]
     told += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
     for hidden in (*_HIDDEN, *sandbox.hidden):
@@ -34,6 +36,8 @@ def options(sandbox: Sandbox, room: Path | None, private: Iterable[Path]) -> lis
         told += ["--bind", writable, writable]
     for each in private:  # after what may be written, which may be above it; only the session's own may be below
         told += ["--tmpfs", str(each)]
+    if shared is not None:
+        told += ["--ro-bind-try", str(shared), str(shared)]
     if room is not None:
         told += ["--bind", str(room), str(room)]
     return told

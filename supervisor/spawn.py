@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from common.config.model import ServerSpec
 from common.reasons import Reason
@@ -67,6 +68,32 @@ def spawn(spec: ServerSpec, tag: int, wrapping: Wrapping, programs: Mapping[str,
     child_in, stdin, stdout, child_out, stderr, child_err = pipes
     _close([child_in, child_out, child_err])
     return Spawned(process, stdin, stdout, stderr)
+
+
+def run_helper(
+    argv: list[str],
+    environment: Mapping[str, str],
+    tag: int,
+    directory: Path,
+    output: tuple[int, int],
+    programs: Mapping[str, str],
+) -> "subprocess.Popen[bytes]":
+    """Start a program of the supervisor's own in `directory`, that prints to the descriptors of `output`.
+
+    It leads a session and a process group of its own, and dies with the supervisor. What it makes others may read.
+    Raises OSError; whoever calls this learns of its end from the reaper, and never waits.
+    """
+    with _inherited_tag(tag):
+        return subprocess.Popen(
+            wrap(argv, Wrapping(), os.getpid(), programs),
+            stdin=subprocess.DEVNULL,
+            stdout=output[0],
+            stderr=output[1],
+            cwd=directory,
+            env={**environment, TOKEN: token(tag)},
+            start_new_session=True,
+            umask=0o022,
+        )
 
 
 def _start(

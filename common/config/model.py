@@ -187,6 +187,8 @@ class Isolation(Model):
     inherit_env: tuple[NonEmpty, ...] = ()
     sandbox: Annotated[Sandbox | None, BeforeValidator(_sandbox)] = None
     stderr_files: bool = False
+    packages: Literal["fetch", "as_written"] = "fetch"
+    """Whether npx and uvx are run once, by the supervisor, or for each session."""
 
     @model_validator(mode="after")
     def _is_one_of_both(self) -> "Isolation":
@@ -351,6 +353,7 @@ class SupervisorSettings(Model):
     reattach_grace: float = 30.0
     runtime_dir: str | None = None
     sessions_dir: str | None = None
+    caches_dir: str | None = None
     servers: dict[str, ServerSpec]
 
 
@@ -372,6 +375,7 @@ class ConfigFile(SessionLimits, Isolation):
     reattach_grace: Duration = 30.0
     runtime_dir: Directory | None = None
     sessions_dir: Directory | None = None
+    caches_dir: Directory | None = None
     limits: Limits = Limits()
     servers: dict[ServerName, ServerEntry] = Field(min_length=1)
 
@@ -447,6 +451,7 @@ class ConfigFile(SessionLimits, Isolation):
             reattach_grace=self.reattach_grace,
             runtime_dir=self.runtime_dir,
             sessions_dir=self.sessions_dir,
+            caches_dir=self.caches_dir,
             servers=specs,
         )
 

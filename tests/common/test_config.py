@@ -19,15 +19,15 @@ servers:
     command: run
 """
 ALL_KEYS = (
-    "allowed_hosts, auth, debug, drain_timeout, group, home, hostname, idle_timeout, inherit_env, kill_grace, limits, "
-    "max_lifetime, max_message_bytes, max_sessions, max_user_sessions, no_new_privs, node, port, queue_max, "
-    "queue_timeout, reaping, reattach_grace, request_timeout, runtime_dir, sandbox, servers, sessions_dir, "
-    "start_timeout, stderr_files, stop_grace, terminate_grace, uid_range, user"
+    "allowed_hosts, auth, caches_dir, debug, drain_timeout, group, home, hostname, idle_timeout, inherit_env, "
+    "kill_grace, limits, max_lifetime, max_message_bytes, max_sessions, max_user_sessions, no_new_privs, node, packages, "
+    "port, queue_max, queue_timeout, reaping, reattach_grace, request_timeout, runtime_dir, sandbox, servers, "
+    "sessions_dir, start_timeout, stderr_files, stop_grace, terminate_grace, uid_range, user"
 )
 SERVER_KEYS = (
     "args, command, env, group, home, idle_timeout, inherit_env, kill_grace, limits, max_lifetime, max_message_bytes, "
-    "max_sessions, max_user_sessions, no_new_privs, path, request_timeout, sandbox, start_timeout, stderr_files, "
-    "stop_grace, terminate_grace, uid_range, user"
+    "max_sessions, max_user_sessions, no_new_privs, packages, path, request_timeout, sandbox, start_timeout, "
+    "stderr_files, stop_grace, terminate_grace, uid_range, user"
 )
 BAD_NAME = "expected a server name of 1 to 32 letters, digits, '.', '_' or '-' that begins with a letter or a digit"
 
@@ -370,6 +370,7 @@ def test_a_server_has_the_default_limits(loaded: Loader) -> None:
             "inherit_env": (),
             "sandbox": None,
             "stderr_files": False,
+            "packages": "fetch",
         },
     }
 
