@@ -171,7 +171,10 @@ class Connection:
     def _handle(self, message: FromGateway) -> None:
         match message:
             case Open():
-                self._tasks.start_soon(self._open, message, name=f"open {message.server}")
+                if message.ref in self._opening:
+                    raise ProtocolError("two requests with one number")
+                scope = self._opening[message.ref] = anyio.CancelScope()
+                self._tasks.start_soon(self._open, message, scope, name=f"open {message.server}")
             case Withdraw(ref=ref):
                 if (opening := self._opening.get(ref)) is not None:
                     opening.cancel()
@@ -213,8 +216,8 @@ class Connection:
             self.send(each)
         self._announcer.connection = self
 
-    async def _open(self, message: Open) -> None:
-        with anyio.CancelScope() as self._opening[message.ref]:
+    async def _open(self, message: Open, scope: anyio.CancelScope) -> None:
+        with scope:
             try:
                 await self._open_child(message)
             finally:
@@ -286,7 +289,7 @@ def listen(path: Path) -> socket.socket:
     status = directory.stat()
     if stat.S_IMODE(status.st_mode) & 0o077 or status.st_uid != os.geteuid():
         raise SocketError(f"{directory} is open to others; expected a directory of your own with mode 0700")
-    if path.exists():
+    if path.is_symlink() or path.exists():
         _remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -300,6 +303,8 @@ def listen(path: Path) -> socket.socket:
 
 
 def _remove_stale(path: Path) -> None:
+    if not stat.S_ISSOCK(path.lstat().st_mode):
+        raise SocketError(f"{path} is in the way: it is no socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(path))
