@@ -98,7 +98,7 @@ async def test_who_lies_on_the_socket_is_hung_up_on(tmp_path: Path, lie: bytes) 
 async def test_a_child_asked_for_by_a_gateway_that_does_not_stay_is_ended(tmp_path: Path) -> None:
     async with supervisor(tmp_path) as (program, path):
         async with await anyio.connect_unix(path) as stream:
-            await stream.send(encode(Hello(PROTOCOL)) + encode(Open(1, "light", "x")) * 5)
+            await stream.send(encode(Hello(PROTOCOL)) + b"".join(encode(Open(ref, "light", "x")) for ref in range(5)))
         await program.said("is gone: gateway_lost|is gone: child_exited", times=5)
 
 
