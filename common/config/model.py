@@ -145,20 +145,24 @@ Count = Annotated[int, BeforeValidator(_no_truth), Field(ge=1)]
 Port = Annotated[int, BeforeValidator(_no_truth), Field(ge=0, le=65535)]
 
 
+_LARGEST_SIZE: Final = 1 << 50
+"""Bytes; what is above is a slip of the pen, or more than the kernel takes as a number."""
+
+
 class Limits(Model):
     """`limits`: what one session's whole tree may use; null is no limit.
 
     A key that a server does not give has the value that the file gives for all.
     """
 
-    memory_max: Annotated[ByteSize, Field(ge=1 << 20)] | None = ByteSize(1 << 30)
-    tasks_max: Count | None = 512
+    memory_max: Annotated[ByteSize, Field(ge=1 << 20, le=_LARGEST_SIZE)] | None = ByteSize(1 << 30)
+    tasks_max: Annotated[Count, Field(le=1 << 22)] | None = 512
     """Processes and threads."""
-    cpu_max: Annotated[float, BeforeValidator(_cores), Field(gt=0)] | None = None
+    cpu_max: Annotated[float, BeforeValidator(_cores), Field(gt=0, le=4096)] | None = None
     """Processors."""
-    open_files_max: Annotated[int, BeforeValidator(_no_truth), Field(ge=16)] | None = 4096
-    file_size_max: Annotated[ByteSize, Field(ge=1024)] | None = ByteSize(1 << 30)
-    dir_size_max: Annotated[ByteSize, Field(ge=1 << 16)] | None = ByteSize(1 << 30)
+    open_files_max: Annotated[int, BeforeValidator(_no_truth), Field(ge=16, le=1 << 30)] | None = 4096
+    file_size_max: Annotated[ByteSize, Field(ge=1024, le=_LARGEST_SIZE)] | None = ByteSize(1 << 30)
+    dir_size_max: Annotated[ByteSize, Field(ge=1 << 16, le=_LARGEST_SIZE)] | None = ByteSize(1 << 30)
     """Bytes in the session's own directory."""
 
 

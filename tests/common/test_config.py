@@ -79,6 +79,16 @@ def problems(loaded: Loader) -> Complainer:
         ("port: true", "port: expected a whole number"),
         ("max_sessions: 0", "max_sessions: expected a value greater than or equal to 1"),
         ("max_sessions: true", "max_sessions: expected a whole number"),
+        ("limits: {cpu_max: .inf}", "limits.cpu_max: expected a value less than or equal to 4096"),
+        ("limits: {tasks_max: 9999999}", "limits.tasks_max: expected a value less than or equal to 4194304"),
+        (
+            "limits: {memory_max: 2000000TiB}",
+            "limits.memory_max: expected a value less than or equal to 1125899906842624",
+        ),
+        (
+            "limits: {file_size_max: 2000000TiB}",
+            "limits.file_size_max: expected a value less than or equal to 1125899906842624",
+        ),
         ("hostname: 5", "hostname: expected a text; if this is one, put it in quotes"),
         ("hostname:", "hostname: expected a text; if this is one, put it in quotes"),
         ("hostname: ''", "hostname: expected a text that is not empty"),
