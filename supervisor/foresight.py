@@ -7,6 +7,7 @@ from pathlib import Path
 from common.config.model import ServerSpec
 from common.config.session_paths import begins_with_mark
 from supervisor.environment import SpawnError, resolve_command
+from supervisor.sandbox import hides
 
 
 def warnings(specs: Iterable[ServerSpec]) -> Iterator[str]:
@@ -27,9 +28,12 @@ def _of_one(spec: ServerSpec) -> Iterator[str]:
         yield f"servers.{spec.name}.path: {spec.path} is not a directory; no session of it can be started"
         return
     try:
-        resolve_command(spec, spec.env.get("PATH", os.environ.get("PATH", os.defpath)))
+        command = resolve_command(spec, spec.env.get("PATH", os.environ.get("PATH", os.defpath)))
     except SpawnError as error:
         yield f"servers.{spec.name}.command: {error.detail}; no session of it can be started"
+        return
+    if spec.isolation.sandbox is not None and (directory := hides(spec.isolation.sandbox, Path(command))):
+        yield f"servers.{spec.name}.sandbox: {command} is not seen in it, for {directory} looks empty there"
 
 
 def _runs_as_root(spec: ServerSpec) -> bool:

@@ -19,6 +19,13 @@ _RESOLVER: Final = ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkMana
 _HIDDEN: Final = ("/tmp", "/run", "/var/tmp")  # noqa: S108 - they look empty
 
 
+def hides(sandbox: Sandbox, path: Path) -> str | None:
+    """The directory that looks empty inside although `path` is below it, if there is one."""
+    if any(path.is_relative_to(writable) for writable in sandbox.writable):
+        return None
+    return next((hidden for hidden in (*_HIDDEN, *sandbox.hidden) if path.is_relative_to(hidden)), None)
+
+
 def options(sandbox: Sandbox, room: Path | None, private: Iterable[Path], shared: Path | None = None) -> list[str]:
     """What to tell `bwrap`. `room` is the session's directory; `private` are directories that nobody inside may see,
     and `shared` is one that everybody may read, wherever it is.

@@ -42,6 +42,17 @@ def test_what_will_go_wrong_is_told_with_its_key(spec: ServerSpec, expected: str
     assert said.startswith(expected)
 
 
+def test_a_command_that_a_sandbox_hides_is_told(tmp_path: Path) -> None:
+    command = tmp_path / "run"
+    command.write_text("#!/bin/sh\n")
+    command.chmod(0o755)
+    hidden = {"hidden": [str(tmp_path)]}
+    (said,) = warnings([server(str(command), sandbox=hidden)])
+    assert said.startswith(f"servers.fs.sandbox: {command} is not seen in it")
+    assert list(warnings([server(str(command), sandbox={**hidden, "writable": [str(tmp_path)]})])) == []
+    assert list(warnings([server(sandbox=hidden)])) == []
+
+
 def test_a_path_in_the_room_of_a_session_is_there_in_time(tmp_path: Path) -> None:
     from common.config.session_paths import mark
 
