@@ -7,7 +7,8 @@ from loguru import logger
 
 from common import notify
 from common.config.load import ConfigError, Settings, load
-from common.config.model import REVEAL_SECRETS, GatewaySettings, Model, SupervisorSettings
+from common.config.model import GatewaySettings, Model, SupervisorSettings
+from common.config.values import REVEAL_SECRETS
 
 
 def needs_restart(old: Settings, new: Settings) -> list[str]:

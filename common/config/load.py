@@ -20,8 +20,10 @@ from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import ScalarNode
 
-from common.config.model import ConfigFile, GatewaySettings, ServerEntry, SupervisorSettings, WrittenFloat, WrittenInt
+from common.config.file import ConfigFile, ServerEntry
+from common.config.model import GatewaySettings, SupervisorSettings
 from common.config.session_paths import PREFIX, SESSION_PATHS, begins_with_mark, mark
+from common.config.values import WrittenFloat, WrittenInt
 from common.config.variables import Unreadable, look_up
 
 KeyPath = tuple[str | int, ...]

@@ -8,8 +8,9 @@ import pytest
 from pydantic import BaseModel
 
 from common.config.load import ConfigError, Problem, Settings, dotted, load
-from common.config.model import RESERVED_NAMES, REVEAL_SECRETS, GatewaySettings
+from common.config.model import GatewaySettings
 from common.config.session_paths import fill
+from common.config.values import RESERVED_NAMES, REVEAL_SECRETS
 
 ROOT = Path(__file__).parents[2]
 
@@ -156,6 +157,10 @@ def test_a_problem_is_one_line_that_names_file_line_key_and_what_was_expected(
         ("{command: run, max_sessions: 0}", "4: servers.fs.max_sessions: expected a value greater than or equal to 1"),
         (
             "{command: run, stop_grace: soon}",
+            "4: servers.fs.stop_grace: expected a duration such as 30s, 5m or 1h, or a number of seconds",
+        ),
+        (
+            "{command: run, stop_grace: }",
             "4: servers.fs.stop_grace: expected a duration such as 30s, 5m or 1h, or a number of seconds",
         ),
         (
