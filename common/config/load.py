@@ -7,10 +7,10 @@ No problem ever quotes a value: it might be a secret.
 import difflib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -23,10 +23,9 @@ from ruamel.yaml.nodes import ScalarNode
 from common.config.file import ConfigFile, ServerEntry
 from common.config.model import GatewaySettings, SupervisorSettings
 from common.config.session_paths import PREFIX, SESSION_PATHS, begins_with_mark, mark
+from common.config.source import ConfigError, KeyPath, Problem, Source
 from common.config.values import WrittenFloat, WrittenInt
 from common.config.variables import Unreadable, look_up
-
-KeyPath = tuple[str | int, ...]
 
 _PLACEHOLDER = re.compile(r"\$(\$?)\{([^}]*)\}")
 _QUOTED = re.compile(r"""(["'])(.*?)\1""")
@@ -52,33 +51,13 @@ _EXPECTED = {
 
 
 @dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong, and where: `line` counts from 1, and 0 stands for the file as a whole."""
-
-    file: str
-    line: int
-    key: str
-    text: str
-
-    def __str__(self) -> str:
-        where = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{where}: {self.key}: {self.text}" if self.key else f"{where}: {self.text}"
-
-
-class ConfigError(Exception):
-    """The file cannot be used; `problems` says why, a line each."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("\n".join(map(str, problems)))
-        self.problems = tuple(problems)
-
-
-@dataclass(frozen=True)
 class Settings:
     """The file's content, cut in two; no part of either program sees both."""
 
     gateway: GatewaySettings
     supervisor: SupervisorSettings
+    source: Source
+    """For what only the machine can tell to be wrong."""
 
 
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -98,7 +77,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         problems = (reader.describe(detail) for detail in error.errors(include_url=False, include_input=False))
         raise ConfigError(sorted(set(problems), key=lambda problem: (problem.line, problem.key))) from None
     config = _with_absolute_paths(config, path.resolve().parent)
-    return Settings(config.gateway(), config.supervisor(_command_lines(document)))
+    return Settings(config.gateway(), config.supervisor(_command_lines(document)), reader.source)
 
 
 def _parse(path: Path) -> CommentedMap:
@@ -156,8 +135,7 @@ class _Reader:
     """Turns the parsed document into plain data, and paths of keys back into lines."""
 
     def __init__(self, file: str, document: CommentedMap, environ: Mapping[str, str]) -> None:
-        self.file = file
-        self.document = document
+        self.source = Source(file, document)
         self.environ = environ
         self.problems: list[Problem] = []
 
@@ -210,29 +188,12 @@ class _Reader:
         return value or ""
 
     def _problem(self, path: KeyPath, text: str) -> None:
-        self.problems.append(Problem(self.file, self.line(path), dotted(path), text))
-
-    def line(self, path: KeyPath) -> int:
-        """The line of the deepest key of `path` that the file has; 1 where it has none of them."""
-        node: Any = self.document
-        line = 1
-        for key in path:
-            try:
-                if isinstance(node, CommentedMap):
-                    original = next(each for each in node if str(each) == str(key))
-                    line, node = node.lc.key(original)[0] + 1, node[original]
-                elif isinstance(node, CommentedSeq) and isinstance(key, int):
-                    line, node = node.lc.item(key)[0] + 1, node[key]
-                else:
-                    break
-            except (StopIteration, KeyError, IndexError):
-                break
-        return line
+        self.problems.append(self.source.problem(path, text))
 
     def describe(self, detail: ErrorDetails) -> Problem:
         """One of pydantic's errors, in the words of the file."""
         path: KeyPath = tuple(part for part in detail["loc"] if part != "[key]")
-        return Problem(self.file, self.line(path), dotted(path), _sentence(detail, path))
+        return self.source.problem(path, _sentence(detail, path))
 
 
 def _sentence(detail: ErrorDetails, path: KeyPath) -> str:
@@ -275,14 +236,6 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((model for each in get_args(annotation) if (model := _model_in(each))), None)
-
-
-def dotted(path: KeyPath) -> str:
-    """`servers.fs.args[0]` for ("servers", "fs", "args", 0)."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return "".join(each if each.isprintable() else "�" for each in text)
 
 
 def _command_lines(document: CommentedMap) -> dict[str, str]:

@@ -7,9 +7,10 @@ from textwrap import dedent
 import pytest
 from pydantic import BaseModel
 
-from common.config.load import ConfigError, Problem, Settings, dotted, load
+from common.config.load import Settings, load
 from common.config.model import GatewaySettings
 from common.config.session_paths import fill
+from common.config.source import ConfigError, Problem, dotted
 from common.config.values import RESERVED_NAMES, REVEAL_SECRETS
 
 ROOT = Path(__file__).parents[2]

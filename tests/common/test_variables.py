@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from common.config.load import ConfigError, load
+from common.config.load import load
+from common.config.source import ConfigError
 from common.config.variables import look_up
 
 
