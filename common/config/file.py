@@ -17,7 +17,19 @@ from common.config.model import (
     ServerSpec,
     SupervisorSettings,
 )
-from common.config.values import Count, Directory, DrainTimeout, NodeName, NonEmpty, Port, ServerName, WholeNumber, Word
+from common.config.values import (
+    Count,
+    Directory,
+    DrainTimeout,
+    HostName,
+    NodeName,
+    NonEmpty,
+    Port,
+    ServerName,
+    VariableName,
+    WholeNumber,
+    Word,
+)
 from common.units import Duration
 
 DEFAULT_IDLE_TIMEOUT: Final = 30 * 60.0
@@ -43,10 +55,10 @@ class ServerEntry(SessionLimits, Isolation):
     command: NonEmpty
     args: tuple[Word, ...] = ()
     path: Directory | None = None
-    env: dict[NonEmpty, Word] = Field(default_factory=dict)
+    env: dict[VariableName, Word] = Field(default_factory=dict)
     max_sessions: Count | None = None
     max_user_sessions: Count | None = None
-    limits: Limits | None = None
+    limits: Limits = Limits()
 
 
 class ConfigFile(SessionLimits, Isolation):
@@ -55,7 +67,7 @@ class ConfigFile(SessionLimits, Isolation):
     hostname: NonEmpty = "127.0.0.1"
     port: Port = 3000
     node: NodeName = "gw"
-    allowed_hosts: tuple[NonEmpty, ...] = ()
+    allowed_hosts: tuple[HostName, ...] = ()
     debug: Debug = Debug()
     auth: Auth = Auth()
     drain_timeout: DrainTimeout = 5.0
@@ -73,8 +85,7 @@ class ConfigFile(SessionLimits, Isolation):
 
     def _limits(self, entry: ServerEntry) -> Limits:
         """The file's limits, with those that the server gives itself, null included, in their place."""
-        own = entry.limits
-        return self.limits if own is None else self.limits.model_copy(update=_given(own))
+        return self.limits.model_copy(update=_given(entry.limits))
 
     def _session_limits(self, entry: ServerEntry) -> SessionLimits:
         return SessionLimits.model_construct(None, **self._either(entry, SessionLimits))

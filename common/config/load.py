@@ -22,7 +22,7 @@ from ruamel.yaml.nodes import ScalarNode
 
 from common.config.file import ConfigFile, ServerEntry
 from common.config.model import GatewaySettings, SupervisorSettings
-from common.config.session_paths import PREFIX, SESSION_PATHS, begins_with_mark, mark
+from common.config.session_paths import PREFIX, SESSION_PATHS, mark
 from common.config.source import ConfigError, KeyPath, Problem, Source
 from common.config.values import WrittenFloat, WrittenInt
 from common.config.variables import Unreadable, look_up
@@ -63,7 +63,7 @@ class Settings:
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     """The checked content of the file at `path`, its `${VAR}`s taken from `environ` or its CREDENTIALS_DIRECTORY.
 
-    A relative `path` of a server is relative to the file's directory. Raises ConfigError, with every problem that was
+    A relative path is relative to the file's directory. Raises ConfigError, with every problem that was
     found and not just the first.
     """
     document = _parse(path)
@@ -72,11 +72,10 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     if reader.problems:
         raise ConfigError(reader.problems)
     try:
-        config = ConfigFile.model_validate(plain)
+        config = ConfigFile.model_validate(plain, context=path.resolve().parent)
     except ValidationError as error:
         problems = (reader.describe(detail) for detail in error.errors(include_url=False, include_input=False))
         raise ConfigError(sorted(set(problems), key=lambda problem: (problem.line, problem.key))) from None
-    config = _with_absolute_paths(config, path.resolve().parent)
     return Settings(config.gateway(), config.supervisor(_command_lines(document)), reader.source)
 
 
@@ -142,7 +141,10 @@ class _Reader:
     def plain(self, node: object, path: KeyPath) -> object:
         """`node` without ruamel's own types, its variables replaced; problems are collected, not raised."""
         if isinstance(node, CommentedMap):
-            return {str(key): self.plain(value, (*path, str(key))) for key, value in node.items()}
+            named = {str(key): self.plain(value, (*path, str(key))) for key, value in node.items()}
+            if len(named) < len(node):  # the parser takes 1 and "1" for two
+                self._problem(path, "the same key stands here twice")
+            return named
         if isinstance(node, CommentedSeq):
             return [self.plain(value, (*path, index)) for index, value in enumerate(node)]
         if isinstance(node, str):
@@ -150,6 +152,8 @@ class _Reader:
         return node
 
     def _expand(self, text: str, path: KeyPath) -> str:
+        self._check_characters(text, path)
+
         def replace(match: re.Match[str]) -> str:
             if match[1]:
                 return match[0][1:]
@@ -185,7 +189,13 @@ class _Reader:
             return ""
         if value is None:
             self._problem(path, f"the environment has no variable {name}; set it, or write $${{{name}}} for the text")
+        self._check_characters(value or "", path)
         return value or ""
+
+    def _check_characters(self, text: str, path: KeyPath) -> None:
+        """Tell of what no program can be given: zero bytes, which marks are made of, and halves of UTF-16's pairs."""
+        if "\0" in text or any("\ud800" <= each <= "\udfff" for each in text):
+            self._problem(path, "expected a text without zero bytes and without what no UTF-8 has")
 
     def _problem(self, path: KeyPath, text: str) -> None:
         self.problems.append(self.source.problem(path, text))
@@ -244,15 +254,3 @@ def _command_lines(document: CommentedMap) -> dict[str, str]:
         str(name): " ".join(map(str, (entry["command"], *(entry.get("args") or ()))))
         for name, entry in document["servers"].items()
     }
-
-
-def _with_absolute_paths(config: ConfigFile, directory: Path) -> ConfigFile:
-    servers = {
-        name: entry.model_copy(update={"path": _absolute(entry.path, directory)})
-        for name, entry in config.servers.items()
-    }
-    return config.model_copy(update={"servers": servers})
-
-
-def _absolute(path: str | None, directory: Path) -> str | None:
-    return path if path is None or begins_with_mark(path) else str(directory / path)

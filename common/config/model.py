@@ -4,11 +4,33 @@ The file has one owner, the supervisor, which gives each program its own part: `
 socket; `SupervisorSettings`, with the commands and their environment, never does.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from common.config.values import Cores, Count, Directory, NonEmpty, Secret, Size, Token, UidRange, UserName, WholeNumber
+from common.config.values import (
+    Cores,
+    Count,
+    Directory,
+    NameOrId,
+    Secret,
+    Size,
+    Token,
+    UidRange,
+    UserName,
+    VariableName,
+    WholeNumber,
+)
 
 
 class Model(BaseModel):
@@ -45,28 +67,35 @@ class Sandbox(Model):
 
 
 def _sandbox(value: object) -> object:
-    return {"kind": value} if isinstance(value, str) and value != "none" else None if value == "none" else value
+    if value is None or value == "none":
+        return None
+    if value == "bubblewrap":
+        return {}
+    if not isinstance(value, Mapping | Sandbox):
+        raise ValueError("expected 'bubblewrap', 'none', or a map of its keys")
+    return value
 
 
 class Isolation(Model):
     """What holds for every server, and may be given for one: as whom its children run, and what they see."""
 
-    user: NonEmpty | None = None
-    group: NonEmpty | None = None
+    user: NameOrId | None = None
+    group: NameOrId | None = None
     uid_range: UidRange | None = None
     no_new_privs: bool = True
     home: Literal["private", "inherit"] = "private"
-    inherit_env: tuple[NonEmpty, ...] = ()
+    inherit_env: tuple[VariableName, ...] = ()
     sandbox: Annotated[Sandbox | None, BeforeValidator(_sandbox)] = None
     stderr_files: bool = False
     packages: Literal["fetch", "as_written"] = "fetch"
     """Whether npx and uvx are run once, by the supervisor, or for each session."""
 
-    @model_validator(mode="after")
-    def _is_one_of_both(self) -> "Isolation":
-        if self.user is not None and self.uid_range is not None:
+    @field_validator("uid_range")
+    @classmethod
+    def _is_one_of_both(cls, value: tuple[int, int] | None, info: ValidationInfo) -> tuple[int, int] | None:
+        if value is not None and info.data.get("user") is not None:
             raise ValueError("expected either 'user' or 'uid_range', not both")
-        return self
+        return value
 
 
 class BasicCredentials(Model):

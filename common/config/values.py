@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import (
@@ -12,8 +13,10 @@ from pydantic import (
     PlainSerializer,
     SecretStr,
     SerializationInfo,
+    ValidationInfo,
 )
 
+from common.config.session_paths import begins_with_mark
 from common.units import Duration
 
 SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
@@ -23,6 +26,10 @@ RESERVED_NAMES: Final = frozenset(
     oauth favicon.ico v1 sessionid sessions""".split()
 )
 """First segments of paths that the gateway's own routes use or will use."""
+
+
+NO_ID: Final = 2**32 - 1
+"""The user or group id by which the kernel means nobody: who is to become it stays who it is."""
 
 
 class WrittenInt(int):
@@ -78,14 +85,26 @@ def _node_name(name: str) -> str:
     return name
 
 
-def _home(path: str) -> str:
+def _absolute(path: str, info: ValidationInfo) -> str:
+    """`path` without a tilde, and below the directory that the context of the validation names, if it is relative."""
     expanded = os.path.expanduser(path)  # noqa: PTH111 - Path's own raises something else
     if expanded.startswith("~"):
         raise ValueError("expected a path; there is no user of that name")
-    return expanded
+    if info.context is None or begins_with_mark(expanded):
+        return expanded
+    return str(Path(info.context, expanded))
 
 
-Directory = Annotated[str, Field(min_length=1), AfterValidator(_home)]
+def _variable(name: str) -> str:
+    if "=" in name or not name.isprintable():
+        raise ValueError("expected the name of a variable, without '='")
+    return name
+
+
+def _host(host: str) -> str:
+    if "/" in host:
+        raise ValueError("expected a name, with or without a port, and nothing before or after them")
+    return host
 
 
 def _without_colon(username: str) -> str:
@@ -111,7 +130,7 @@ def _cores(value: object) -> object:
 
 def _uid_range(value: object) -> object:
     match = re.fullmatch(r"(\d+)-(\d+)", value.strip()) if isinstance(value, str) else None
-    if match is None or not 0 < int(match[1]) <= int(match[2]) < 1 << 32:
+    if match is None or not 0 < int(match[1]) <= int(match[2]) < NO_ID:
         raise ValueError("expected a range of user ids such as 600000-665535, without 0")
     return int(match[1]), int(match[2])
 
@@ -123,6 +142,11 @@ NodeName = Annotated[str, AfterValidator(_node_name)]
 ServerName = Annotated[str, AfterValidator(_server_name)]
 NonEmpty = Annotated[str, Field(min_length=1)]
 Word = Annotated[str, BeforeValidator(_word)]
+NameOrId = Annotated[Word, Field(min_length=1)]
+VariableName = Annotated[str, Field(min_length=1), AfterValidator(_variable)]
+HostName = Annotated[str, Field(min_length=1), AfterValidator(_host)]
+Directory = Annotated[str, Field(min_length=1), AfterValidator(_absolute)]
+"""A path; a relative one is relative to the configuration file's directory."""
 Secret = Annotated[SecretStr, Field(min_length=1), PlainSerializer(_secret_to_wire)]
 UserName = Annotated[str, Field(min_length=1), AfterValidator(_without_colon)]
 Token = Annotated[Secret, AfterValidator(_without_blanks)]
