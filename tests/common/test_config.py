@@ -7,9 +7,11 @@ from textwrap import dedent
 import pytest
 from pydantic import BaseModel
 
-from common.config.load import ConfigError, Problem, Settings, dotted, load
-from common.config.model import RESERVED_NAMES, REVEAL_SECRETS, GatewaySettings
+from common.config.load import Settings, load
+from common.config.model import GatewaySettings
 from common.config.session_paths import fill
+from common.config.source import ConfigError, Problem, dotted
+from common.config.values import RESERVED_NAMES, REVEAL_SECRETS
 
 ROOT = Path(__file__).parents[2]
 
@@ -94,6 +96,17 @@ def problems(loaded: Loader) -> Complainer:
         ("hostname: ''", "hostname: expected a text that is not empty"),
         ("allowed_hosts: example.com", "allowed_hosts: expected a list"),
         ("allowed_hosts: [a, '']", "allowed_hosts[1]: expected a text that is not empty"),
+        (
+            "allowed_hosts: ['https://a']",
+            "allowed_hosts[0]: expected a name, with or without a port, and nothing before or after them",
+        ),
+        ("inherit_env: [A=1]", "inherit_env[0]: expected the name of a variable, without '='"),
+        ("sandbox: bubblewarp", "sandbox: expected 'bubblewrap', 'none', or a map of its keys"),
+        ("sandbox: true", "sandbox: expected 'bubblewrap', 'none', or a map of its keys"),
+        ("sandbox: {writeable: [/x]}", "sandbox.writeable: unknown key; did you mean 'writable'?"),
+        ("uid_range: 0-9", "uid_range: expected a range of user ids such as 600000-665535, without 0"),
+        ("uid_range: 9-4294967295", "uid_range: expected a range of user ids such as 600000-665535, without 0"),
+        ('runtime_dir: "a\\0b"', "runtime_dir: expected a text without zero bytes and without what no UTF-8 has"),
         ("debug: loud", "debug: expected a map of keys to values"),
         ("debug:", "debug: expected a map of keys to values"),
         ("debug: {level: loud}", "debug.level: expected a value 'error', 'warn', 'info', 'debug' or 'verbose'"),
@@ -152,10 +165,24 @@ def test_a_problem_is_one_line_that_names_file_line_key_and_what_was_expected(
             "{command: run, env: {A: }}",
             "4: servers.fs.env.A: expected a text; if this is one, put it in quotes",
         ),
+        ("{command: run, env: {A=B: c}}", "4: servers.fs.env.A=B: expected the name of a variable, without '='"),
+        (
+            '{command: run, args: [a, "\\0session.dir\\0"]}',
+            "4: servers.fs.args[1]: expected a text without zero bytes and without what no UTF-8 has",
+        ),
+        (
+            '{command: "\\ud800"}',
+            "4: servers.fs.command: expected a text without zero bytes and without what no UTF-8 has",
+        ),
+        ("{command: run, limits: }", "4: servers.fs.limits: expected a map of keys to values"),
         ("{command: run, path: ''}", "4: servers.fs.path: expected a text that is not empty"),
         ("{command: run, max_sessions: 0}", "4: servers.fs.max_sessions: expected a value greater than or equal to 1"),
         (
             "{command: run, stop_grace: soon}",
+            "4: servers.fs.stop_grace: expected a duration such as 30s, 5m or 1h, or a number of seconds",
+        ),
+        (
+            "{command: run, stop_grace: }",
             "4: servers.fs.stop_grace: expected a duration such as 30s, 5m or 1h, or a number of seconds",
         ),
         (
@@ -310,6 +337,12 @@ def test_a_name_that_is_no_segment_of_a_path_is_no_servers(name: str, problems: 
     [line] = problems(f"servers:\n  ? {name}\n  : command: run\n")
     assert line.startswith("config.yaml:2: servers.")
     assert line.endswith(f": {BAD_NAME}")
+
+
+def test_a_server_by_number_and_one_by_its_digits_are_the_same(problems: Complainer) -> None:
+    assert problems("servers:\n  1: {command: a}\n  '1': {command: b}\n") == [
+        "config.yaml:1: servers: the same key stands here twice"
+    ]
 
 
 def test_a_problem_stays_on_one_line_whatever_stands_in_a_key(problems: Complainer) -> None:
@@ -592,6 +625,21 @@ def test_a_relative_path_is_relative_to_the_file(tmp_path: Path, monkeypatch: py
     assert Path(path).resolve() == (tmp_path / "files").resolve()
 
 
+def test_every_relative_path_is_relative_to_the_file(loaded: Loader, tmp_path: Path) -> None:
+    text = f"""\
+runtime_dir: run
+sessions_dir: ./sessions
+caches_dir: caches
+sandbox: {{writable: [files], hidden: [/srv]}}{SERVER}"""
+    settings = loaded(text).supervisor
+    here = tmp_path.resolve()
+    places = (settings.runtime_dir, settings.sessions_dir, settings.caches_dir)
+    assert places == (f"{here}/run", f"{here}/sessions", f"{here}/caches")
+    sandbox = settings.servers["fs"].isolation.sandbox
+    assert sandbox is not None
+    assert (sandbox.writable, sandbox.hidden) == ((f"{here}/files",), ("/srv",))
+
+
 def test_an_absolute_path_is_itself(loaded: Loader) -> None:
     assert loaded(f"{SERVER}    path: /srv/files\n").supervisor.servers["fs"].path == "/srv/files"
 
@@ -830,7 +878,12 @@ def test_a_sessions_path_that_cannot_be_is_told(text: str, problem: str, problem
 
 def test_a_server_has_either_a_user_or_a_range_of_them(problems: Complainer) -> None:
     [line] = problems(f"{SERVER}    user: nobody\n    uid_range: 600000-600009\n")
-    assert line == "config.yaml:3: servers.fs: expected either 'user' or 'uid_range', not both"
+    assert line == "config.yaml:6: servers.fs.uid_range: expected either 'user' or 'uid_range', not both"
+
+
+def test_a_user_may_be_a_number_without_quotes(loaded: Loader) -> None:
+    isolation = loaded(f"{SERVER}    user: 1000\n    group: 1001\n").supervisor.servers["fs"].isolation
+    assert (isolation.user, isolation.group) == ("1000", "1001")
 
 
 def test_a_servers_own_user_is_instead_of_the_range_that_the_others_have(loaded: Loader) -> None:
