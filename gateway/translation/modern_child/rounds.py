@@ -41,7 +41,7 @@ class Call:
     """Under which id the child knows it; empty while the client is asked, or it is waited."""
     rounds: int = 0
     pause: float = FIRST_PAUSE
-    state: Raw = ABSENT
+    state: Raw = field(default_factory=Raw)
     asked: dict[bytes, str] = field(default_factory=dict)
     """Ids of the questions that are open, with the child's keys for them."""
     answers: dict[str, Raw] = field(default_factory=dict)

@@ -38,7 +38,8 @@ class ModernChild:
     """A translator (`steps.Translator`). `known` says that the child is modern; otherwise that is found out.
 
     `on_opened(opened)` is called once the child turned out to be, with what a later gateway needs for going on with it;
-    that one gives it as `opened`.
+    that one gives it as `opened`. `on_handshake` is called where it knows `initialize`, `on_refused` where it knows
+    neither that nor us.
     """
 
     def __init__(
@@ -46,12 +47,16 @@ class ModernChild:
         *,
         known: bool = False,
         on_opened: Callable[[Opened], None] = lambda _opened: None,
+        on_handshake: Callable[[], None] = lambda: None,
+        on_refused: Callable[[], None] = lambda: None,
         opened: Opened | None = None,
     ) -> None:
         self.counters: Counter[str] = Counter()
         """What was dropped, by why."""
         self._known = known
         self._on_opened = on_opened
+        self._on_handshake = on_handshake
+        self._on_refused = on_refused
         self._opened = opened
         self._is_open = opened is not None
         self._listens = opened is None
@@ -120,17 +125,17 @@ class ModernChild:
         assert self._opened is not None
         if not self._known and not self._refusal:
             if not message.error:
+                self._on_handshake()
                 return [Hear(message), StepAside()]
             if error_code(message.error) not in _REFUSALS:
                 return [Hear(message)]
             self._refusal = message.error
             return [self._discover(initialize.id, self._opened)]
         self._initialize = None
-        if message.error:
-            return [Hear(Response(initialize.id, b"", self._refusal or message.error))]
-        welcome = opening.welcome(self._opened, message.result)
+        welcome = opening.welcome(self._opened, message.result) if not message.error else None
         if welcome is None:
-            return [Hear(Response(initialize.id, b"", self._refusal or _SPEAKS_NEITHER))]
+            self._on_refused()
+            return [Hear(Response(initialize.id, b"", self._refusal or message.error or _SPEAKS_NEITHER))]
         self._opened, result = welcome
         self._is_open = True
         self._on_opened(self._opened)
