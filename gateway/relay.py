@@ -21,6 +21,7 @@ from gateway.drain import CallsInFlight
 from gateway.errors import GatewayError
 from gateway.hotstate import NoNotes, Notes, UnderWay
 from gateway.jsonrpc import Malformed, Notification, Request, Response, decode, encode, notification
+from gateway.noise import Noise
 from gateway.outbox import Outbox
 from gateway.questions import OpenQuestions
 from supervisor.client import Grant, SupervisorClient
@@ -32,8 +33,8 @@ EXIT_NEWS: Final = 1.0
 STALL: Final = 10.0
 """Seconds for which a full stream may hold up its child without the client taking anything from it."""
 
-LOGGED_NOISE: Final = 200
-"""Bytes of a line that is no message which the log gets to see."""
+_UNCERTIFIED: Final = frozenset({Reason.GATEWAY_RESTARTED, Reason.SUPERVISOR_LOST})
+"""Ends of a relay after which its child lives, or nobody is left to say how it died."""
 
 
 class Relay:
@@ -76,6 +77,7 @@ class Relay:
         self._conversation = Conversation(
             answers_questions=answers_questions, epoch=supervisor.epoch, initialized=resumes is not None
         )
+        self._noise = Noise(self.__repr__)
         self._streams: dict[int, Outbox] = {}
         self._last_stream = 0
         self._timers: dict[int, asyncio.TimerHandle] = {}
@@ -93,8 +95,8 @@ class Relay:
         """Whether the next line may lack its beginning, which an earlier gateway has read."""
         self._exit_news: asyncio.TimerHandle | None = None
         self.ended: Reason | None = None
-        self.certificate = ""
-        """The id of its child's death certificate, where the supervisor was the one to end it."""
+        self.certificate = grant.certificate
+        """The id that its child's death certificate has, or will have."""
         self._channel = Channel(grant.stdin, grant.stdout, policy.max_message_bytes, self, self._notes)
         if resumes is not None:
             self._resume(resumes)
@@ -190,7 +192,7 @@ class Relay:
             if self._resuming:
                 return  # no end of a JSON object is one, so this is exact
             self._conversation.counters["noise"] += 1
-            logger.warning("{!r} wrote what is no message ({}): {}", self, error, line[:LOGGED_NOISE])
+            self._noise.malformed(error, line)
             return
         if isinstance(message, Notification) and message.method == "notifications/tools/list_changed":
             self.on_list_changed()
@@ -205,8 +207,7 @@ class Relay:
     def on_oversized(self, size: int) -> None:
         """A line over the limit."""
         self._conversation.counters["oversized"] += 1
-        limit = self._policy.max_message_bytes
-        logger.warning("{!r} wrote a line of {} bytes; max_message_bytes is {}; dropped", self, size, limit)
+        self._noise.oversized(size, self._policy.max_message_bytes)
 
     def on_closed(self) -> None:
         """The child closed its output; usually it has ended, and the supervisor is about to say how."""
@@ -218,7 +219,7 @@ class Relay:
         if self.ended is None:
             self._channel.drain()
         if self.ended is None:
-            self.certificate = certificate
+            self.certificate = certificate or self.certificate
             self._end(reason, exit_)
             self._channel.close()
 
@@ -255,6 +256,7 @@ class Relay:
 
     def _let_go(self) -> None:
         """Nothing of it is left to a timer or a stream."""
+        self._noise.close()
         if self._exit_news is not None:
             self._exit_news.cancel()
         for outbox in tuple(self._streams.values()):
@@ -271,7 +273,7 @@ class Relay:
             about["signal"] = exit_.signal
         elif exit_ is not None and exit_.code is not None:
             about["exitCode"] = exit_.code
-        if self.certificate:
+        if self.certificate and reason not in _UNCERTIFIED:
             about["certificate"] = self.certificate
         return errors.ended(reason, self._server, **about)
 
