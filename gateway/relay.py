@@ -20,10 +20,11 @@ from gateway.conversation import Answered, Cancelled, Conversation, Effect, Over
 from gateway.drain import CallsInFlight
 from gateway.errors import GatewayError
 from gateway.hotstate import NoNotes, Notes, UnderWay
-from gateway.jsonrpc import Malformed, Notification, Request, Response, decode, encode, notification
+from gateway.jsonrpc import Malformed, Notification, Request, Response, decode
 from gateway.noise import Noise
 from gateway.outbox import Outbox
 from gateway.questions import OpenQuestions
+from gateway.resumption import first_words
 from supervisor.client import Grant, SupervisorClient
 from supervisor.protocol import Exit
 
@@ -84,7 +85,11 @@ class Relay:
         self._full: dict[Outbox, asyncio.TimerHandle] = {}
         self._holds = 0
         self._questions = OpenQuestions(
-            policy.request_timeout, expire=self._expire_question, hold=self.hold, unhold=self.unhold
+            policy.request_timeout,
+            expire=self._expire_question,
+            hold=self.hold,
+            unhold=self.unhold,
+            notes=self._notes,
         )
         self._standing: Outbox | None = None
         self.used = resumes is not None
@@ -99,7 +104,8 @@ class Relay:
         """The id that its child's death certificate has, or will have."""
         self._channel = Channel(grant.stdin, grant.stdout, policy.max_message_bytes, self, self._notes)
         if resumes is not None:
-            self._resume(resumes)
+            for line in first_words(resumes):
+                self._to_child(line)
 
     def __repr__(self) -> str:
         state = self.ended or "open"
@@ -190,6 +196,7 @@ class Relay:
             message = decode(line)
         except Malformed as error:
             if self._resuming:
+                self._resuming = False  # of one line only can an earlier gateway have read the beginning
                 return  # no end of a JSON object is one, so this is exact
             self._conversation.counters["noise"] += 1
             self._noise.malformed(error, line)
@@ -286,14 +293,6 @@ class Relay:
             raise self._error(self.ended)
 
     # Within.
-
-    def _resume(self, under_way: UnderWay) -> None:
-        """Go on where an earlier gateway stopped: end the line that it began, cancel what nobody waits for any more."""
-        if under_way.half_written:
-            self._to_child(b"")
-        for call in under_way.calls:
-            params = {"requestId": call, "reason": "the gateway restarted"}
-            self._to_child(encode(notification("notifications/cancelled", params)))
 
     def _number(self, outbox: Outbox) -> int:
         """The number under which the conversation knows `outbox`."""

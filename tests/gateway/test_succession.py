@@ -13,7 +13,7 @@ from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.hotstate import HotState
 from gateway.identity.principal import Principal
-from gateway.jsonrpc import decode, notification, request
+from gateway.jsonrpc import Response, decode, notification, request
 from gateway.kept import VERSION, Kept, write
 from gateway.session import Door
 from gateway.sessions import Sessions
@@ -171,15 +171,19 @@ async def test_what_an_earlier_gateway_had_begun_is_brought_to_an_end() -> None:
         notes = here.hot_state.slot(child.lease)
         notes.begin(7)
         notes.begin(9)
+        notes.ask(b'"q1"')
         notes.begin_line()
         take_up(
             here.sessions, [child.inherited(state("gw.a", STREAMABLE)), quiet.inherited(state("gw.b", STREAMABLE))], []
         )
-        end, *cancelled = child.read().split(b"\n")
+        end, *cancelled, answer = child.read().rstrip(b"\n").split(b"\n")
         assert end == b""
         params = [{"requestId": call, "reason": "the gateway restarted"} for call in (7, 9)]
         expected = [notification("notifications/cancelled", each) for each in params]
-        assert [decode(line) for line in cancelled if line] == expected
+        assert [decode(line) for line in cancelled] == expected
+        declined = decode(answer)
+        assert isinstance(declined, Response)
+        assert (declined.id, b"restarted" in declined.error) == (b'"q1"', True)
         assert quiet.read() == b""
         assert repr(here.hot_state).startswith("<HotState: 2 of")
 
