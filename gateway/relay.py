@@ -98,6 +98,8 @@ class Relay:
         """Whether another gateway could go on with the child."""
         self._resuming = resumes is not None
         """Whether the next line may lack its beginning, which an earlier gateway has read."""
+        self._gives_up = False
+        """Whether the child does not read its input, and is about to be ended for that."""
         self._exit_news: asyncio.TimerHandle | None = None
         self.ended: Reason | None = None
         self.certificate = grant.certificate
@@ -326,8 +328,10 @@ class Relay:
         try:
             self._channel.write(line)
         except ChildNotReading:
-            logger.warning("{!r} does not read its input", self)
-            self._loop.call_soon(self.end, Reason.CHILD_NOT_READING)
+            if not self._gives_up:
+                self._gives_up = True
+                logger.warning("{!r} does not read its input", self)
+                self._loop.call_soon(self.end, Reason.CHILD_NOT_READING)
 
     def _finish(self, stream: int, call: int) -> None:
         """`call` is over; its stream ends with it, unless it is a standing one."""

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import anyio
 import msgspec
 import pytest
+from loguru import logger
 
 from common.config.model import ServerPolicy
 from common.reasons import Reason
@@ -224,6 +225,25 @@ async def test_a_gateway_that_leaves_lets_go_and_ends_nothing_that_can_be_kept()
         assert error.value.reason is Reason.GATEWAY_RESTARTED
         relay.on_ending(Reason.CHILD_EXITED, None)
         assert relay.ended is Reason.GATEWAY_RESTARTED
+
+
+async def test_a_child_that_does_not_read_is_ended_and_that_is_said_once() -> None:
+    said: list[str] = []
+    sink = logger.add(lambda message: said.append(str(message)), format="{message}", level="WARNING")
+    try:
+        async with next_gateway() as here:
+            child = here.child()
+            take_up(here.sessions, [child.inherited(state("gw.a", STREAMABLE))], [])
+            relay = here.sessions.find("gw.a", ALICE, "light", Door.STREAMABLE).relay
+            assert relay is not None
+            for _ in range(20):
+                relay.notify(notification("notifications/large", {"text": "x" * POLICY.max_message_bytes}))
+            while relay.ended is None:
+                await anyio.lowlevel.checkpoint()
+            assert await here.told() == [Release(child.lease, Reason.CHILD_NOT_READING)]
+    finally:
+        logger.remove(sink)
+    assert [line.strip().endswith("does not read its input") for line in said] == [True]
 
 
 async def test_a_session_that_ends_leaves_no_note() -> None:
