@@ -1,7 +1,6 @@
 """Where a child is put: its cgroup leaf, its namespace or sandbox, its limits; decided for each spawn."""
 
 import resource
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,12 +73,3 @@ class Placer:
             message = f"server '{spec.name}' could not be started"
             raise SpawnError(Reason.SPAWN_FAILED, message, f"no cgroup for it: {error}") from error
         return leaf
-
-
-def missing_programs(reaping: Reaping, specs: Iterable[ServerSpec]) -> list[str]:
-    """What the configuration asks for and the machine has not, a line each."""
-    return [
-        f"servers.{spec.name}.sandbox: bubblewrap is not installed; on Debian, 'apt-get install bubblewrap' does it"
-        for spec in specs
-        if spec.isolation.sandbox is not None and "bwrap" not in reaping.programs
-    ]

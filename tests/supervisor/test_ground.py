@@ -13,7 +13,7 @@ from supervisor.cgroups import Leaf, own_cgroup
 from supervisor.environment import SpawnError
 from supervisor.ground import GroundError, prepare
 from supervisor.ledger import Ledger, Run, this_boot
-from supervisor.placing import Placer, missing_programs
+from supervisor.placing import Placer
 from supervisor.reaping import Reaping, Wanted, choose
 from supervisor.rooms import Room
 from supervisor.wrapper import Inside
@@ -93,17 +93,6 @@ def test_a_mode_that_cannot_be_had_is_refused(tmp_path: Path, monkeypatch: pytes
         prepare(settings(tmp_path, "namespace"))
 
 
-def test_a_sandbox_without_bubblewrap_is_refused_and_nothing_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = runs_here()
-    monkeypatch.setattr(reaping, "_PATH", "/nowhere")
-    with pytest.raises(GroundError, match=r"^servers\.fs\.sandbox: bubblewrap is not installed; .*apt-get install"):
-        prepare(settings(tmp_path, "cgroup", spec(Sandbox())))
-    assert runs_here() == before
-    assert list((tmp_path / "run").iterdir()) == []
-
-
 def test_a_ledger_that_cannot_be_kept_is_refused_and_nothing_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,10 +156,3 @@ def test_a_place_in_a_cgroup_has_a_leaf_until_it_is_cleared() -> None:
     place.clear()
     assert not place.leaf.path.exists()
     chosen.run.everything().remove()
-
-
-def test_only_what_is_asked_for_can_be_missing() -> None:
-    without = Reaping("tagged", {"sh": "/bin/sh"})
-    assert missing_programs(without, [spec()]) == []
-    assert len(missing_programs(without, [spec(Sandbox()), spec(Sandbox())])) == 2
-    assert missing_programs(TAGGED, [spec(Sandbox())]) == []
