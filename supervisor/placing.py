@@ -9,6 +9,7 @@ from common.reasons import Reason
 from supervisor import sandbox
 from supervisor.cgroups import Leaf
 from supervisor.environment import SpawnError
+from supervisor.places import is_reachable
 from supervisor.reaping import Reaping
 from supervisor.rooms import Room
 from supervisor.wrapper import Inside, Wrapping
@@ -53,14 +54,18 @@ class Placer:
             soft_open_files=self.soft_open_files,
             file_size=spec.limits.file_size_max,
             inside=inside,
-            sandbox=self._sandbox(spec, room.path),
+            sandbox=self._sandbox(spec, room),
         )
         return Place(wrapping, leaf)
 
-    def _sandbox(self, spec: ServerSpec, room: Path | None) -> list[str]:
+    def _sandbox(self, spec: ServerSpec, room: Room) -> list[str]:
         if spec.isolation.sandbox is None:
             return []
-        return sandbox.options(spec.isolation.sandbox, room, self.private, self.shared)
+        private, shared = self.private, self.shared
+        if room.identity is not None:  # bwrap fails at a path that its user cannot get to, however it is told to try
+            private = tuple(each for each in private if is_reachable(each.parent))
+            shared = shared if shared is not None and is_reachable(shared) else None
+        return sandbox.options(spec.isolation.sandbox, room.path, private, shared)
 
     def _leaf(self, spec: ServerSpec, lease: int) -> Leaf | None:
         run = self.reaping.run

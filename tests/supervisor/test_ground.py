@@ -16,6 +16,7 @@ from supervisor.ledger import Ledger, Run, this_boot
 from supervisor.placing import Placer
 from supervisor.reaping import Reaping, Wanted, choose
 from supervisor.rooms import Room
+from supervisor.users import Identity
 from supervisor.wrapper import Inside
 
 
@@ -134,6 +135,17 @@ def test_a_sandbox_comes_before_the_mode(tmp_path: Path) -> None:
     assert wrapping.inside is Inside.BUBBLEWRAP
     assert str(tmp_path) in wrapping.sandbox
     assert "/room" in wrapping.sandbox
+
+
+def test_a_sandbox_is_not_told_of_what_its_user_cannot_get_to(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    places = ((closed / "run", Path("/usr/run")), closed / "cache")
+    own = Placer(TAGGED, 1024, *places).place(spec(Sandbox()), 1, ROOM).wrapping.sandbox
+    assert {str(closed / "run"), "/usr/run", str(closed / "cache")} < set(own)
+    others = Placer(TAGGED, 1024, *places).place(spec(Sandbox()), 1, dataclasses.replace(ROOM, identity=Identity(7, 7)))
+    assert not [each for each in others.wrapping.sandbox if each.startswith(str(closed))]
+    assert "/usr/run" in others.wrapping.sandbox
 
 
 @pytest.mark.parametrize(("wanted", "expected"), [(None, None), (64, 64)])
