@@ -5,21 +5,16 @@ and by --check.
 """
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 from common.config.load import Settings, load
 from common.config.model import Sandbox, ServerSpec, SupervisorSettings
 from common.config.source import ConfigError, KeyPath
 from supervisor import sandbox
-from supervisor.reaping import find_programs
+from supervisor.reaping import find_programs, probe
 from supervisor.users import AllInUse, Identities, UserError
 from supervisor.wrapper import Inside, Wrapping, wrap
-
-_PROBE_TIMEOUT: Final = 10.0
-"""Seconds; a sandbox is made in ten milliseconds."""
 
 
 def load_for_here(path: Path) -> Settings:
@@ -93,11 +88,9 @@ def _try(wanted: Sandbox, spec: ServerSpec, identities: Identities) -> str | Non
         inside=Inside.BUBBLEWRAP,
         sandbox=sandbox.options(wanted, None, ()),
     )
-    command = wrap(["true"], wrapping, os.getpid(), programs)
-    try:
-        result = subprocess.run(command, capture_output=True, timeout=_PROBE_TIMEOUT, check=False, cwd="/")
-    except subprocess.TimeoutExpired:
-        return f"bubblewrap did not make it within {_PROBE_TIMEOUT:.0f} seconds"
+    result = probe(wrap(["true"], wrapping, os.getpid(), programs))
+    if result is None:
+        return "bubblewrap did not make it in time; try again, or take the key away"
     if result.returncode == 0:
         return None
     said = " ".join(result.stderr.decode(errors="replace").split())
