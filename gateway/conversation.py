@@ -23,6 +23,7 @@ from typing import Final
 from mcp_types import METHOD_NOT_FOUND
 from msgspec import Raw
 
+from gateway.effects import Answered, Cancelled, Effect, Over, ToChild, ToStream
 from gateway.errors import TIMED_OUT, GatewayError
 from gateway.jsonrpc import (
     Message,
@@ -57,50 +58,6 @@ _EMPTY_RESULT: Final = b"{}"
 _ABOUT_THE_SERVER: Final = frozenset({"notifications/resources/updated"})
 _DECLINED: Final = b'{"code":%d,"message":"the client of this session cannot be asked"}' % METHOD_NOT_FOUND
 _UNANSWERED: Final = b'{"code":%d,"message":"the client of this session did not answer in time"}' % TIMED_OUT
-
-
-@dataclass(frozen=True, slots=True)
-class ToChild:
-    """Write this line to the child."""
-
-    line: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ToStream:
-    """Give this message to the stream; it is not the last one there."""
-
-    stream: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """Give this answer to the stream; the request `call` is no longer in flight.
-
-    `failure` is set where the answer is the gateway's own, in the child's place.
-    """
-
-    stream: int
-    data: bytes
-    call: int
-    failure: GatewayError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Cancelled:
-    """The request `call` is no longer in flight, and its client wants no answer."""
-
-    stream: int
-    call: int
-
-
-@dataclass(frozen=True, slots=True)
-class Over:
-    """The session is over before it began: the child refused `initialize`."""
-
-
-Effect = ToChild | ToStream | Answered | Cancelled | Over
 
 
 @dataclass(slots=True)
@@ -156,6 +113,14 @@ class Conversation:
 
     # What the client says.
 
+    def opens(self, call: int) -> bool:
+        """Whether the request `call` is `initialize`."""
+        return self.method_of(call) == "initialize"
+
+    def waits(self, _call: int) -> bool:
+        """No request of a legacy client is meant to stay unanswered."""
+        return False
+
     def request(self, message: Request, stream: int, *, can_carry_more: bool = True) -> tuple[int | None, list[Effect]]:
         """The client asks, and wants the answer on `stream`; the call's number (None for `ping`), and what to do."""
         if message.method == "ping":
@@ -189,29 +154,30 @@ class Conversation:
         self._standing = stream
         return self._hear(stream)
 
-    def close_stream(self, stream: int) -> None:
+    def close_stream(self, stream: int) -> list[Effect]:
         """The client hung up on `stream`. Its requests stay in flight: hanging up is no cancellation."""
         self._open.pop(stream, None)
         if self._standing == stream:
             self._standing = None
+        return []
 
     # What the child says.
 
-    def from_child(self, message: Message, line: bytes) -> list[Effect]:
-        """The child said `message`, which stood in `line`."""
+    def from_child(self, message: Message, line: bytes, about: int | None = None) -> list[Effect]:
+        """The child said `message`, which stood in `line`, of the call `about` where that is known."""
         match message:
             case Response():
                 return self._answer(message)
             case Request(method="ping"):
                 return [ToChild(encode(Response(message.id, _EMPTY_RESULT, b"")))]
             case Request():
-                return self._ask(message, line)
+                return self._ask(message, line, about)
             case Notification(method="notifications/progress"):
                 return self._report(message, line)
             case Notification(method="notifications/cancelled") if cancelled_id(message) in self._questions:
                 return self._withdraw(cancelled_id(message), line)
             case Notification():
-                return self._tell(line, self._stream_for(message.method))
+                return self._tell(line, self._stream_for(message.method, about))
 
     # What time and faults say.
 
@@ -285,11 +251,11 @@ class Conversation:
         assert found is not None
         return [ToChild(encode(with_cancelled_id(message, call))), Cancelled(found.stream, call)]
 
-    def _ask(self, message: Request, line: bytes) -> list[Effect]:
+    def _ask(self, message: Request, line: bytes, about: int | None) -> list[Effect]:
         if not self._answers_questions or len(self._questions) >= OPEN_QUESTIONS:
             return [self._decline(message.id)]
         self._questions.add(message.id)
-        return self._tell(line, self._stream_for(message.method), message.id)
+        return self._tell(line, self._stream_for(message.method, about), message.id)
 
     def _decline(self, question: bytes) -> Effect:
         self._questions.discard(question)
@@ -317,7 +283,10 @@ class Conversation:
             return []
         return self._tell(line, stream)
 
-    def _stream_for(self, method: str) -> int | None:
+    def _stream_for(self, method: str, about: int | None = None) -> int | None:
+        call = self._calls.get(about) if about is not None else None
+        if call is not None and call.stream in self._open:
+            return call.stream
         newest = next(reversed(self._open), None)
         if method.endswith("/list_changed") or method in _ABOUT_THE_SERVER:
             return self._standing if self._standing is not None else newest

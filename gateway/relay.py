@@ -7,6 +7,7 @@ with another gateway.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -16,13 +17,17 @@ from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway import errors
 from gateway.channel import Channel, ChildNotReading
-from gateway.conversation import Answered, Cancelled, Conversation, Effect, Over, ToChild, ToStream
+from gateway.conversation import Conversation
 from gateway.drain import CallsInFlight
+from gateway.effects import Answered, Cancelled, Effect, Over, ToChild, ToStream
 from gateway.errors import GatewayError
 from gateway.hotstate import NoNotes, Notes, UnderWay
-from gateway.jsonrpc import Malformed, Notification, Request, Response, decode, encode, notification
+from gateway.jsonrpc import Malformed, Message, Notification, Request, Response, decode, encode, notification
 from gateway.outbox import Outbox
 from gateway.questions import OpenQuestions
+from gateway.talk import Talk
+from gateway.translation.interpreter import Interpreter
+from gateway.translation.steps import Translator
 from supervisor.client import Grant, SupervisorClient
 from supervisor.protocol import Exit
 
@@ -41,6 +46,7 @@ class Relay:
 
     `start_within` is how many seconds the child has to answer `initialize`, where that is not all of `start_timeout`.
     `notes` are for the gateway after this one; `resumes` is what the one before it had begun with the child.
+    `talk` is the conversation, where it is not one of a legacy client; `translator` stands between it and the child.
     """
 
     def __init__(
@@ -56,6 +62,8 @@ class Relay:
         start_within: float | None = None,
         notes: Notes | None = None,
         resumes: UnderWay | None = None,
+        talk: Talk | None = None,
+        translator: Translator | None = None,
     ) -> None:
         self.lease = grant.lease
         self.pid = grant.pid
@@ -73,12 +81,14 @@ class Relay:
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._notes = notes or NoNotes()
-        self._conversation = Conversation(
+        self._conversation: Talk = talk or Conversation(
             answers_questions=answers_questions, epoch=supervisor.epoch, initialized=resumes is not None
         )
+        self._translator = translator
+        self._interpreter = self._new_interpreter(translator)
         self._streams: dict[int, Outbox] = {}
         self._last_stream = 0
-        self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._timers: dict[int, asyncio.TimerHandle | None] = {}
         self._full: dict[Outbox, asyncio.TimerHandle] = {}
         self._holds = 0
         self._questions = OpenQuestions(
@@ -116,7 +126,7 @@ class Relay:
     @property
     def dropped(self) -> dict[str, int]:
         """How many messages were dropped, by why."""
-        return dict(self._conversation.counters)
+        return dict(self._conversation.counters + (self._translator.counters if self._translator else Counter()))
 
     # What the client says. All of it raises the session's end, once there is one.
 
@@ -126,11 +136,10 @@ class Relay:
         stream = self._number(outbox)
         call, effects = self._conversation.request(message, stream, can_carry_more=can_carry_more)
         if call is not None:
-            starts = message.method == "initialize"
-            patience = self._start_within if starts else self._policy.request_timeout
-            self._timers[call] = self._loop.call_later(patience, self._expire, call, patience)
+            timer = self._timers[call] = self._time(call)
             self._notes.begin(call)
-            self.calls.begin()
+            if timer is not None:
+                self.calls.begin()
             self.hold()
         self._use()
         self._perform(effects)
@@ -161,8 +170,8 @@ class Relay:
         if self._standing is outbox:
             self._standing = None
         for number in [number for number, each in self._streams.items() if each is outbox]:
-            self._conversation.close_stream(number)
             del self._streams[number]
+            self._perform(self._conversation.close_stream(number))
 
     def new_outbox(self, *, stands: bool = False) -> Outbox:
         """An outbox that slows the child down when its client does not keep up."""
@@ -195,8 +204,19 @@ class Relay:
         if isinstance(message, Notification) and message.method == "notifications/tools/list_changed":
             self.on_list_changed()
         self._resuming = False
+        if self._interpreter is None:
+            self._hear(message, line.replace(b"\r", b" "))
+            return
+        self._interpreter.from_child(message)
+        if self._interpreter.is_over:
+            self._interpreter = None
+
+    def _hear(self, message: Message, line: bytes, about: int | None = None) -> None:
+        """The child says `message`, which is `line`."""
+        if self.ended is not None:
+            return
         was_ready = self.initialized
-        effects = self._conversation.from_child(message, line.replace(b"\r", b" "))
+        effects = self._conversation.from_child(message, line, about)
         if self.initialized and not was_ready:
             self._supervisor.keep(self.lease, "")  # ready; what else there is to keep, its session knows
             self.on_ready()
@@ -257,6 +277,8 @@ class Relay:
         """Nothing of it is left to a timer or a stream."""
         if self._exit_news is not None:
             self._exit_news.cancel()
+        if self._interpreter is not None:
+            self._interpreter.end()
         for outbox in tuple(self._streams.values()):
             if not (self.ended is Reason.IDLE_TIMEOUT and outbox is self._standing):
                 outbox.close()  # the other one is the afterlife's
@@ -288,7 +310,7 @@ class Relay:
     def _resume(self, under_way: UnderWay) -> None:
         """Go on where an earlier gateway stopped: end the line that it began, cancel what nobody waits for any more."""
         if under_way.half_written:
-            self._to_child(b"")
+            self._write(b"")
         for call in under_way.calls:
             params = {"requestId": call, "reason": "the gateway restarted"}
             self._to_child(encode(notification("notifications/cancelled", params)))
@@ -321,7 +343,22 @@ class Relay:
                     self.end(Reason.START_FAILED)
         self._questions.follow(self._conversation.questions)
 
+    def _new_interpreter(self, translator: Translator | None) -> Interpreter | None:
+        if translator is None:
+            return None
+
+        def hear(message: Message, about: int | None) -> None:
+            self._hear(message, encode(message), about)
+
+        return Interpreter(translator, say=self._write, hear=hear, hold=self.hold, unhold=self.unhold)
+
     def _to_child(self, line: bytes) -> None:
+        if self._interpreter is None:
+            self._write(line)
+        else:
+            self._interpreter.to_child(decode(line))
+
+    def _write(self, line: bytes) -> None:
         try:
             self._channel.write(line)
         except ChildNotReading:
@@ -331,18 +368,25 @@ class Relay:
     def _finish(self, stream: int, call: int) -> None:
         """`call` is over; its stream ends with it, unless it is a standing one."""
         self._notes.finish(call)
-        timer = self._timers.pop(call, None)
-        if timer is not None:
-            timer.cancel()
-            self.calls.end()
+        if call in self._timers:
+            if (timer := self._timers.pop(call)) is not None:
+                timer.cancel()
+                self.calls.end()
             self.unhold()
         outbox = self._streams.get(stream)
         if outbox is not None and not outbox.stands:
             outbox.close()
             del self._streams[stream]
 
+    def _time(self, call: int) -> asyncio.TimerHandle | None:
+        """The timer after which the answer to `call` is waited for no longer, if there is such a time."""
+        if self._conversation.waits(call):
+            return None
+        patience = self._start_within if self._conversation.opens(call) else self._policy.request_timeout
+        return self._loop.call_later(patience, self._expire, call, patience)
+
     def _expire(self, call: int, patience: float) -> None:
-        if self._conversation.method_of(call) == "initialize":
+        if self._conversation.opens(call):
             self.end(Reason.START_TIMEOUT)
             return
         error = GatewayError(

@@ -13,6 +13,7 @@ from common.config.model import (
     Isolation,
     Limits,
     Model,
+    Protocol,
     ServerPolicy,
     ServerSpec,
     SupervisorSettings,
@@ -49,8 +50,8 @@ class SessionLimits(Model):
     max_message_bytes: Annotated[ByteSize, Field(ge=1024, le=1 << 30)] = ByteSize(16 * 1024 * 1024)
 
 
-class ServerEntry(SessionLimits, Isolation):
-    """One entry under `servers:`. A key of SessionLimits or Isolation that it does not give has the file's value."""
+class ServerEntry(SessionLimits, Isolation, Protocol):
+    """One entry under `servers:`. A key of SessionLimits, Isolation or Protocol that it does not give is the file's."""
 
     command: NonEmpty
     args: tuple[Word, ...] = ()
@@ -61,7 +62,7 @@ class ServerEntry(SessionLimits, Isolation):
     limits: Limits = Limits()
 
 
-class ConfigFile(SessionLimits, Isolation):
+class ConfigFile(SessionLimits, Isolation, Protocol):
     """The whole file, as its author sees it. Only the loader handles one."""
 
     hostname: NonEmpty = "127.0.0.1"
@@ -109,6 +110,7 @@ class ConfigFile(SessionLimits, Isolation):
                 start_timeout=own.start_timeout,
                 request_timeout=own.request_timeout,
                 max_message_bytes=own.max_message_bytes,
+                **self._either(entry, Protocol),
             )
         return GatewaySettings(
             hostname=self.hostname,

@@ -22,6 +22,7 @@ from common.config.values import (
     Cores,
     Count,
     Directory,
+    HeaderName,
     NameOrId,
     Secret,
     Size,
@@ -156,7 +157,29 @@ class Debug(Model):
     level: Literal["error", "warn", "info", "debug", "verbose"] = "info"
 
 
-class ServerPolicy(Model):
+class Protocol(Model):
+    """What holds for every server, and may be given for one: which revisions are spoken with its clients, and how.
+
+    A client of the modern era has no session of its own, so the rest says which child it gets.
+    """
+
+    resumable: bool = True
+    """Whether a client may take up a broken stream where it broke."""
+    modern: Literal["auto", "off", "relay"] = "auto"
+    """Whether revision 2026-07-28 is served: always, never, or only where the child itself speaks it."""
+    era: Literal["auto", "legacy", "modern", "dual"] = "auto"
+    """What the child speaks, where that need not be found out."""
+    anonymous: Literal["ephemeral", "shared", "reject"] = "ephemeral"
+    """What a modern client gets that nothing tells apart from others: a child for one request, one for all, or none."""
+    affinity_header: HeaderName | None = None
+    """The header by which one principal's modern clients are told apart."""
+    affinity_cookie: bool = False
+    """Whether anonymous modern clients may be told apart by a cookie of ours."""
+    handles: Literal["off", "inject"] = "off"
+    """Whether a model may open sessions of its own by a handle, which is put into the schema of every tool."""
+
+
+class ServerPolicy(Protocol):
     """What the gateway may know of a server: nothing of how it is started."""
 
     start_timeout: float

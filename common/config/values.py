@@ -28,6 +28,12 @@ RESERVED_NAMES: Final = frozenset(
 """First segments of paths that the gateway's own routes use or will use."""
 
 
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
+_HEADERS_WITH_A_MEANING: Final = frozenset(
+    """accept authorization cache-control connection content-length content-type cookie forwarded host last-event-id
+    mcp-method mcp-name mcp-protocol-version mcp-session-id origin te trailer transfer-encoding upgrade""".split()
+)
+
 NO_ID: Final = 2**32 - 1
 """The user or group id by which the kernel means nobody: who is to become it stays who it is."""
 
@@ -107,6 +113,14 @@ def _host(host: str) -> str:
     return host
 
 
+def _header(name: str) -> str:
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError("expected the name of a header: letters, digits and '-'")
+    if name.lower() in _HEADERS_WITH_A_MEANING:
+        raise ValueError("this header has a meaning of its own; expected another one")
+    return name
+
+
 def _without_colon(username: str) -> str:
     if ":" in username:
         raise ValueError("expected a name without a colon, which ends the name in HTTP Basic authentication")
@@ -145,6 +159,7 @@ Word = Annotated[str, BeforeValidator(_word)]
 NameOrId = Annotated[Word, Field(min_length=1)]
 VariableName = Annotated[str, Field(min_length=1), AfterValidator(_variable)]
 HostName = Annotated[str, Field(min_length=1), AfterValidator(_host)]
+HeaderName = Annotated[str, AfterValidator(_header)]
 Directory = Annotated[str, Field(min_length=1), AfterValidator(_absolute)]
 """A path; a relative one is relative to the configuration file's directory."""
 Secret = Annotated[SecretStr, Field(min_length=1), PlainSerializer(_secret_to_wire)]

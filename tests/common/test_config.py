@@ -21,16 +21,27 @@ servers:
     command: run
 """
 ALL_KEYS = (
-    "allowed_hosts, auth, caches_dir, debug, drain_timeout, group, home, hostname, idle_timeout, inherit_env, "
-    "kill_grace, limits, max_lifetime, max_message_bytes, max_sessions, max_user_sessions, no_new_privs, node, packages, "
-    "port, queue_max, queue_timeout, reaping, reattach_grace, request_timeout, runtime_dir, sandbox, servers, "
-    "sessions_dir, start_timeout, stderr_files, stop_grace, terminate_grace, uid_range, user"
-)
-SERVER_KEYS = (
-    "args, command, env, group, home, idle_timeout, inherit_env, kill_grace, limits, max_lifetime, max_message_bytes, "
-    "max_sessions, max_user_sessions, no_new_privs, packages, path, request_timeout, sandbox, start_timeout, "
+    "affinity_cookie, affinity_header, allowed_hosts, anonymous, auth, caches_dir, debug, drain_timeout, era, group, "
+    "handles, home, hostname, idle_timeout, inherit_env, kill_grace, limits, max_lifetime, max_message_bytes, "
+    "max_sessions, max_user_sessions, modern, no_new_privs, node, packages, port, queue_max, queue_timeout, reaping, "
+    "reattach_grace, request_timeout, resumable, runtime_dir, sandbox, servers, sessions_dir, start_timeout, "
     "stderr_files, stop_grace, terminate_grace, uid_range, user"
 )
+SERVER_KEYS = (
+    "affinity_cookie, affinity_header, anonymous, args, command, env, era, group, handles, home, idle_timeout, "
+    "inherit_env, kill_grace, limits, max_lifetime, max_message_bytes, max_sessions, max_user_sessions, modern, "
+    "no_new_privs, packages, path, request_timeout, resumable, sandbox, start_timeout, stderr_files, stop_grace, "
+    "terminate_grace, uid_range, user"
+)
+PROTOCOL = {
+    "resumable": True,
+    "modern": "auto",
+    "era": "auto",
+    "anonymous": "ephemeral",
+    "affinity_header": None,
+    "affinity_cookie": False,
+    "handles": "off",
+}
 BAD_NAME = "expected a server name of 1 to 32 letters, digits, '.', '_' or '-' that begins with a letter or a digit"
 
 Loader = Callable[..., Settings]
@@ -383,6 +394,7 @@ def test_a_server_has_the_default_limits(loaded: Loader) -> None:
         "start_timeout": 24.0,
         "request_timeout": 300.0,
         "max_message_bytes": 16 * 1024 * 1024,
+        **PROTOCOL,
     }
     assert settings.supervisor.servers["fs"].model_dump() == {
         "name": "fs",
@@ -469,8 +481,48 @@ def test_limits_hold_for_every_server_that_has_none_of_its_own(loaded: Loader) -
     assert of_all.graces.model_dump() == {"stop": 1, "terminate": 1.5, "kill": 2.5}
     assert own.graces.model_dump() == {"stop": 10, "terminate": 20, "kill": 30}
     policy, own_policy = settings.gateway.servers["fs"], settings.gateway.servers["own"]
-    assert policy.model_dump() == {"start_timeout": 0.5, "request_timeout": 90, "max_message_bytes": 1 << 20}
-    assert own_policy.model_dump() == {"start_timeout": 60, "request_timeout": 3600, "max_message_bytes": 1 << 16}
+    times = policy.model_dump(include={"start_timeout", "request_timeout", "max_message_bytes"})
+    own_times = own_policy.model_dump(include={"start_timeout", "request_timeout", "max_message_bytes"})
+    assert times == {"start_timeout": 0.5, "request_timeout": 90, "max_message_bytes": 1 << 20}
+    assert own_times == {"start_timeout": 60, "request_timeout": 3600, "max_message_bytes": 1 << 16}
+
+
+def test_what_is_spoken_holds_for_every_server_that_has_no_say_of_its_own(loaded: Loader) -> None:
+    settings = loaded("""\
+        modern: off
+        anonymous: shared
+        affinity_header: X-Conversation
+        servers:
+          own:
+            command: run
+            resumable: false
+            modern: relay
+            era: dual
+            anonymous: reject
+            affinity_header: null
+            affinity_cookie: true
+            handles: inject
+          fs:
+            command: run
+    """)
+    own, of_all = settings.gateway.servers["own"], settings.gateway.servers["fs"]
+    assert (of_all.modern, of_all.anonymous, of_all.affinity_header) == ("off", "shared", "X-Conversation")
+    assert own.model_dump(include=set(PROTOCOL)) == {
+        "resumable": False,
+        "modern": "relay",
+        "era": "dual",
+        "anonymous": "reject",
+        "affinity_header": None,
+        "affinity_cookie": True,
+        "handles": "inject",
+    }
+
+
+@pytest.mark.parametrize("name", ["Mcp-Session-Id", "authorization", "Cookie", "a header", "X_User", ""])
+def test_a_header_that_means_something_else_tells_no_clients_apart(problems: Complainer, name: str) -> None:
+    [complaint] = problems(f"affinity_header: {name!r}\nservers: {{fs: {{command: run}}}}\n")
+    assert "affinity_header" in complaint
+    assert "expected" in complaint
 
 
 @pytest.mark.parametrize(

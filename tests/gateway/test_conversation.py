@@ -9,19 +9,8 @@ import msgspec
 import pytest
 
 from common.reasons import Reason
-from gateway.conversation import (
-    EPOCH_BITS,
-    OPEN_QUESTIONS,
-    UNHEARD_BYTES,
-    UNHEARD_MESSAGES,
-    Answered,
-    Cancelled,
-    Conversation,
-    Effect,
-    Over,
-    ToChild,
-    ToStream,
-)
+from gateway.conversation import EPOCH_BITS, OPEN_QUESTIONS, UNHEARD_BYTES, UNHEARD_MESSAGES, Conversation
+from gateway.effects import Answered, Cancelled, Effect, Over, ToChild, ToStream
 from gateway.errors import GatewayError
 from gateway.jsonrpc import Notification, Request, Response, decode
 
