@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import connect_and_vanish
 from tests import chaos
-from tests.support.gateway import ROOT
+from tests.support.gateway import ROOT, programs
 
 LEAKS = """
 import asyncio, os, subprocess
@@ -45,6 +45,18 @@ def test_each_kind_of_leak_fails_the_test_that_leaks(tmp_path: Path) -> None:
         if line.startswith("ERROR ")
     }
     assert failed == {f"test_of_a_{what}" for what in ("pipe", "directory_of_proc", "process", "task")}, said
+
+
+@pytest.mark.parametrize(
+    ("at_the_end", "complaint"),
+    [("echo Traceback >&2", "Traceback"), ("setsid sleep 1000 2>/dev/null &", "left behind")],
+    ids=["a traceback", "a process"],
+)
+async def test_what_a_program_does_at_its_very_end_is_seen(at_the_end: str, complaint: str) -> None:
+    script = f"trap '{at_the_end}\nexit 0' TERM; echo ready >&2; while :; do sleep 0.1; done"
+    with pytest.raises(AssertionError, match=complaint):
+        async with programs(["sh", "-c", script]) as program:
+            await program.said("ready")
 
 
 @pytest.mark.parametrize(

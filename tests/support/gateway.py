@@ -196,6 +196,8 @@ async def programs(command: list[str], env: Mapping[str, str] | None = None) -> 
                 with suppress(psutil.NoSuchProcess):
                     each.kill()
         assert not left, f"left behind: {left}\n{gateway.log}"
+        # Not before its end, which is when much goes wrong.
+        assert not any(line.startswith("Traceback") for line in gateway.lines), gateway.log
 
 
 @asynccontextmanager
@@ -220,5 +222,3 @@ async def running(
         gateway.url = (await gateway.said(r"listening on (\S+) for"))[1]
         async with gateway.connecting():
             yield gateway
-    # Not before its end, which is when much goes wrong.
-    assert not any(line.startswith("Traceback") for line in gateway.lines), gateway.log
