@@ -23,9 +23,16 @@ def test_of_nothing(): os.close(os.open("/proc/self/stat", os.O_RDONLY))
 keep = []
 """
 
+ORPHAN = """
+import subprocess
+
+def test_of_a_process_that_is_nobodys_child(): subprocess.run(["sh", "-c", "setsid sleep 1000 >&- 2>&- & exit"])
+"""
+
 
 def test_each_kind_of_leak_fails_the_test_that_leaks(tmp_path: Path) -> None:
     (tmp_path / "test_leaks.py").write_text(LEAKS)
+    (tmp_path / "test_orphan.py").write_text(ORPHAN)
     command = [
         sys.executable,
         "-m",
@@ -44,7 +51,8 @@ def test_each_kind_of_leak_fails_the_test_that_leaks(tmp_path: Path) -> None:
         for line in said.splitlines()
         if line.startswith("ERROR ")
     }
-    assert failed == {f"test_of_a_{what}" for what in ("pipe", "directory_of_proc", "process", "task")}, said
+    kinds = ("pipe", "directory_of_proc", "process", "task", "process_that_is_nobodys_child")
+    assert failed == {f"test_of_a_{what}" for what in kinds}, said
 
 
 @pytest.mark.parametrize(
