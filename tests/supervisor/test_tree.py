@@ -4,10 +4,12 @@ import asyncio
 import dataclasses
 import errno
 import os
+import platform
 import random
 import resource
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -361,6 +363,40 @@ async def test_the_end_of_a_tree_is_the_end_of_a_helper_that_left_its_group_and_
             for each in watched:
                 await each.ended()
         assert leader.wait(PATIENCE) == -signal.SIGKILL
+
+
+WITHOUT_ITS_FIRST_THREAD = """
+import ctypes, os, threading, time
+threading.Thread(target=time.sleep, args=(1000,)).start()
+print(os.getpid(), flush=True)
+ctypes.CDLL(None).syscall({exit})
+"""
+"""A process that /proc calls a zombie, but that runs on in another thread."""
+
+EXIT = {"x86_64": 60, "aarch64": 93, "riscv64": 93}
+"""The system call that ends one thread: exit(2)."""
+
+
+@contextmanager
+def running_without_its_first_thread() -> Iterator["subprocess.Popen[bytes]"]:
+    """Such a process, once it is one."""
+    script = WITHOUT_ITS_FIRST_THREAD.format(exit=EXIT[platform.machine()])
+    with started(f"exec {sys.executable} -c '{script}'") as leader:
+        said(leader)
+        while " Z " not in Path(f"/proc/{leader.pid}/stat").read_text():
+            os.sched_yield()
+        yield leader
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_who_has_lost_its_first_thread_alone_still_lives_and_is_ended(number: signal.Signals) -> None:
+    """A tree was called empty while other threads of its leader ran on, for ever."""
+    with running_without_its_first_thread() as leader, anyio.fail_after(PATIENCE):
+        tree = Tree(leader.pid, TAG, CensusTaker())
+        assert set(await tree.survey()) == {leader.pid}
+        await tree.end(number)
+        assert await tree.survey() == {}
+        assert leader.wait(PATIENCE) == -number
 
 
 async def test_ending_a_tree_waits_for_all_of_it() -> None:
