@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -10,6 +10,7 @@ from typing import Final
 import anyio
 import anyio.abc
 
+from common.descriptors import close_all
 from common.reasons import Reason
 from supervisor.protocol import (
     EXPIRY_NOTICE,
@@ -110,9 +111,9 @@ class Inheritance:
 
     def close(self) -> None:
         """Close what nobody has taken."""
-        _close(self.heirlooms.values())
+        close_all(self.heirlooms.values())
         for child in self.children:
-            _close((child.grant.stdin, child.grant.stdout))
+            close_all((child.grant.stdin, child.grant.stdout))
         self.heirlooms.clear()
         self.children.clear()
 
@@ -206,7 +207,7 @@ class SupervisorClient:
         self._held.discard(lease)
         self._used.discard(lease)
         if self.lost.is_set():
-            _close(pipes)
+            close_all(pipes)
             return
         self._closing[lease] = pipes
         self._send(Release(lease, reason))
@@ -226,9 +227,9 @@ class SupervisorClient:
             for future in self._waiting.values():
                 if not future.done():
                     future.set_exception(SupervisorLost())
-            _close(self._reader.orphans())
+            close_all(self._reader.orphans())
             for pipes in self._closing.values():
-                _close(pipes)
+                close_all(pipes)
             self._closing.clear()
             self._drop_unsent()
 
@@ -267,7 +268,7 @@ class SupervisorClient:
         try:
             self._outgoing.send_nowait((message, fds))
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
-            _close(fds)  # the connection is ending, and every lease with it
+            close_all(fds)  # the connection is ending, and every lease with it
 
     async def _write_all(self) -> None:
         async for message, fds in self._unsent:
@@ -280,7 +281,7 @@ class SupervisorClient:
                 except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                     return
                 finally:
-                    _close(fds)
+                    close_all(fds)
         await self._stream.send_eof()
 
     def _drop_unsent(self) -> None:
@@ -291,7 +292,7 @@ class SupervisorClient:
             except (anyio.WouldBlock, anyio.EndOfStream):
                 self._unsent.close()
                 return
-            _close(fds)
+            close_all(fds)
 
     async def _renew_all(self) -> None:
         while True:
@@ -313,7 +314,7 @@ class SupervisorClient:
                     try:
                         self._handle(decode_from_supervisor(body), own)
                     except ProtocolError:
-                        _close(own)
+                        close_all(own)
                         raise
                 data, fds = await _receive(self._stream)
         except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
@@ -342,7 +343,7 @@ class SupervisorClient:
                 raise ProtocolError("a greeting in the middle of a connection")
 
     def _report(self, ending: Ending) -> None:
-        _close(self._closing.pop(ending.lease, ()))
+        close_all(self._closing.pop(ending.lease, ()))
         self._held.discard(ending.lease)
         self._used.discard(ending.lease)
         self.on_ending(ending)
@@ -360,11 +361,6 @@ class SupervisorClient:
         if isinstance(answer, Grant):
             self._fresh.pop(answer.lease, None)
             self.release(answer.lease, Reason.CLIENT_GONE, (answer.stdin, answer.stdout))
-
-
-def _close(fds: Iterable[int]) -> None:
-    for fd in fds:
-        os.close(fd)
 
 
 @asynccontextmanager
@@ -411,7 +407,7 @@ async def _welcome(stream: anyio.abc.UNIXSocketStream) -> SupervisorClient:
                     break
     except BaseException as error:
         inheritance.close()
-        _close(reader.orphans())
+        close_all(reader.orphans())
         if isinstance(error, anyio.EndOfStream | anyio.BrokenResourceError):
             raise SupervisorLost from None
         raise
@@ -433,7 +429,7 @@ def _greeted(greeting: Welcome | None, body: bytes, fds: list[int], inheritance:
         if not isinstance(message, Kept) or len(fds) != MAX_FDS:
             raise ProtocolError(f"expected a child that was kept, not {type(message).__name__}")
     except (ProtocolError, ValueError) as error:
-        _close(fds)
+        close_all(fds)
         raise ProtocolError(str(error)) from None
     grant = Grant(message.lease, message.pid, *fds)
     inheritance.children.append(Inherited(grant, message.server, message.state, message.age))

@@ -15,6 +15,7 @@ import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from loguru import logger
 
+from common.descriptors import close_all
 from supervisor.children import Children
 from supervisor.custody import Custody, Presence
 from supervisor.environment import SpawnError
@@ -117,7 +118,7 @@ class Connection:
             self._outgoing.send_nowait((message, fds))
         except (anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
             logger.error("the gateway does not read its control socket; giving it up")
-            _close(fds)
+            close_all(fds)
             self._scope.cancel()
 
     async def _write_all(self) -> None:
@@ -132,7 +133,7 @@ class Connection:
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                 return
             finally:
-                _close(fds)
+                close_all(fds)
 
     async def _read_all(self) -> None:
         reader = FrameReader()
@@ -149,7 +150,7 @@ class Connection:
             logger.error("the gateway broke the control protocol: {}", error)
             self.orderly = False
         finally:
-            _close(reader.orphans())
+            close_all(reader.orphans())
 
     async def _receive(self, body: bytes, fds: list[int]) -> None:
         """One message of the gateway's, with its descriptors, which are ours from now on."""
@@ -161,7 +162,7 @@ class Connection:
                 await self._greet(message)
                 return
         except ProtocolError:
-            _close(fds)
+            close_all(fds)
             raise
         if isinstance(message, Entrust):
             self._custody.entrust(message.what, fds[0])
@@ -239,12 +240,7 @@ class Connection:
             except (anyio.WouldBlock, anyio.EndOfStream):
                 self._unsent.close()
                 return
-            _close(fds)
-
-
-def _close(fds: tuple[int, ...] | list[int]) -> None:
-    for fd in fds:
-        os.close(fd)
+            close_all(fds)
 
 
 async def serve_one(

@@ -27,6 +27,7 @@ import anyio
 import anyio.abc
 from loguru import logger
 
+from common.descriptors import close_all
 from common.reasons import Reason
 from supervisor.child import Child, duplicates
 from supervisor.children import Children
@@ -216,6 +217,5 @@ class Custody:
             self._timer = None
 
     def _drop_heirlooms(self) -> None:
-        for fd in self._heirlooms.values():
-            os.close(fd)
+        close_all(self._heirlooms.values())
         self._heirlooms.clear()

@@ -19,6 +19,7 @@ from typing import Final
 import anyio
 from loguru import logger
 
+from common.descriptors import close_all
 from supervisor.cgroups import Leaf
 from supervisor.freeze import freeze, kill_process, signal_groups, signal_same
 from supervisor.linux import Census, Process, descendants, look, take_census
@@ -242,8 +243,7 @@ async def _some_gone(pidfds: list[int]) -> None:
         if not pidfds:
             await anyio.sleep(UNWATCHED)
     finally:
-        for pidfd in pidfds:
-            os.close(pidfd)
+        close_all(pidfds)
 
 
 async def kill_all(processes: Iterable[Process]) -> None:
