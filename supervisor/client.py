@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -271,17 +272,19 @@ class SupervisorClient:
             close_all(fds)  # the connection is ending, and every lease with it
 
     async def _write_all(self) -> None:
+        """Send what is queued. Cancelled it may leave half a frame: that is for a connection at its end alone."""
         async for message, fds in self._unsent:
-            with anyio.CancelScope(shield=True):
-                try:
-                    if fds:
-                        await self._stream.send_fds(encode(message, len(fds)), fds)
-                    else:
-                        await self._stream.send(encode(message))
-                except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                    return
-                finally:
-                    close_all(fds)
+            try:
+                if fds:
+                    await self._stream.send_fds(encode(message, len(fds)), fds)
+                else:
+                    await self._stream.send(encode(message))
+            except anyio.BrokenResourceError:
+                # Whoever cannot be told anything is heard out, and is lost.
+                self._stream.extra(anyio.abc.SocketAttribute.raw_socket).shutdown(socket.SHUT_RD)
+                return
+            finally:
+                close_all(fds)
         await self._stream.send_eof()
 
     def _drop_unsent(self) -> None:
@@ -321,10 +324,10 @@ class SupervisorClient:
             return
 
     def _handle(self, message: FromSupervisor, fds: list[int]) -> None:  # noqa: C901 - one case for each message
+        if len(fds) != (MAX_FDS if isinstance(message, Opened) else 0):
+            raise ProtocolError(f"{len(fds)} descriptors with {type(message).__name__}")
         match message:
             case Opened(ref=ref, lease=lease, pid=pid):
-                if len(fds) != MAX_FDS:
-                    raise ProtocolError(f"a child came with {len(fds)} descriptors")
                 self._resolve(ref, Grant(lease, pid, *fds))
             case Refused(ref=ref) | Answer(ref=ref):
                 self._resolve(ref, message)
@@ -421,6 +424,8 @@ def _greeted(greeting: Welcome | None, body: bytes, fds: list[int], inheritance:
         if greeting is None:
             if not isinstance(message, Welcome) or message.protocol != PROTOCOL:
                 raise ProtocolError("it is of another version; restart both programs")
+            if len(set(message.heirlooms)) != len(fds):
+                raise ProtocolError(f"{len(fds)} descriptors for {len(message.heirlooms)} heirlooms")
             inheritance.heirlooms.update(zip(message.heirlooms, fds, strict=True))
             return message
         if isinstance(message, Lapsed) and not fds:
@@ -428,9 +433,9 @@ def _greeted(greeting: Welcome | None, body: bytes, fds: list[int], inheritance:
             return greeting
         if not isinstance(message, Kept) or len(fds) != MAX_FDS:
             raise ProtocolError(f"expected a child that was kept, not {type(message).__name__}")
-    except (ProtocolError, ValueError) as error:
+    except ProtocolError:
         close_all(fds)
-        raise ProtocolError(str(error)) from None
+        raise
     grant = Grant(message.lease, message.pid, *fds)
     inheritance.children.append(Inherited(grant, message.server, message.state, message.age))
     return greeting

@@ -9,9 +9,11 @@ import msgspec
 import pytest
 
 from common.reasons import Reason
+from supervisor import client as client_module
 from supervisor.client import Grant, Inherited, SupervisorLost, connect
 from supervisor.linux import peer_pidfd
 from supervisor.protocol import (
+    MAX_FRAME,
     PROTOCOL,
     Ending,
     Entrust,
@@ -87,6 +89,8 @@ async def test_what_is_left_when_the_supervisor_has_gone_is_closed() -> None:
         [(Ending(1, Reason.SHUTDOWN), 0)],
         [(Opened(1, 2, 3), 2)],
         [(Welcome(PROTOCOL, SETTINGS, heirlooms=("listener",)), 0)],
+        [(Welcome(PROTOCOL, SETTINGS, heirlooms=("listener", "hot_state")), 1)],
+        [(Welcome(PROTOCOL, SETTINGS, heirlooms=("listener", "listener")), 2)],
         [(Welcome(PROTOCOL, SETTINGS), 2)],
         [(Welcome(PROTOCOL, SETTINGS, kept=2), 0), (Kept(4, 1, "light", "", 0), 2), (Kept(5, 1, "light", "", 0), 1)],
         [(Welcome(PROTOCOL, SETTINGS, kept=1), 0), (Lapsed(4, "light", "", Reason.SHUTDOWN), 1)],
@@ -120,6 +124,41 @@ async def test_a_second_greeting_is_no_message() -> None:
 
     with pytest.raises(BaseExceptionGroup) as error:
         await greet_twice()
+    assert error.group_contains(ProtocolError)
+
+
+async def test_a_supervisor_that_reads_nothing_keeps_no_gateway_from_leaving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway waited for a message that was under way, until somebody killed it."""
+    monkeypatch.setattr(client_module, "LEAVE_TIMEOUT", 0.01)
+    async with playing_supervisor() as (other, stream):
+        await other.says(Welcome(PROTOCOL, SETTINGS))
+        async with connect(stream) as client:
+            client.keep(1, "x" * (MAX_FRAME - 100))
+            client.entrust("listener", 0)
+
+
+async def test_a_supervisor_that_closes_its_ears_is_lost() -> None:
+    """Its answers were waited for for ever."""
+    async with playing_supervisor() as (other, stream):
+        await other.says(Welcome(PROTOCOL, SETTINGS))
+        async with connect(stream) as client:
+            other.closes_its_ears()
+            with pytest.raises(SupervisorLost):
+                await client.ask()
+
+
+async def test_descriptors_come_with_a_child_alone() -> None:
+    """They were left open."""
+
+    async def give_too_many() -> None:
+        async with playing_supervisor() as (other, stream):
+            await other.says(Welcome(PROTOCOL, SETTINGS))
+            async with connect(stream) as client:
+                await other.says(Ending(1, Reason.SHUTDOWN), 2)
+                await client.lost.wait()
+
+    with pytest.raises(BaseExceptionGroup) as error:
+        await give_too_many()
     assert error.group_contains(ProtocolError)
 
 

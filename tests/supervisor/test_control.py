@@ -3,13 +3,14 @@
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
 import anyio.abc
 import pytest
+from loguru import logger
 
 from common.config.model import Debug, Graces, ServerSpec, SupervisorSettings
 from common.reasons import Reason
@@ -40,7 +41,7 @@ from supervisor.protocol import (
     encode,
 )
 from tests.support.ground import grounded
-from tests.support.processes import PATIENCE, watching
+from tests.support.processes import PATIENCE, complaints, descriptors_left, watching
 
 CAT = ServerSpec(
     name="cat",
@@ -99,7 +100,7 @@ class Gateway:
 
 
 @asynccontextmanager
-async def gateway(*, greets: bool = True) -> AsyncIterator[Gateway]:
+async def gateway(*, greets: bool = True, settings: Callable[[], bytes] = lambda: b"{}") -> AsyncIterator[Gateway]:
     """A gateway that is connected to a supervisor; in the end both have gone, and so has every child."""
     announcer = Announcer()
     with anyio.fail_after(PATIENCE):
@@ -111,7 +112,7 @@ async def gateway(*, greets: bool = True) -> AsyncIterator[Gateway]:
             custody = Custody(children, 0, tasks)
             theirs, ours = [await anyio.abc.UNIXSocketStream.from_socket(end) for end in socket.socketpair()]
             async with anyio.create_task_group() as serving, ours:
-                serving.start_soon(serve_one, theirs, children, lambda: b"{}", announcer, custody)
+                serving.start_soon(serve_one, theirs, children, settings, announcer, custody)
                 here = Gateway(ours, children)
                 if greets:
                     await here.says(Hello(PROTOCOL))
@@ -205,20 +206,104 @@ async def test_another_version_is_told_so() -> None:
         await here.is_hung_up_on()
 
 
-async def test_a_gateway_that_reads_nothing_is_given_up() -> None:
+async def asks_until_it_is_hung_up_on(here: Gateway) -> None:
+    """Far more than the supervisor can answer."""
+    question = encode(Ask(1)) * 1000
+    with suppress(anyio.BrokenResourceError):
+        while True:
+            await here.stream.send(question)
+
+
+async def test_a_gateway_that_asks_faster_than_it_can_be_answered_is_given_up_and_the_log_says_so_once() -> None:
+    said: list[str] = []
+    handler = logger.add(said.append, level="ERROR", format="{message}")
     async with gateway() as here:
         await here.opens()
-        question = encode(Ask(1)) * 1000
-        try:
+        await asks_until_it_is_hung_up_on(here)
+    logger.remove(handler)
+    assert said == [
+        "the gateway does not read its control socket; giving it up\n",
+        "the gateway is gone without a word; ending all its children\n",
+    ]
+
+
+async def test_a_gateway_that_reads_nothing_is_given_up_though_a_message_to_it_is_under_way() -> None:
+    """The message was waited for, and with it everything that the gateway had left, and the supervisor's own end."""
+    async with gateway() as here:
+        await here.opens()
+        for _ in range(BUFFERED):
+            await here.says(Ask(1))
+            await anyio.lowlevel.checkpoint()
+        await asks_until_it_is_hung_up_on(here)
+
+
+BUFFERED = 2000
+"""More answers than a socket holds."""
+
+
+async def test_a_gateway_that_closes_its_ears_is_hung_up_on() -> None:
+    """It was heard, and never answered; its requests waited for ever."""
+    async with gateway() as here:
+        here.stream.extra(anyio.abc.SocketAttribute.raw_socket).shutdown(socket.SHUT_RD)
+        await here.says(Ask(1))
+        with suppress(anyio.BrokenResourceError):
             while True:
-                await here.stream.send(question)
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            return
+                await here.says(Ask(2))
+
+
+async def test_who_sends_descriptors_that_belong_to_nothing_is_hung_up_on() -> None:
+    """They were kept as long as the connection."""
+    async with gateway() as here:
+        pair = os.pipe()
+        await here.stream.send_fds(encode(Entrust("listener"), 1)[:1], pair)
+        await here.stream.send_fds(encode(Entrust("listener"), 1)[1:2], pair)
+        for fd in pair:
+            os.close(fd)
+        await here.is_hung_up_on()
 
 
 async def test_a_gateway_that_leaves_at_once_leaves_nothing() -> None:
     async with gateway() as here:
         await here.says(*[Open(ref, "cat", "test") for ref in range(5)], Ask(9), Goodbye())
+
+
+async def test_a_gateway_is_told_the_settings_that_hold_when_it_is_welcomed() -> None:
+    """It was told those of when it had connected; what came while it waited for the last one's end passed it by."""
+    settings = ["1"]
+    async with gateway(greets=False, settings=lambda: settings[-1].encode()) as here:
+        await anyio.wait_all_tasks_blocked()
+        settings.append("2")
+        await here.says(Hello(PROTOCOL))
+        welcome = await here.hears()
+        assert isinstance(welcome, Welcome)
+        assert bytes(welcome.settings) == b"2"
+
+
+async def test_without_descriptors_a_gateway_is_let_in_later(tmp_path: Path) -> None:
+    """The supervisor ended, and with it every child."""
+    served = anyio.Event()
+
+    async def serve(_: anyio.abc.UNIXSocketStream) -> None:
+        served.set()
+
+    path = tmp_path / "run" / "control.sock"
+    with anyio.fail_after(PATIENCE):
+        async with (
+            grounded(SETTINGS) as (ground, rooms),
+            running_children(SETTINGS, Announcer(), ground, rooms) as children,
+            listening(listen(path), path) as listener,
+            anyio.create_task_group() as tasks,
+        ):
+            custody = Custody(children, 0, tasks)
+            with socket.socket(socket.AF_UNIX) as connecting:
+                connecting.connect(str(path))
+                with complaints() as complained, descriptors_left(0):
+                    tasks.start_soon(serve_each, listener, serve, custody)
+                    await complained.wait()
+                    assert not served.is_set()
+                await served.wait()
+            tasks.cancel_scope.cancel()
+    custody.close()
 
 
 async def test_a_gateway_may_be_of_a_user_that_is_named_and_of_no_other() -> None:
@@ -254,8 +339,11 @@ async def test_a_gateway_may_be_of_a_user_that_is_named_and_of_no_other() -> Non
 async def _run_elsewhere(command: list[str]) -> bytes:
     """What a program prints that is nobody's child here, for the reaper of this process would take its end."""
     output = _start_elsewhere(command)
-    await anyio.wait_readable(output)
-    said = os.read(output, 100)
+    said = part = b""
+    while part or not said:
+        await anyio.wait_readable(output)
+        part = os.read(output, 100)
+        said += part
     os.close(output)
     return said
 
@@ -281,8 +369,15 @@ def test_what_is_in_the_way_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_path_that_cannot_be_bound_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SocketError, match="cannot be bound"):
+    with pytest.raises(SocketError, match="cannot be bound: AF_UNIX path too long"):
         listen(tmp_path / "run" / ("x" * 108))
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """It was an error of our own, with all the calls that led to it."""
+    (tmp_path / "file").touch()
+    with pytest.raises(SocketError, match="/file/run cannot be made: Not a directory"):
+        listen(tmp_path / "file" / "run" / "control.sock")
 
 
 def test_a_socket_that_cannot_be_asked_is_in_the_way(tmp_path: Path) -> None:

@@ -135,6 +135,23 @@ async def test_where_nothing_can_be_kept_everything_ends_at_once(grace: float, k
         assert (child.state, child.reason) == (State.GONE, Reason.GATEWAY_LOST)
 
 
+async def test_the_next_gateway_is_told_what_ended_while_it_waited_for_the_last_ones_end() -> None:
+    """Nobody was told: neither was it handed over, nor said to have ended."""
+    async with room(LONG) as here:
+        await here.custody.receive(here.gateway())
+        child = await here.child("state")
+        await here.custody.leave(orderly=True, stays=True)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(here.custody.receive, here.gateway())
+            await anyio.wait_all_tasks_blocked()
+            assert here.alive(0)
+            child.process.kill()
+            await child.leader_exited.wait()
+            signal.pidfd_send_signal(here.gateways[0], signal.SIGKILL)
+        assert here.custody.hand_over() == []
+        assert [each.lease for each in here.custody.lapsed()] == [child.lease]
+
+
 async def test_a_goodbye_for_good_ends_everything_in_order() -> None:
     async with room(LONG) as here:
         await here.custody.receive(here.gateway())

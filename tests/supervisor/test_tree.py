@@ -6,7 +6,6 @@ import errno
 import os
 import platform
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -16,7 +15,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-from loguru import logger
 
 from supervisor.cgroups import Leaf, own_cgroup, prepare
 from supervisor.linux import Census, Process, descendants, look, take_census
@@ -36,7 +34,7 @@ from supervisor.tree import (
     signal_all,
     strays,
 )
-from tests.support.processes import PATIENCE, open_files, watching
+from tests.support.processes import PATIENCE, complaints, descriptors_left, open_files, watching
 
 INIT, SUPERVISOR, LEADER, OTHER_LEADER = 1, 10, 100, 200
 TAG, OTHER_TAG = make_tag(7, 1), make_tag(7, 2)
@@ -332,18 +330,6 @@ def said(leader: "subprocess.Popen[bytes]") -> int:
     """The pid that the leader's next line names."""
     assert leader.stdout is not None
     return int(leader.stdout.readline())
-
-
-@contextmanager
-def descriptors_left(count: int) -> Iterator[None]:
-    """No more than `count` descriptors can be opened."""
-    old = resource.getrlimit(resource.RLIMIT_NOFILE)
-    free = [fd for fd in range(old[0]) if not Path(f"/proc/self/fd/{fd}").exists()]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free[count], old[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, old)
 
 
 async def answer_of(leader: "subprocess.Popen[bytes]") -> None:
@@ -643,15 +629,32 @@ async def test_a_census_waits_until_there_are_descriptors_again() -> None:
                 assert not taken.is_set()
 
 
-@contextmanager
-def complaints() -> Iterator[anyio.Event]:
-    """Set once something was logged as an error."""
-    complained = anyio.Event()
-    handler = logger.add(lambda _: complained.set(), level="ERROR")
-    try:
-        yield complained
-    finally:
-        logger.remove(handler)
+class Forger(CensusTaker):
+    """Sees what it is told to."""
+
+    def __init__(self, *censuses: Census) -> None:
+        super().__init__()
+        self._left = list(censuses)
+
+    async def fresh(self) -> Census:
+        return self._left.pop(0)
+
+
+async def test_the_end_of_everything_waits_until_there_are_descriptors_again() -> None:
+    """It was given up, and the supervisor with it."""
+    one, other = (process(pid, os.getpid()) for pid in (1 << 22, (1 << 22) + 1))  # pids that there cannot be
+    forged = Forger(census(one), census(other), census(other), census())
+    found: list[int] = []
+
+    async def end() -> None:
+        found.append(await end_everything(forged))
+
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            with descriptors_left(0), complaints() as complained:
+                tasks.start_soon(end)
+                await complained.wait()
+    assert found == [1]
 
 
 async def test_where_the_whole_machine_is_never_quiet_an_end_is_believed_after_many_looks(
@@ -712,6 +715,25 @@ async def test_whatever_ends_is_reaped_and_how_it_ended_reported(script: str, ex
         pid = run(script)
         await news.wait()
     assert reaped == {pid: expected}
+
+
+async def test_what_goes_wrong_with_one_that_ended_keeps_no_other_from_being_reaped() -> None:
+    """The others were zombies until something else ended, and their ends unknown."""
+    reaped: list[int] = []
+    wrong: list[object] = []
+
+    def on_exit(pid: int, _: Exit) -> None:
+        reaped.append(pid)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: wrong.append(context["message"]))
+    with Reaper(on_exit):
+        pids = [run("exit 0"), run("exit 0")]
+        for pid in pids:
+            wait_without_reaping(pid)
+    asyncio.get_running_loop().set_exception_handler(None)
+    assert sorted(reaped) == sorted(pids)
+    assert wrong == [f"the end of process {pid} was not followed" for pid in reaped]
 
 
 async def test_all_that_ended_meanwhile_are_reaped_on_leaving() -> None:

@@ -41,6 +41,10 @@ class Supervisor:
         except (anyio.EndOfStream, anyio.ClosedResourceError):
             await self.hang_up()
 
+    def closes_its_ears(self) -> None:
+        """From now on nothing can be sent to it."""
+        self._end.extra(anyio.abc.SocketAttribute.raw_socket).shutdown(socket.SHUT_RD)
+
     async def hang_up(self) -> None:
         await self._end.aclose()
 
