@@ -1,11 +1,13 @@
-"""The gateway's side of the control socket, and with `supervisor.protocol` all that it may import from here."""
+"""The gateway's side of the control socket, and with `supervisor.protocol` all that it may import from here.
+
+What is said before anything else, and handed over with it, is `supervisor.greeting`.
+"""
 
 import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
@@ -13,10 +15,10 @@ import anyio.abc
 
 from common.descriptors import close_all
 from common.reasons import Reason
+from supervisor.greeting import Grant, Inheritance, Inherited, SupervisorLost, greet, receive
 from supervisor.protocol import (
     EXPIRY_NOTICE,
     MAX_FDS,
-    PROTOCOL,
     Answer,
     Ask,
     Ending,
@@ -28,7 +30,6 @@ from supervisor.protocol import (
     Gone,
     Goodbye,
     Heirloom,
-    Hello,
     Keep,
     Kept,
     Lapsed,
@@ -54,12 +55,6 @@ WELCOME_TIMEOUT: Final = 20.0
 LEAVE_TIMEOUT: Final = 5.0
 """Seconds that the supervisor may take to hang up after the gateway's goodbye."""
 
-_READ: Final = 65536
-
-
-class SupervisorLost(Exception):
-    """The control socket is at its end, and so is every child."""
-
 
 class OpenRefused(Exception):
     """The supervisor gives no child; `reason` and `message` say why, and may be shown to a caller.
@@ -72,51 +67,6 @@ class OpenRefused(Exception):
         self.retry_after = retry_after
         self.reason = reason
         self.message = message
-
-
-@dataclass(frozen=True)
-class Grant:
-    """A child: its lease, and its stdin and stdout, two descriptors that the receiver owns."""
-
-    lease: int
-    pid: int
-    stdin: int
-    stdout: int
-
-
-@dataclass(frozen=True)
-class Inherited:
-    """A child that an earlier gateway left to this one, with what that gateway said of it. `age` is in seconds."""
-
-    grant: Grant
-    server: str
-    state: str = field(repr=False)
-    age: float
-
-    @property
-    def lease(self) -> int:
-        return self.grant.lease
-
-
-@dataclass
-class Inheritance:
-    """All that an earlier gateway left. Whoever takes something out of it owns its descriptors."""
-
-    children: list[Inherited] = field(default_factory=list)
-    lapsed: list[Lapsed] = field(default_factory=list)
-    """Children that ended before this gateway came."""
-    heirlooms: dict[Heirloom, int] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.children) + len(self.lapsed)
-
-    def close(self) -> None:
-        """Close what nobody has taken."""
-        close_all(self.heirlooms.values())
-        for child in self.children:
-            close_all((child.grant.stdin, child.grant.stdout))
-        self.heirlooms.clear()
-        self.children.clear()
 
 
 class SupervisorClient:
@@ -319,7 +269,7 @@ class SupervisorClient:
                     except ProtocolError:
                         close_all(own)
                         raise
-                data, fds = await _receive(self._stream)
+                data, fds = await receive(self._stream)
         except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
             return
 
@@ -375,7 +325,7 @@ async def connect(stream: anyio.abc.UNIXSocketStream) -> AsyncIterator[Superviso
     """
     async with stream:
         with anyio.fail_after(WELCOME_TIMEOUT):
-            client = await _welcome(stream)
+            client = SupervisorClient(stream, *await greet(stream))
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(client.run, name="supervisor client")
@@ -386,59 +336,6 @@ async def connect(stream: anyio.abc.UNIXSocketStream) -> AsyncIterator[Superviso
                     tasks.cancel_scope.cancel()
         finally:
             client.inheritance.close()
-
-
-async def _receive(stream: anyio.abc.UNIXSocketStream) -> tuple[bytes, list[int]]:
-    data, fds = await stream.receive_fds(_READ, 32 * MAX_FDS)
-    for fd in fds:
-        os.set_inheritable(fd, False)  # noqa: FBT003 - received descriptors are not close-on-exec
-    return data, fds
-
-
-async def _welcome(stream: anyio.abc.UNIXSocketStream) -> SupervisorClient:
-    """Greet the supervisor; wait for its greeting, and for all that it hands over with it."""
-    reader = FrameReader()
-    inheritance = Inheritance()
-    greeting: Welcome | None = None
-    try:
-        await stream.send(encode(Hello(PROTOCOL)))
-        while greeting is None or len(inheritance) < greeting.kept:
-            data, fds = await _receive(stream)
-            for body, own in reader.feed(data, fds):
-                greeting = _greeted(greeting, body, own, inheritance)
-                if len(inheritance) == greeting.kept:
-                    break
-    except BaseException as error:
-        inheritance.close()
-        close_all(reader.orphans())
-        if isinstance(error, anyio.EndOfStream | anyio.BrokenResourceError):
-            raise SupervisorLost from None
-        raise
-    return SupervisorClient(stream, greeting, inheritance, reader)
-
-
-def _greeted(greeting: Welcome | None, body: bytes, fds: list[int], inheritance: Inheritance) -> Welcome:
-    """Take in one message of the greeting, with its descriptors; the message that began it."""
-    try:
-        message = decode_from_supervisor(body)
-        if greeting is None:
-            if not isinstance(message, Welcome) or message.protocol != PROTOCOL:
-                raise ProtocolError("it is of another version; restart both programs")
-            if len(set(message.heirlooms)) != len(fds):
-                raise ProtocolError(f"{len(fds)} descriptors for {len(message.heirlooms)} heirlooms")
-            inheritance.heirlooms.update(zip(message.heirlooms, fds, strict=True))
-            return message
-        if isinstance(message, Lapsed) and not fds:
-            inheritance.lapsed.append(message)
-            return greeting
-        if not isinstance(message, Kept) or len(fds) != MAX_FDS:
-            raise ProtocolError(f"expected a child that was kept, not {type(message).__name__}")
-    except ProtocolError:
-        close_all(fds)
-        raise
-    grant = Grant(message.lease, message.pid, *fds)
-    inheritance.children.append(Inherited(grant, message.server, message.state, message.age))
-    return greeting
 
 
 __all__ = [
