@@ -312,8 +312,11 @@ class SupervisorClient:
 
     def _give_back(self, answer: FromSupervisor | Grant) -> None:
         if isinstance(answer, Grant):
-            self._fresh.pop(answer.lease, None)
-            self.release(answer.lease, Reason.CLIENT_GONE, (answer.stdin, answer.stdout))
+            pipes = (answer.stdin, answer.stdout)
+            if self._fresh.pop(answer.lease, None) is None:
+                self.release(answer.lease, Reason.CLIENT_GONE, pipes)
+            else:
+                close_all(pipes)  # its end was announced, and will not be once more
 
 
 @asynccontextmanager

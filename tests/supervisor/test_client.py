@@ -1,7 +1,9 @@
 """The gateway's end of the control socket, with the test as the supervisor at the other end."""
 
+import asyncio
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -24,9 +26,12 @@ from supervisor.protocol import (
     Lapsed,
     Opened,
     ProtocolError,
+    Settings,
     Welcome,
+    encode,
 )
 from tests.support.control import connected, playing_supervisor
+from tests.support.processes import open_files
 
 SETTINGS = msgspec.Raw(b"{}")
 
@@ -145,6 +150,23 @@ async def test_a_supervisor_that_closes_its_ears_is_lost() -> None:
             other.closes_its_ears()
             with pytest.raises(SupervisorLost):
                 await client.ask()
+
+
+async def test_the_pipes_of_a_child_that_nobody_waits_for_and_that_has_ended_are_closed() -> None:
+    """They stayed open until the connection ended."""
+    async with connected((Welcome(PROTOCOL, SETTINGS), 0)) as (other, client):
+        opening = asyncio.create_task(client.open("light", "test"))
+        while len(other.heard) < 2:
+            await anyio.lowlevel.checkpoint()
+        before = open_files(os.getpid())
+        # With the last news the opener gives up; all comes at once, so it has not gone on yet.
+        client.on_settings = lambda _: [opening.cancel()].clear()
+        news = encode(Ending(7, Reason.CHILD_EXITED)) + encode(Settings(SETTINGS))
+        await other.says_in_two_parts(Opened(1, 7, 1234), 2, news)
+        with suppress(asyncio.CancelledError):
+            await opening
+        assert opening.cancelled()
+        assert open_files(os.getpid()) == before
 
 
 async def test_descriptors_come_with_a_child_alone() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from common.config.model import Debug, Graces, ServerSpec, SupervisorSettings
 from common.reasons import Reason
-from supervisor import tree
+from supervisor import custody, tree
 from supervisor.child import Child, duplicates
 from supervisor.children import Children, running_children
 from supervisor.control import Announcer
@@ -135,8 +135,11 @@ async def test_where_nothing_can_be_kept_everything_ends_at_once(grace: float, k
         assert (child.state, child.reason) == (State.GONE, Reason.GATEWAY_LOST)
 
 
-async def test_the_next_gateway_is_told_what_ended_while_it_waited_for_the_last_ones_end() -> None:
+async def test_the_next_gateway_is_told_what_ended_while_it_waited_for_the_last_ones_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Nobody was told: neither was it handed over, nor said to have ended."""
+    monkeypatch.setattr(custody, "PARTING", LONG)
     async with room(LONG) as here:
         await here.custody.receive(here.gateway())
         child = await here.child("state")

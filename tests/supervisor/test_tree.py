@@ -367,7 +367,7 @@ EXIT = {"x86_64": 60, "aarch64": 93, "riscv64": 93}
 def running_without_its_first_thread() -> Iterator["subprocess.Popen[bytes]"]:
     """Such a process, once it is one."""
     script = WITHOUT_ITS_FIRST_THREAD.format(exit=EXIT[platform.machine()])
-    with started(f"exec {sys.executable} -c '{script}'") as leader:
+    with started(f"exec {sys.executable} -S -c '{script}'") as leader:
         said(leader)
         while " Z " not in Path(f"/proc/{leader.pid}/stat").read_text():
             os.sched_yield()
