@@ -194,6 +194,8 @@ class Connection:
                 self.send(self._children.report(ref))
             case Goodbye(stay=stay):
                 self.orderly, self.stays = True, stay
+            case _:
+                raise ProtocolError("a greeting in the middle of a connection")
 
     async def _greet(self, message: FromGateway) -> None:
         """Hand over what earlier gateways left, once the last of them is gone for certain.

@@ -2,9 +2,10 @@
 
 import os
 import secrets
+import signal
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -14,9 +15,10 @@ from loguru import logger
 
 from common.config.model import Debug, Graces, ServerSpec, SupervisorSettings
 from common.reasons import Reason
+from supervisor import control
 from supervisor.children import Children, running_children
 from supervisor.control import Announcer, SocketError, listen, listening, serve_each, serve_one
-from supervisor.custody import Custody
+from supervisor.custody import Custody, Presence
 from supervisor.protocol import (
     PROTOCOL,
     Answer,
@@ -30,6 +32,7 @@ from supervisor.protocol import (
     Goodbye,
     Hello,
     Keep,
+    Lapsed,
     Open,
     Opened,
     Refused,
@@ -61,9 +64,16 @@ SETTINGS = SupervisorSettings(debug=Debug(), max_sessions=1, servers={"cat": CAT
 class Gateway:
     """Says what it is told to. Owns the descriptors that it gets."""
 
-    def __init__(self, stream: anyio.abc.UNIXSocketStream, children: Children) -> None:
+    def __init__(
+        self,
+        stream: anyio.abc.UNIXSocketStream,
+        children: Children,
+        another: "Callable[[], Awaitable[Gateway]]",
+    ) -> None:
         self.stream = stream
         self.children = children
+        self.another = another
+        """Connects another one to the same supervisor."""
         self.fds: list[int] = []
         self._reader = FrameReader()
         self._heard: list[FromSupervisor] = []
@@ -100,7 +110,9 @@ class Gateway:
 
 
 @asynccontextmanager
-async def gateway(*, greets: bool = True, settings: Callable[[], bytes] = lambda: b"{}") -> AsyncIterator[Gateway]:
+async def gateway(
+    *, greets: bool = True, settings: Callable[[], bytes] = lambda: b"{}", grace: float = 0
+) -> AsyncIterator[Gateway]:
     """A gateway that is connected to a supervisor; in the end both have gone, and so has every child."""
     announcer = Announcer()
     with anyio.fail_after(PATIENCE):
@@ -109,18 +121,25 @@ async def gateway(*, greets: bool = True, settings: Callable[[], bytes] = lambda
             anyio.create_task_group() as tasks,
             running_children(SETTINGS, announcer, ground, rooms) as children,
         ):
-            custody = Custody(children, 0, tasks)
-            theirs, ours = [await anyio.abc.UNIXSocketStream.from_socket(end) for end in socket.socketpair()]
-            async with anyio.create_task_group() as serving, ours:
-                serving.start_soon(serve_one, theirs, children, settings, announcer, custody)
-                here = Gateway(ours, children)
+            custody = Custody(children, grace, tasks)
+            announcer.on_missed = custody.missed
+            async with anyio.create_task_group() as serving, AsyncExitStack() as streams:
+
+                async def connect() -> Gateway:
+                    theirs, ours = [await anyio.abc.UNIXSocketStream.from_socket(end) for end in socket.socketpair()]
+                    await streams.enter_async_context(ours)
+                    serving.start_soon(serve_one, theirs, children, settings, announcer, custody)
+                    return Gateway(ours, children, connect)
+
+                here = await connect()
                 if greets:
                     await here.says(Hello(PROTOCOL))
                     assert isinstance(await here.hears(), Welcome)
                 yield here
                 for fd in here.fds:
                     os.close(fd)
-            await children.all_gone()
+            if custody.presence is Presence.ABSENT:
+                await children.all_gone()
             custody.close()
 
 
@@ -171,6 +190,7 @@ async def test_who_withdraws_waits_no_longer_and_nobody_minds_one_who_never_aske
     "lie",
     [
         [Open(7, "cat", "test"), Open(7, "cat", "test")],
+        [Hello(PROTOCOL)],
         [Entrust("listener")],
     ],
 )
@@ -195,6 +215,33 @@ async def test_the_first_message_is_a_greeting(first: FromGateway) -> None:
     async with gateway(greets=False) as here:
         await here.says(first)
         await here.is_hung_up_on()
+
+
+async def test_of_two_gateways_that_connect_at_once_the_first_to_greet_is_the_one() -> None:
+    async with gateway(greets=False) as here:
+        slower = await here.another()
+        await here.says(Hello(PROTOCOL))
+        assert isinstance(await here.hears(), Welcome)
+        await slower.says(Hello(PROTOCOL))
+        await slower.is_hung_up_on()
+        await here.says(Ask(1))
+        assert isinstance(await here.hears(), Answer)
+
+
+async def test_the_next_gateway_is_told_what_ended_while_there_was_none() -> None:
+    async with gateway(grace=1000) as here:
+        opened = await here.opens()
+        await here.says(Keep(opened.lease, "state"), Goodbye(stay=True))
+        await here.stream.send_eof()
+        await here.is_hung_up_on()
+        os.kill(opened.pid, signal.SIGKILL)
+        await here.children.all_gone()
+        following = await here.another()
+        await following.says(Hello(PROTOCOL))
+        welcome = await following.hears()
+        assert isinstance(welcome, Welcome)
+        assert (welcome.epoch, welcome.kept) == (1, 1)
+        assert await following.hears() == Lapsed(opened.lease, "cat", "state", Reason.CHILD_EXITED)
 
 
 async def test_another_version_is_told_so() -> None:
@@ -309,6 +356,30 @@ async def test_without_descriptors_a_gateway_is_let_in_later(tmp_path: Path) -> 
     custody.close()
 
 
+async def test_while_there_is_a_gateway_a_second_one_is_hung_up_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "SECOND_THOUGHTS", 0.01)
+    path = tmp_path / "run" / "control.sock"
+    with anyio.fail_after(PATIENCE):
+        async with (
+            grounded(SETTINGS) as (ground, rooms),
+            running_children(SETTINGS, Announcer(), ground, rooms) as children,
+            listening(listen(path), path) as listener,
+            anyio.create_task_group() as tasks,
+        ):
+            custody = Custody(children, 0, tasks)
+            await custody.receive(None)
+            tasks.start_soon(serve_each, listener, anyio.abc.UNIXSocketStream.aclose, custody)
+            async with await anyio.connect_unix(path) as second:
+                with complaints("WARNING") as complained:
+                    with pytest.raises(anyio.EndOfStream):
+                        await second.receive()
+                    assert complained.is_set()
+            tasks.cancel_scope.cancel()
+    custody.close()
+
+
 async def test_a_gateway_may_be_of_a_user_that_is_named_and_of_no_other() -> None:
     nobody, served = 65534, anyio.Event()
 
@@ -389,4 +460,19 @@ def test_a_socket_that_cannot_be_asked_is_in_the_way(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         other.bind(str(path))
         with pytest.raises(SocketError, match="is in the way: "):
+            listen(path)
+
+
+def test_a_directory_that_is_open_to_others_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir(mode=0o755)
+    with pytest.raises(SocketError, match="is open to others; expected a directory of your own with mode 0700"):
+        listen(tmp_path / "run" / "control.sock")
+
+
+def test_a_socket_that_a_dead_supervisor_left_is_replaced_and_one_that_answers_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "control.sock"
+    listen(path).close()
+    with listen(path):
+        assert path.stat().st_mode & 0o777 == 0o600
+        with pytest.raises(SocketError, match="another supervisor already answers at "):
             listen(path)

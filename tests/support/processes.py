@@ -80,10 +80,10 @@ def descriptors_left(count: int) -> Iterator[None]:
 
 
 @contextmanager
-def complaints() -> Iterator[anyio.Event]:
-    """Set once something was logged as an error."""
+def complaints(level: str = "ERROR") -> Iterator[anyio.Event]:
+    """Set once something was logged as an error, or as what `level` says."""
     complained = anyio.Event()
-    handler = logger.add(lambda _: complained.set(), level="ERROR")
+    handler = logger.add(lambda _: complained.set(), level=level)
     try:
         yield complained
     finally:
