@@ -122,7 +122,7 @@ class Leaf:
     def _event(self, file: str, name: str) -> int:
         try:
             lines = (self.path / file).read_text().splitlines()
-        except FileNotFoundError:
+        except OSError:  # gone, or there is no descriptor to be had: its leader's end is to be followed all the same
             return 0
         return next((int(line.split()[1]) for line in lines if line.split()[0] == name), 0)
 

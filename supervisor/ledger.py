@@ -84,7 +84,10 @@ class Ledger:
 
     def born(self, lease: int, pid: int) -> None:
         """A leader was spawned."""
-        process = look(pid)
+        try:
+            process = look(pid)
+        except OSError:  # out of descriptors; the other marks are still there
+            process = None
         line = b"%d %d %d\n" % (lease, pid, process.start if process is not None else 0)
         self._leaders[lease] = line
         self._write(line)

@@ -12,7 +12,7 @@ import pytest
 
 from common.config.model import Debug, Graces, ServerSpec, SupervisorSettings
 from common.reasons import Reason
-from supervisor import tree
+from supervisor import custody, tree
 from supervisor.child import Child, duplicates
 from supervisor.children import Children, running_children
 from supervisor.control import Announcer
@@ -133,6 +133,26 @@ async def test_where_nothing_can_be_kept_everything_ends_at_once(grace: float, k
         await here.custody.leave(orderly=False, stays=False)
         assert here.custody.presence is Presence.ABSENT
         assert (child.state, child.reason) == (State.GONE, Reason.GATEWAY_LOST)
+
+
+async def test_the_next_gateway_is_told_what_ended_while_it_waited_for_the_last_ones_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody was told: neither was it handed over, nor said to have ended."""
+    monkeypatch.setattr(custody, "PARTING", LONG)
+    async with room(LONG) as here:
+        await here.custody.receive(here.gateway())
+        child = await here.child("state")
+        await here.custody.leave(orderly=True, stays=True)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(here.custody.receive, here.gateway())
+            await anyio.wait_all_tasks_blocked()
+            assert here.alive(0)
+            child.process.kill()
+            await child.leader_exited.wait()
+            signal.pidfd_send_signal(here.gateways[0], signal.SIGKILL)
+        assert here.custody.hand_over() == []
+        assert [each.lease for each in here.custody.lapsed()] == [child.lease]
 
 
 async def test_a_goodbye_for_good_ends_everything_in_order() -> None:
