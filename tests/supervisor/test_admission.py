@@ -2,30 +2,19 @@
 
 import pytest
 
-from common.config.model import Debug, Graces, ServerSpec, SupervisorSettings
+from common.config.model import ServerSpec
 from common.reasons import Reason
 from supervisor.admission import RETRY_AFTER, Admission, Refusal, Request, Standing, Taken, admit
+from tests.support.specs import server_spec, supervisor_settings
 
 
 def spec(name: str, max_sessions: int | None = None, max_user_sessions: int | None = None) -> ServerSpec:
     """A server that differs from others in its caps alone."""
-    return ServerSpec(
-        name=name,
-        as_written="x",
-        command="x",
-        args=(),
-        path=None,
-        env={},
-        idle_timeout=1,
-        max_lifetime=1,
-        graces=Graces(stop=1, terminate=1, kill=1),
-        max_sessions=max_sessions,
-        max_user_sessions=max_user_sessions,
-    )
+    return server_spec(name, max_sessions=max_sessions, max_user_sessions=max_user_sessions)
 
 
-SERVERS = {"free": spec("free"), "tight": spec("tight", 2), "shy": spec("shy", None, 1)}
-SETTINGS = SupervisorSettings(debug=Debug(), max_sessions=5, max_user_sessions=3, queue_max=4, servers=SERVERS)
+SERVERS = (spec("free"), spec("tight", 2), spec("shy", None, 1))
+SETTINGS = supervisor_settings(*SERVERS, max_sessions=5, max_user_sessions=3, queue_max=4)
 
 
 def taken(*requests: Request) -> Taken:

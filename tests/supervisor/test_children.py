@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from common.config.model import Debug, Graces, ServerSpec, SupervisorSettings
+from common.config.model import ServerSpec
 from common.prctl import prctl
 from common.reasons import Reason
 from supervisor.children import running_children
@@ -15,25 +15,15 @@ from supervisor.control import Announcer
 from supervisor.environment import SpawnError
 from tests.support.ground import grounded
 from tests.support.processes import PATIENCE, watching
+from tests.support.specs import server_spec, supervisor_settings
 
 PR_SET_CHILD_SUBREAPER = 36
 GET_AWAY = "prlimit --rttime=unlimited: setsid --fork env -i sh -c 'echo $$ > {}; exec sleep 1000'; exec cat"
 
 
-def server(command: str, *args: str) -> ServerSpec:
+def server(command: str, *args: str, name: str = "") -> ServerSpec:
     """One with this command."""
-    return ServerSpec(
-        name=command,
-        as_written="",
-        command=command,
-        args=args,
-        path=None,
-        env={},
-        idle_timeout=1000,
-        max_lifetime=1000,
-        graces=Graces(stop=1, terminate=1, kill=1),
-        max_sessions=None,
-    )
+    return server_spec(name or command, command=command, args=args)
 
 
 @pytest.fixture
@@ -52,7 +42,7 @@ async def test_where_tags_are_not_sealed_who_takes_off_every_mark_is_killed(
     os.mkfifo(tmp_path / "pid")
     told = os.open(tmp_path / "pid", os.O_RDWR | os.O_NONBLOCK)
     spec = server("sh", "-c", GET_AWAY.format(tmp_path / "pid"))
-    settings = SupervisorSettings(debug=Debug(), max_sessions=1, servers={"sh": spec})
+    settings = supervisor_settings(spec, max_sessions=1)
     async with grounded(settings, sealed=False) as (ground, rooms):
         async with running_children(settings, Announcer(), ground, rooms) as children:
             child, stdin, stdout = await children.open("sh", "test")
@@ -70,7 +60,7 @@ async def test_where_tags_are_not_sealed_who_takes_off_every_mark_is_killed(
 
 async def test_a_room_that_cannot_be_made_costs_nobody_else_a_place(tmp_path: Path) -> None:
     spec = server("cat")
-    settings = SupervisorSettings(debug=Debug(), max_sessions=1, queue_max=0, servers={"cat": spec})
+    settings = supervisor_settings(spec, max_sessions=1, queue_max=0)
     async with (
         grounded(settings) as (ground, rooms),
         running_children(settings, Announcer(), ground, rooms) as children,
@@ -87,7 +77,7 @@ async def test_a_room_that_cannot_be_made_costs_nobody_else_a_place(tmp_path: Pa
 
 
 async def test_who_waits_for_a_server_that_goes_out_of_the_configuration_is_told(tmp_path: Path) -> None:
-    settings = SupervisorSettings(debug=Debug(), max_sessions=1, servers={"cat": server("cat"), "dog": server("cat")})
+    settings = supervisor_settings(server("cat"), server("cat", name="dog"), max_sessions=1)
     async with (
         grounded(settings) as (ground, rooms),
         running_children(settings, Announcer(), ground, rooms) as children,

@@ -4,25 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from common.config.model import Graces, Isolation, ServerSpec
+from common.config.model import Isolation, ServerSpec
 from supervisor.foresight import warnings
+from tests.support.specs import server_spec
 
 
 def server(command: str = "sh", path: str | None = None, **isolation: object) -> ServerSpec:
     """A server that runs as somebody else than root, unless told otherwise."""
-    return ServerSpec(
-        name="fs",
-        as_written="",
-        command=command,
-        args=(),
-        path=path,
-        env={},
-        idle_timeout=1,
-        max_lifetime=1,
-        graces=Graces(stop=1, terminate=1, kill=1),
-        max_sessions=None,
-        isolation=Isolation.model_validate({"user": "nobody", **isolation}),
-    )
+    return server_spec(command=command, path=path, isolation=Isolation.model_validate({"user": "nobody", **isolation}))
 
 
 def test_nothing_is_told_of_what_is_well() -> None:

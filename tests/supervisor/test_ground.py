@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from common.config.model import Debug, Graces, Isolation, Limits, Sandbox, ServerSpec, SupervisorSettings
+from common.config.model import Isolation, Limits, Sandbox, ServerSpec, SupervisorSettings
 from common.reasons import Reason
 from supervisor import cgroups, ground, reaping
 from supervisor.cgroups import Leaf, own_cgroup
@@ -17,33 +17,15 @@ from supervisor.placing import Placer, missing_programs
 from supervisor.reaping import Reaping, Wanted, choose
 from supervisor.rooms import Room
 from supervisor.wrapper import Inside
+from tests.support.specs import server_spec, supervisor_settings
 
 
 def spec(sandbox: Sandbox | None = None, limits: Limits | None = None) -> ServerSpec:
-    return ServerSpec(
-        name="fs",
-        as_written="as written",
-        command="/bin/cat",
-        args=(),
-        path=None,
-        env={},
-        idle_timeout=1,
-        max_lifetime=1,
-        graces=Graces(stop=1, terminate=1, kill=1),
-        max_sessions=None,
-        limits=limits or Limits(),
-        isolation=Isolation(sandbox=sandbox),
-    )
+    return server_spec(limits=limits or Limits(), isolation=Isolation(sandbox=sandbox))
 
 
 def settings(directory: Path, wanted: Wanted = "tagged", server: ServerSpec | None = None) -> SupervisorSettings:
-    return SupervisorSettings(
-        debug=Debug(),
-        max_sessions=1,
-        reaping=wanted,
-        runtime_dir=str(directory / "run"),
-        servers={"fs": server or spec()},
-    )
+    return supervisor_settings(server or spec(), reaping=wanted, runtime_dir=str(directory / "run"))
 
 
 def runs_here() -> set[str]:
