@@ -1,5 +1,6 @@
 """How a child comes to be: a room, a place, a process; all of them, or nothing is left of any."""
 
+import os
 from collections.abc import Callable
 
 from loguru import logger
@@ -7,7 +8,7 @@ from loguru import logger
 from common.config.model import ServerSpec
 from common.reasons import Reason
 from supervisor.child import Child
-from supervisor.environment import SpawnError
+from supervisor.environment import SpawnError, for_session
 from supervisor.ground import Ground
 from supervisor.placing import Place, Placer
 from supervisor.redact import Redactor
@@ -65,7 +66,7 @@ class Births:
             process=spawned.process,
             place=place,
             tree=self._tree(pid, tag, place),
-            stderr=StderrTail(spawned.stderr, f"{spec.name} pid {pid}", Redactor(spec.env)),
+            stderr=StderrTail(spawned.stderr, f"{spec.name} pid {pid}", self._redactor(spec, room)),
             graces=spec.graces,
             user=user,
         )
@@ -87,8 +88,17 @@ class Births:
         try:
             return spawn(spec, tag, place.wrapping, self._programs, room)
         except SpawnError:
-            place.clear()
+            try:
+                place.clear()
+            except OSError as error:
+                logger.error("server {}: its cgroup cannot be removed: {}", spec.name, error)
             raise
+
+    @staticmethod
+    def _redactor(spec: ServerSpec, room: Room) -> Redactor:
+        """For what it was given: by the configuration, and of the supervisor's own where that names it."""
+        inherited = {name: os.environ[name] for name in spec.isolation.inherit_env if name in os.environ}
+        return Redactor(inherited | for_session(spec, room).env)
 
     def _tree(self, leader: int, tag: int, place: Place) -> Tree:
         return Tree(

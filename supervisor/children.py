@@ -116,8 +116,8 @@ class Children:
         except SpawnError as error:
             self.gate.could_not_spawn(lease, request, error)
             raise
-        except anyio.get_cancelled_exc_class():
-            self.gate.left(lease)
+        except BaseException:
+            self.gate.gave_up(lease, request)
             raise
         spec = child.spec
         if spec.isolation.stderr_files:
@@ -130,16 +130,16 @@ class Children:
         return child, spawned.stdin, spawned.stdout
 
     async def _resolve(self, server: str) -> ServerSpec:
-        """How to start `server`, once its package is there.
+        """How to start `server`, once its package is there: as the configuration has it by then.
 
         Raises SpawnError for one that was taken out of the configuration while somebody waited for it.
         """
-        try:
-            spec = self._settings.servers[server]
-        except KeyError:
-            message = f"there is no server '{server}' any more"
-            raise SpawnError(Reason.SERVER_NOT_FOUND, message, message) from None
-        return await self.fetches.resolve(spec)
+        while (spec := self._settings.servers.get(server)) is not None:
+            resolved = await self.fetches.resolve(spec)
+            if spec == self._settings.servers.get(server):  # its user, for one, is no longer known otherwise
+                return resolved
+        message = f"there is no server '{server}' any more"
+        raise SpawnError(Reason.SERVER_NOT_FOUND, message, message)
 
     def keep(self, lease: int, state: str) -> None:
         """This one is ready, and `state` is what a later gateway needs to go on with it."""
@@ -273,10 +273,14 @@ class Children:
 
     @staticmethod
     def _limit_hit(child: Child, exit_: Exit) -> Reason | None:
-        """The limit that ended it, where the kernel did so without telling us."""
+        """The limit that ended it, where the kernel did so without telling us.
+
+        That the kernel once refused a fork explains no end that we brought about ourselves.
+        """
         if exit_.code == 0:
             return None
-        return limit_of(exit_) or (child.place.leaf.limit_hit() if child.place.leaf is not None else None)
+        limit = limit_of(exit_) or (child.place.leaf.limit_hit() if child.place.leaf is not None else None)
+        return None if limit is Reason.TASKS_MAX and child.reason is not None else limit
 
     # How a state changes, and what follows.
 

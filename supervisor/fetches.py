@@ -226,7 +226,8 @@ def _is_project(path: str | None) -> bool:
     if path is None:
         return False
     here = Path(path).absolute()
-    return any((above / name).exists() for above in (here, *here.parents) for name in ("node_modules", ".npmrc"))
+    names = ("node_modules", ".npmrc")
+    return any(os.path.exists(above / name) for above in (here, *here.parents) for name in names)  # noqa: PTH110 - or hidden
 
 
 def _runner(command: str, package: Package) -> str:

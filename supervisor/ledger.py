@@ -113,9 +113,10 @@ class Ledger:
         os.close(self._fd)
         self._fd = anew
 
-    def close(self) -> None:
-        """This run is over, and nothing of it is left."""
-        self._path.unlink(missing_ok=True)
+    def close(self, *, forget: bool = True) -> None:
+        """This run is over, and nothing of it is left; or else the next one is to look after it (`forget=False`)."""
+        if forget:
+            self._path.unlink(missing_ok=True)
         os.close(self._fd)
 
 

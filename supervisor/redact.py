@@ -79,13 +79,7 @@ class Redactor:
 
     def end(self, text: str) -> str:
         """`text`, whose end was cut off, without the beginning of a secret there; the rest is not looked at."""
-        spans = [
-            (len(text) - length, len(text))
-            for secret in self._secrets
-            for length in range(SHORTEST, len(secret))
-            if text.endswith(secret[:length])
-        ]
-        return _replace(text, spans)
+        return _replace(text, [(at, len(text)) for secret in self._secrets for at in _begun(secret, text)])
 
     def _of_environment(self, text: str) -> Iterator[_Span]:
         for secret in self._secrets:
@@ -93,6 +87,16 @@ class Redactor:
             while at >= 0:
                 yield at, at + len(secret)
                 at = text.find(secret, at + 1)  # not behind it: a secret may overlap itself
+
+
+def _begun(secret: str, text: str) -> Iterator[int]:
+    """Where in `text` a beginning of `secret` stands that goes on to the end of `text`."""
+    head = secret[:SHORTEST]
+    at = text.find(head, max(0, len(text) - len(secret) + 1))
+    while at >= 0:
+        if secret.startswith(text[at:]):
+            yield at
+        at = text.find(head, at + 1)
 
 
 def _inner_groups(match: re.Match[str]) -> list[str]:

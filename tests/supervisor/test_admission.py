@@ -162,6 +162,25 @@ def test_the_queue_is_bounded() -> None:
     assert admission.queue.waiting() == {"free": 4}
 
 
+def test_nobody_fills_the_queue_for_everybody_else() -> None:
+    admission = crowd(by("bob"), *[by("ann")] * 4, max_sessions=1)
+    assert admission.ask(9, by("ann")) == full("the gateway has all the 1 sessions that it may have")
+    assert [admission.ask(ticket, by("cyd")) for ticket in (10, 11)] == [Standing.WAITS] * 2
+    assert admission.displaced() == [4, 3]
+    assert admission.displaced() == []
+    assert admission.ask(12, by("cyd")) == full("the gateway has all the 1 sessions that it may have")
+    assert order(admission, 0) == [1, 10, 2, 11]
+
+
+def test_who_gave_way_and_has_room_before_it_is_told_takes_it() -> None:
+    admission = crowd(by("bob"), by("ann"), by("ann"), max_sessions=1, queue_max=2)
+    assert admission.ask(9, by("cyd")) is Standing.WAITS
+    assert admission.displaced() == [2]
+    assert order(admission, 0) == [1, 9]
+    assert admission.give_up(2, by("ann")) is None
+    assert admission.holds(2)
+
+
 def test_a_queue_of_none_refuses_at_once() -> None:
     admission = crowd(TIGHT, TIGHT, queue_max=0)
     assert admission.ask(9, TIGHT) == full("server 'tight' has all the 2 sessions that it may have")

@@ -7,12 +7,13 @@ from pathlib import Path
 import anyio
 import pytest
 
-from common.config.model import ServerSpec
+from common.config.model import Isolation, ServerSpec
 from common.prctl import prctl
 from common.reasons import Reason
 from supervisor.children import running_children
 from supervisor.control import Announcer
 from supervisor.environment import SpawnError
+from supervisor.protocol import FromSupervisor, Gone
 from tests.support.ground import grounded
 from tests.support.processes import PATIENCE, watching
 from tests.support.specs import server_spec, supervisor_settings
@@ -96,3 +97,60 @@ async def test_who_waits_for_a_server_that_goes_out_of_the_configuration_is_told
         children.release(child.lease, Reason.CLIENT_CLOSED)
         for fd in pipes:
             os.close(fd)
+
+
+async def test_a_server_that_changes_while_somebody_waits_for_its_package_is_started_as_it_is_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = supervisor_settings(server("cat"), max_sessions=1)
+    changed = server("cat").model_copy(update={"args": ("-u",)})
+    async with (
+        grounded(settings) as (ground, rooms),
+        running_children(settings, Announcer(), ground, rooms) as children,
+    ):
+        asked: list[ServerSpec] = []
+
+        async def resolve(spec: ServerSpec) -> ServerSpec:
+            asked.append(spec)
+            settings.servers["cat"] = changed
+            return spec
+
+        monkeypatch.setattr(children.fetches, "resolve", resolve)
+        child, *pipes = await children.open("cat", "test")
+        assert child.spec == changed
+        assert len(asked) == 2
+
+        async def taken_out(spec: ServerSpec) -> ServerSpec:
+            del settings.servers["cat"]
+            return spec
+
+        monkeypatch.setattr(children.fetches, "resolve", taken_out)
+        children.release(child.lease, Reason.CLIENT_CLOSED)
+        with pytest.raises(SpawnError) as caught:
+            await children.open("cat", "test")
+        assert caught.value.reason is Reason.SERVER_NOT_FOUND
+        assert children.gate.waiting == 0
+        for fd in pipes:
+            os.close(fd)
+
+
+async def test_what_a_child_says_of_the_variables_that_it_inherits_is_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ISSUE_TOKEN", "quite-private")
+    script = server("sh", "-c", "echo got $ISSUE_TOKEN >&2; echo")
+    spec = script.model_copy(update={"isolation": Isolation(inherit_env=("ISSUE_TOKEN",))})
+    settings = supervisor_settings(spec, max_sessions=1)
+    gone = anyio.Event()
+    told: list[Gone] = []
+
+    def announce(message: FromSupervisor) -> None:
+        if isinstance(message, Gone):
+            told.append(message)
+            gone.set()
+
+    async with grounded(settings) as (ground, rooms), running_children(settings, announce, ground, rooms) as children:
+        _, *pipes = await children.open("sh", "test")
+        with anyio.fail_after(PATIENCE):
+            await gone.wait()
+        for fd in pipes:
+            os.close(fd)
+    assert told[0].certificate.stderr == ("got [redacted]",)

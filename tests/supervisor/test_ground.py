@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ from supervisor import cgroups, ground, reaping
 from supervisor.cgroups import Leaf, own_cgroup
 from supervisor.environment import SpawnError
 from supervisor.ground import GroundError, prepare
-from supervisor.ledger import Ledger, Run, this_boot
+from supervisor.ledger import Ledger, Run, dead_runs, this_boot
 from supervisor.placing import Placer, missing_programs
 from supervisor.reaping import Reaping, Wanted, choose
 from supervisor.rooms import Room
+from supervisor.wiping import NotWiped
 from supervisor.wrapper import Inside
 from tests.support.specs import server_spec, supervisor_settings
 
@@ -96,13 +98,15 @@ def test_a_ledger_that_cannot_be_kept_is_refused_and_nothing_is_left(
     assert runs_here() == before
 
 
-def test_a_cgroup_in_which_something_lives_does_not_keep_a_run_from_closing(tmp_path: Path) -> None:
+def test_a_cgroup_in_which_something_lives_keeps_no_run_from_closing_and_is_the_next_starts(
+    tmp_path: Path,
+) -> None:
     made = prepare(settings(tmp_path))
     (tmp_path / "cgroup").mkdir()
     (tmp_path / "cgroup" / "file").touch()
     run = cgroups.Run(tmp_path / "cgroup", frozenset())
     dataclasses.replace(made, reaping=dataclasses.replace(made.reaping, run=run)).close()
-    assert list(made.runtime.iterdir()) == []
+    assert [dead.run for dead in dead_runs(made.runtime)] == [made.ledger.run]
 
 
 # Places.
@@ -136,7 +140,7 @@ def test_open_files_are_limited_as_far_as_the_supervisor_is(wanted: int | None, 
 
 
 def test_a_place_in_a_cgroup_has_a_leaf_until_it_is_cleared() -> None:
-    chosen = choose("cgroup", 1)
+    chosen = choose("cgroup", random.randrange(1, 1 << 31))
     assert chosen.run is not None
     place = Placer(chosen, 1024).place(spec(), 7, ROOM)
     assert isinstance(place.leaf, Leaf)
@@ -149,6 +153,39 @@ def test_a_place_in_a_cgroup_has_a_leaf_until_it_is_cleared() -> None:
     place.clear()
     assert not place.leaf.path.exists()
     chosen.run.everything().remove()
+
+
+def test_a_leaf_that_cannot_be_limited_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = choose("cgroup", random.randrange(1, 1 << 31))
+    assert chosen.run is not None
+
+    def fail(*_: object) -> None:
+        raise OSError(16, "Device or resource busy")
+
+    monkeypatch.setattr(Leaf, "limit", fail)
+    with pytest.raises(SpawnError):
+        Placer(chosen, 1024).place(spec(), 7, ROOM)
+    assert [each.name for each in chosen.run.path.iterdir() if each.is_dir()] == []
+    chosen.run.everything().remove()
+
+
+async def test_rooms_that_could_not_be_wiped_are_the_next_starts(tmp_path: Path) -> None:
+    base = tmp_path / "run-1"
+    base.mkdir()
+    made = prepare(settings(tmp_path), base)
+    made.close(all_wiped=False)
+    asked: list[Path] = []
+
+    def fail(rooms: Path) -> None:
+        asked.append(rooms)
+        raise NotWiped("not yet")
+
+    following = prepare(settings(tmp_path))
+    await following.sweep(fail)
+    await following.sweep(asked.append)
+    await following.sweep(asked.append)
+    assert asked == [base, base]
+    following.close()
 
 
 def test_only_what_is_asked_for_can_be_missing() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from supervisor.redact import REDACTED, Redactor, secrets_of
+from supervisor.redact import REDACTED, SHORTEST, Redactor, secrets_of
 
 KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA7bq\nq9fXz0123456789abcd\n-----END RSA PRIVATE KEY-----"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NSJ9.SflKxwRJSMeKKF2QT4fwpM"
@@ -173,3 +173,13 @@ def test_no_text_takes_more_than_linear_time(bomb: str) -> None:
     size = 400_000
     text = Redactor({"A_KEY": "aaaaaa", "B_KEY": "a" * 60})(bomb * (size // len(bomb)))
     assert len(text) <= 2 * size
+
+
+def test_the_beginning_of_a_long_secret_is_found_at_the_end_of_a_line() -> None:
+    secret = "".join(f"{number:04x}" for number in range(2000))
+    redact = Redactor({"API_KEY": secret})
+    assert redact.end("said: " + secret[:1500]) == "said: " + REDACTED
+    assert redact.end("said: " + secret[:SHORTEST]) == "said: " + REDACTED
+    assert redact.end("said: " + secret[: SHORTEST - 1]) == "said: " + secret[: SHORTEST - 1]
+    assert redact.end(secret[:SHORTEST] + " is not the end") == secret[:SHORTEST] + " is not the end"
+    assert Redactor({"API_KEY": "aaaaaaaaaaab"}).end("b" + "a" * 9) == "b" + REDACTED

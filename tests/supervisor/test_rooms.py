@@ -1,6 +1,7 @@
 """A session's room: made, given, taken back, wiped; and what an earlier run left."""
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,6 +72,32 @@ async def test_a_user_id_is_free_again_once_its_room_was_taken_back(rooms: Rooms
         rooms.close_room(room)
     for path in tuple(rooms.base.iterdir()):
         await rooms.wipe(Room(path))
+
+
+async def test_the_user_id_of_a_room_that_cannot_be_taken_back_is_given_to_nobody_else(
+    rooms: Rooms, settings: SupervisorSettings
+) -> None:
+    made = [rooms.make(settings.servers["own"]) for _ in range(3)]
+    for each in (made[0].home, made[0].tmp, made[0].work, made[0].path):
+        each.rmdir()
+    made[0].path.symlink_to("/tmp")
+    rooms.close_room(made[0])
+    with pytest.raises(AllInUse):
+        rooms.make(settings.servers["own"])
+    made[0].path.unlink()
+    for room in made[1:]:
+        rooms.close_room(room)
+        await rooms.wipe(room)
+
+
+def test_whatever_the_umask_is_children_of_other_users_reach_their_rooms(settings: SupervisorSettings) -> None:
+    before = os.umask(0o077)
+    try:
+        made = Rooms(settings, {})
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (made.base, made.base.parent)] == [0o711, 0o711]
+    made.close()
 
 
 async def test_a_room_that_cannot_be_made_leaves_nothing(rooms: Rooms, settings: SupervisorSettings) -> None:
