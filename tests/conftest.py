@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.cgroups import a_cgroup_of_our_own, runs
+from tests.support.cgroups import a_cgroup_of_our_own, remove_runs, runs
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +38,14 @@ def nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     assert not leaked, f"descriptors leaked: {leaked}"
     assert _children() == processes, "processes leaked"
     assert runs() <= cgroups, "cgroups leaked"
+
+
+@pytest.fixture
+def leaves_empty_cgroups() -> Iterator[None]:
+    """For a test that kills a supervisor: its cgroups stay for the next start, but nothing may live in them."""
+    before = runs()
+    yield
+    remove_runs(runs() - before)
 
 
 @pytest.fixture

@@ -35,14 +35,7 @@ def runs() -> set[Path]:
         return set()
 
 
-def kill_runs(left: set[Path]) -> None:
-    """End what lives in `left`, as far as it is there, and remove it: for who has killed a supervisor on purpose.
-
-    Raises OSError where something lives on.
-    """
+def remove_runs(left: set[Path]) -> None:
+    """Remove the cgroups in `left`. Raises OSError where something lives in one."""
     for run in left:
-        leaf = Leaf(run)
-        leaf.kill()
-        while leaf.is_populated():
-            os.sched_yield()
-        leaf.remove()
+        Leaf(run).remove()
