@@ -22,12 +22,12 @@ _SECRET_NAME: Final = re.compile(
     r"TOKEN|KEY|SECRET|PASS|PWD|AUTH|CRED|COOKIE|SESSION|DSN|PRIVATE|SIGNATURE|BEARER|JWT|WEBHOOK", re.IGNORECASE
 )
 
-_NAMED: Final = re.compile(
-    r"""(?i:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?)
-        ["']?[ \t]{0,3}[=:][ \t]{0,3}
-        (?:"(?P<double>[^"\n]+)"|'(?P<single>[^'\n]+)'|(?P<bare>[^\s,;&"']+))""",
-    re.VERBOSE,
-)
+_NAMES: Final = r"(?i:password|passwd|passphrase|pwd|secret|token|(?:api|access|private)[_-]?key|credentials?)"
+_VALUE: Final = r"""(?:"(?P<double>[^"\n]+)"|'(?P<single>[^'\n]+)'|(?P<bare>[^\s,;&"']+))"""
+# With backslashes where JSON stands in a string of JSON.
+_NAMED: Final = re.compile(rf"""{_NAMES}\\{{0,3}}["']?[ \t]{{0,3}}[=:][ \t]{{0,3}}\\{{0,3}}{_VALUE}""")
+_OPTION: Final = re.compile(rf"(?<![A-Za-z0-9_-])--[A-Za-z0-9_-]{{0,40}}{_NAMES}[ \t]{{1,3}}(?![-\s]){_VALUE}")
+"""On a command line."""
 _USERINFO: Final = re.compile(r"(?<=://)(?P<user>[^\s/@:?#]*):(?P<password>[^\s/]+)(?=@)")
 _SHAPES: Final = (
     re.compile(r"(?i:\b(?:bearer|basic)[ \t]{1,3})(?P<scheme>[A-Za-z0-9._~+/=:-]{6,})"),
@@ -39,6 +39,7 @@ _SHAPES: Final = (
     re.compile(r"(?:AKIA|ASIA)[A-Z0-9]{12,}|AIza[A-Za-z0-9_-]{30,}"),
     re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)?"),
     _NAMED,
+    _OPTION,
     _USERINFO,
 )
 KEY_BEGINS: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")

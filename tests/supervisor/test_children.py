@@ -10,6 +10,7 @@ import pytest
 from common.config.model import Isolation, ServerSpec
 from common.prctl import prctl
 from common.reasons import Reason
+from supervisor import meter
 from supervisor.children import running_children
 from supervisor.control import Announcer
 from supervisor.environment import SpawnError
@@ -38,14 +39,18 @@ def subreaper() -> Iterator[None]:
 @pytest.mark.usefixtures("subreaper")
 @pytest.mark.parametrize("while_it_lives", [True, False])
 async def test_where_tags_are_not_sealed_who_takes_off_every_mark_is_killed(
-    tmp_path: Path, *, while_it_lives: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, while_it_lives: bool
 ) -> None:
+    # A look in between would end it before it has said who it is.
+    monkeypatch.setattr(meter, "MANY_TASKS", 1 << 30)
+    monkeypatch.setattr(meter, "INTERVAL", 1.0 if while_it_lives else 1e9)
     os.mkfifo(tmp_path / "pid")
     told = os.open(tmp_path / "pid", os.O_RDWR | os.O_NONBLOCK)
     spec = server("sh", "-c", GET_AWAY.format(tmp_path / "pid"))
     settings = supervisor_settings(spec, max_sessions=1)
     async with grounded(settings, sealed=False) as (ground, rooms):
         async with running_children(settings, Announcer(), ground, rooms) as children:
+            await anyio.wait_all_tasks_blocked()  # the first look is over
             child, stdin, stdout = await children.open("sh", "test")
             with anyio.fail_after(PATIENCE):
                 await anyio.wait_readable(told)
