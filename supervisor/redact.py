@@ -22,7 +22,9 @@ _SECRET_NAME: Final = re.compile(
     r"TOKEN|KEY|SECRET|PASS|PWD|AUTH|CRED|COOKIE|SESSION|DSN|PRIVATE|SIGNATURE|BEARER|JWT|WEBHOOK", re.IGNORECASE
 )
 
-_NAMES: Final = r"(?i:password|passwd|passphrase|pwd|secret|token|(?:api|access|private)[_-]?key|credentials?)"
+# First a set of characters, for which `re` skips ahead some twenty times as fast as for words in either case.
+_NAMES: Final = r"""[pstacPSTAC](?i:(?<=p)(?:assword|asswd|assphrase|wd|rivate[_-]?key)|(?<=s)ecret|(?<=t)oken
+    |(?<=a)(?:pi|ccess)[_-]?key|(?<=c)redentials?)""".replace("\n    ", "")
 _VALUE: Final = r"""(?:"(?P<double>[^"\n]+)"|'(?P<single>[^'\n]+)'|(?P<bare>[^\s,;&"']+))"""
 # With backslashes where JSON stands in a string of JSON.
 _NAMED: Final = re.compile(rf"""{_NAMES}\\{{0,3}}["']?[ \t]{{0,3}}[=:][ \t]{{0,3}}\\{{0,3}}{_VALUE}""")
@@ -30,7 +32,7 @@ _OPTION: Final = re.compile(rf"(?<![A-Za-z0-9_-])--[A-Za-z0-9_-]{{0,40}}{_NAMES}
 """On a command line."""
 _USERINFO: Final = re.compile(r"(?<=://)(?P<user>[^\s/@:?#]*):(?P<password>[^\s/]+)(?=@)")
 _SHAPES: Final = (
-    re.compile(r"(?i:\b(?:bearer|basic)[ \t]{1,3})(?P<scheme>[A-Za-z0-9._~+/=:-]{6,})"),
+    re.compile(r"[bB](?<!\w[bB])(?i:earer|asic)[ \t]{1,3}(?P<scheme>[A-Za-z0-9._~+/=:-]{6,})"),
     re.compile(r"(?<![A-Za-z0-9_-])sk-[A-Za-z0-9_-]{8,}"),
     re.compile(
         r"gh[pousr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{16,}|glpat-[A-Za-z0-9_-]{16,}|npm_[A-Za-z0-9]{30,}"
