@@ -127,13 +127,6 @@ class Rooms:
         os.close(self._lock)
 
 
-def dead_runs(settings: SupervisorSettings, environ: Mapping[str, str] = os.environ) -> list[Path]:
-    """The bases that runs left behind that live no more, in the directory where this run's would be."""
-    others = Identities(settings).are_others
-    directory = sessions_directory(settings, other_users=others, environ=environ)
-    return [base for base in directory.glob(f"{_RUN}*") if not _is_in_use(base)]
-
-
 def wipe_leftovers(base: Path) -> int:
     """Wipe the rooms of a run that is dead, and its base; how many rooms there were. Blocks.
 

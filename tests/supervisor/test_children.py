@@ -11,10 +11,12 @@ from common.config.model import Isolation, ServerSpec
 from common.prctl import prctl
 from common.reasons import Reason
 from supervisor import meter
+from supervisor.cgroups import Leaf
 from supervisor.children import running_children
 from supervisor.control import Announcer
 from supervisor.environment import SpawnError
-from supervisor.protocol import FromSupervisor, Gone
+from supervisor.placing import Place
+from supervisor.protocol import Exit, FromSupervisor, Gone
 from tests.support.ground import grounded
 from tests.support.processes import PATIENCE, watching
 from tests.support.specs import server_spec, supervisor_settings
@@ -159,3 +161,26 @@ async def test_what_a_child_says_of_the_variables_that_it_inherits_is_redacted(m
         for fd in pipes:
             os.close(fd)
     assert told[0].certificate.stderr == ("got [redacted]",)
+
+
+@pytest.mark.parametrize(("reason", "limit"), [(None, Reason.TASKS_MAX), (Reason.IDLE_TIMEOUT, None)])
+async def test_a_fork_that_was_refused_explains_no_end_that_we_brought_about(
+    reason: Reason | None, limit: Reason | None, tmp_path: Path
+) -> None:
+    (tmp_path / "pids.events").write_text("max 3\n")
+    settings = supervisor_settings(server("cat"), max_sessions=1)
+    async with (
+        grounded(settings) as (ground, rooms),
+        running_children(settings, Announcer(), ground, rooms) as children,
+    ):
+        child, *pipes = await children.open("cat", "test")
+        child.reason = reason
+        child.place = Place(child.place.wrapping, Leaf(tmp_path))
+        assert children._limit_hit(child, Exit(code=1)) is limit
+        (tmp_path / "pids.events").unlink()
+        (tmp_path / "memory.events").mkdir()  # whatever cannot be read says nothing
+        assert children._limit_hit(child, Exit(code=1)) is None
+        child.place = Place(child.place.wrapping, None)
+        child.reason = None
+        for fd in pipes:
+            os.close(fd)
