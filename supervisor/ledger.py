@@ -83,8 +83,12 @@ class Ledger:
         return fd
 
     def born(self, lease: int, pid: int) -> None:
-        """A leader was spawned."""
-        process = look(pid)
+        """A leader was spawned. Without a descriptor to look with, its other marks must do."""
+        try:
+            process = look(pid)
+        except OSError as error:
+            logger.error("pid {} cannot be looked at for the ledger: {}", pid, error.strerror)
+            process = None
         line = b"%d %d %d\n" % (lease, pid, process.start if process is not None else 0)
         self._leaders[lease] = line
         self._write(line)
