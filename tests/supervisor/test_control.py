@@ -13,7 +13,7 @@ import anyio.abc
 import pytest
 from loguru import logger
 
-from common.config.model import Debug, Graces, ServerSpec, SupervisorSettings
+from common.config.model import Graces
 from common.reasons import Reason
 from supervisor import control
 from supervisor.children import Children, running_children
@@ -45,20 +45,10 @@ from supervisor.protocol import (
 )
 from tests.support.ground import grounded
 from tests.support.processes import PATIENCE, complaints, descriptors_left, watching
+from tests.support.specs import server_spec, supervisor_settings
 
-CAT = ServerSpec(
-    name="cat",
-    as_written="cat",
-    command="cat",
-    args=(),
-    path=None,
-    env={},
-    idle_timeout=1000,
-    max_lifetime=1000,
-    graces=Graces(stop=5, terminate=5, kill=5),
-    max_sessions=None,
-)
-SETTINGS = SupervisorSettings(debug=Debug(), max_sessions=1, servers={"cat": CAT})
+CAT = server_spec("cat", command="cat", graces=Graces(stop=5, terminate=5, kill=5))
+SETTINGS = supervisor_settings(CAT, max_sessions=1)
 
 
 class Gateway:

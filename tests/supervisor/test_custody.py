@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 import anyio
 import pytest
 
-from common.config.model import Debug, Graces, ServerSpec, SupervisorSettings
 from common.reasons import Reason
 from supervisor import custody, tree
 from supervisor.child import Child, duplicates
@@ -23,23 +22,13 @@ from supervisor.tree import end_process
 from tests.support.gateway import LIGHT
 from tests.support.ground import grounded
 from tests.support.processes import PATIENCE
+from tests.support.specs import server_spec, supervisor_settings
 
 LONG = 1000.0
 """Seconds; no test takes as long."""
 
-LIGHT_SPEC = ServerSpec(
-    name="light",
-    as_written="light",
-    command=LIGHT["command"],
-    args=tuple(LIGHT["args"]),
-    path=None,
-    env={},
-    idle_timeout=LONG,
-    max_lifetime=LONG,
-    graces=Graces(stop=1, terminate=1, kill=1),
-    max_sessions=None,
-)
-SETTINGS = SupervisorSettings(debug=Debug(), max_sessions=10, reaping="tagged", servers={"light": LIGHT_SPEC})
+LIGHT_SPEC = server_spec("light", command=LIGHT["command"], args=tuple(LIGHT["args"]))
+SETTINGS = supervisor_settings(LIGHT_SPEC, max_sessions=10, reaping="tagged")
 
 
 class Room:

@@ -285,3 +285,14 @@ def test_a_lock_ends_with_its_holder_however_that_ends(tmp_path: Path) -> None:
         holder.kill()
         holder.wait(PATIENCE)
         assert [dead.run.installation for dead in dead_runs(tmp_path)] == [7]
+
+
+def test_a_leader_that_cannot_be_looked_at_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(ledger, "look", fail)
+    written = Ledger(tmp_path, RUN)
+    written.born(1, os.getpid())
+    written.gone(1)
+    written.close()

@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from common.config.model import Graces, ServerSpec
+from common.config.model import ServerSpec
 from common.reasons import Reason
 from supervisor.environment import SpawnError, resolve_command
 from supervisor.linux import look
@@ -25,6 +25,7 @@ from supervisor.tags import TOKEN, make_tag, token
 from supervisor.users import Identity
 from supervisor.wrapper import Wrapping
 from tests.support.processes import PATIENCE, descriptors_left, open_files, watching
+from tests.support.specs import server_spec
 
 TAG = make_tag(7, 1)
 OPEN_FILES = 512
@@ -35,18 +36,7 @@ ROOM = Room(Path("/"))
 
 def spec(command: str, *args: str, path: Path | None = None, env: dict[str, str] | None = None) -> ServerSpec:
     """A server with this command."""
-    return ServerSpec(
-        name="fs",
-        as_written="as written",
-        command=command,
-        args=args,
-        path="/" if path is None else str(path),
-        env=env or {},
-        idle_timeout=1,
-        max_lifetime=1,
-        graces=Graces(stop=1, terminate=1, kill=1),
-        max_sessions=None,
-    )
+    return server_spec(command=command, args=args, path="/" if path is None else str(path), env=env or {})
 
 
 def script(text: str, *, path: Path | None = None, env: dict[str, str] | None = None) -> ServerSpec:
