@@ -3,7 +3,7 @@
 from http import HTTPStatus
 
 from loguru import logger
-from quart import Quart, Response, has_request_context, request
+from quart import Quart, Response
 from werkzeug.exceptions import HTTPException
 
 from common.config.model import GatewaySettings
@@ -12,15 +12,16 @@ from gateway.errors import GatewayError
 from gateway.http import bodies
 from gateway.http.certificates import CertificateDoor
 from gateway.http.front import Front
-from gateway.http.guards import Guards
+from gateway.http.guards import Guards, asked
 from gateway.http.health import HealthDoor
 from gateway.http.rest import RestDoor
 from gateway.http.sse import SseDoor
 from gateway.http.streamable import StreamableDoor
+from gateway.http.websocket import WebSocketDoor
 from gateway.sessions import Sessions
 from supervisor.client import SupervisorClient
 
-_SPEAKS_JSON_RPC = frozenset({"front", "sse", "streamable"})
+_SPEAKS_JSON_RPC = frozenset({"front", "sse", "streamable", "websocket"})
 
 _FROM_HTTP = {
     HTTPStatus.NOT_FOUND: Reason.ROUTE_NOT_FOUND,
@@ -38,7 +39,7 @@ def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: Superv
     Guards(settings).install(app)
     streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
     others = (HealthDoor(sessions, supervisor), RestDoor(sessions), CertificateDoor(sessions.certificates))
-    for door in (*others, streamable, sse, Front(streamable, sse)):
+    for door in (*others, streamable, sse, Front(streamable, sse), WebSocketDoor(sessions)):
         app.register_blueprint(door.blueprint())
     app.register_error_handler(GatewayError, _answer_error)
     app.register_error_handler(HTTPException, _answer_http_error)
@@ -53,8 +54,7 @@ def bound_bodies(app: Quart, settings: GatewaySettings) -> None:
 
 
 async def _answer_error(error: GatewayError) -> Response:
-    # There is no request where somebody asked for a WebSocket, which no route has.
-    speaks_json_rpc = has_request_context() and request.blueprint in _SPEAKS_JSON_RPC
+    speaks_json_rpc = asked().blueprint in _SPEAKS_JSON_RPC
     body = error.rpc_body() if speaks_json_rpc else error.rest_body()
     return bodies.json_response(body, error.status, error.headers)
 
@@ -78,6 +78,5 @@ async def _answer_http_error(error: HTTPException) -> Response:
 
 async def _answer_fault(error: Exception) -> Response:
     """Our own fault: the traceback is for the log, a sentence for the client."""
-    where = request.endpoint if has_request_context() else "a WebSocket"
-    logger.opt(exception=error).error("a request to {} failed", where)
+    logger.opt(exception=error).error("a request to {} failed", asked().endpoint)
     return await _answer_error(GatewayError(Reason.INTERNAL_ERROR, "the gateway failed; its log says how"))

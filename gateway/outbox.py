@@ -34,12 +34,19 @@ class Outbox:
         self._news = anyio.Event()
         self.failure: GatewayError | None = None
         """Why the last message is the gateway's own error, and not the child's answer."""
+        self.cut_off = anyio.Event()
+        """Set when nobody will take anything any more."""
         self.taken = 0
         """How many messages the client has taken."""
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"
         return f"<Outbox {state}: {len(self._messages)} messages, {self._bytes} bytes>"
+
+    @property
+    def held(self) -> int:
+        """How many bytes wait to be taken."""
+        return self._bytes
 
     def put(self, data: bytes) -> None:
         """One more message; dropped where nobody will take it."""
@@ -64,6 +71,7 @@ class Outbox:
         self._bytes = 0
         self._lower()
         self._tell()
+        self.cut_off.set()
 
     async def take(self, within: float) -> bytes | None:
         """The next message; None where none came `within` seconds. Raises EndOfStream after the last one."""

@@ -26,6 +26,7 @@ class Door(Enum):
     SSE = "HTTP+SSE"
     STREAMABLE = "Streamable HTTP"
     REST = "REST"
+    WEBSOCKET = "WebSocket"
 
 
 class Table(Protocol):

@@ -13,7 +13,11 @@ SESSION_QUERY = "sessionId"
 
 async def read_message(limit: int) -> Message:
     """The one JSON-RPC message of the body. Raises GatewayError where it is none, or longer than `limit` bytes."""
-    body = await read_json(limit)
+    return parse(await read_json(limit))
+
+
+def parse(body: bytes) -> Message:
+    """The one JSON-RPC message in `body`. Raises GatewayError."""
     try:
         return decode(body)
     except NotJson as error:
