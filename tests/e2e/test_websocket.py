@@ -1,11 +1,7 @@
 """WebSocket, frame by frame."""
 
 import json
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -21,13 +17,6 @@ from tests.support.supervisor import played
 
 AUTH = {"bearer": {"tokens": ["s3cret-token-1"]}}
 LIMIT = 64 * 1024
-
-
-async def until_dropped(send: Callable[[], Awaitable[None]]) -> None:
-    """Send, and never read, until the connection is dropped."""
-    with suppress(anyio.BrokenResourceError):
-        while True:
-            await send()
 
 
 # What goes over it.
@@ -140,40 +129,40 @@ async def test_a_child_that_dies_is_the_error_of_its_calls_and_a_1011(one_gatewa
 
 
 async def test_a_child_that_refuses_to_initialize_is_an_error_and_a_1011(tmp_path: Path) -> None:
-    async with running({"light": light("--refuse")}, tmp_path=tmp_path) as gateway:
-        async with websocket(gateway.url, hello=False) as session:
-            assert (await session.ask(request(0, "initialize", HELLO)))["error"]["message"] == "not today"
-            assert await session.closed() == (1011, "start_failed")
+    servers = {"light": light("--refuse")}
+    async with running(servers, tmp_path=tmp_path) as gateway, websocket(gateway.url, hello=False) as session:
+        assert (await session.ask(request(0, "initialize", HELLO)))["error"]["message"] == "not today"
+        assert await session.closed() == (1011, "start_failed")
 
 
 async def test_the_longest_life_ends_with_a_1001(tmp_path: Path) -> None:
-    async with running({"light": light(max_lifetime="1s")}, tmp_path=tmp_path) as gateway:
-        async with websocket(gateway.url) as session:
-            assert await session.closed() == (1001, "max_lifetime")
+    servers = {"light": light(max_lifetime="1s")}
+    async with running(servers, tmp_path=tmp_path) as gateway, websocket(gateway.url) as session:
+        assert await session.closed() == (1001, "max_lifetime")
 
 
 async def test_an_open_connection_is_not_idle(tmp_path: Path) -> None:
-    async with running({"light": light(idle_timeout="1s")}, tmp_path=tmp_path) as gateway:
-        async with websocket(gateway.url) as session:
-            async with websocket(gateway.url) as other:
-                whoami = said(await other.ask(call(1, "whoami")))
-            id_ = await gateway.session_id()
-            await gateway.text(id_, "echo", text="here")
-            await gateway.said("on light ended: idle_timeout")  # which began to be idle later
-            assert said(await session.ask(call(1, "whoami")))["pid"] != whoami["pid"]
+    servers = {"light": light(idle_timeout="1s")}
+    async with running(servers, tmp_path=tmp_path) as gateway, websocket(gateway.url) as session:
+        await gateway.text(await gateway.session_id(), "echo", text="here")
+        await gateway.said("on light ended: idle_timeout")  # that one, which began to be idle later
+        assert said(await session.ask(call(1, "echo", text="still here"))) == "still here"
 
 
 async def test_the_gateways_end_answers_calls_and_closes_with_a_1001(tmp_path: Path) -> None:
-    async with running(tmp_path=tmp_path, drain_timeout="1s") as gateway:
-        async with websocket(gateway.url) as held, websocket(gateway.url) as idle:
-            await held.send(call(1, "hold"))
-            await gateway.said("holding")
-            gateway.process.terminate()
-            assert (await held.message())["error"]["data"]["code"] == "shutdown"
-            assert await held.closed() == (1001, "shutdown")
-            assert await idle.closed() == (1001, "shutdown")
-            with anyio.fail_after(PATIENCE):
-                assert await gateway.process.wait() == 0
+    async with (
+        running(tmp_path=tmp_path, drain_timeout="1s") as gateway,
+        websocket(gateway.url) as held,
+        websocket(gateway.url) as idle,
+    ):
+        await held.send(call(1, "hold"))
+        await gateway.said("holding")
+        gateway.process.terminate()
+        assert (await held.message())["error"]["data"]["code"] == "shutdown"
+        assert await held.closed() == (1001, "shutdown")
+        assert await idle.closed() == (1001, "shutdown")
+        with anyio.fail_after(PATIENCE):
+            assert await gateway.process.wait() == 0
 
 
 # Who may come in: every refusal is an HTTP answer, and nothing was spawned for it.
@@ -310,24 +299,26 @@ async def test_a_binary_frame_is_a_1003(one_gateway: Gateway) -> None:
     await one_gateway.said("on light ended: unsupported_media_type", times=2)
 
 
-@pytest.mark.parametrize(
-    ("frame", "closed"),
-    [
-        (b"\x81\x82\0\0\0\0\xff\xfe", (1007, "invalid_json")),
-        (b"\x81\x83\0\0\0\0\xed\xa0\x80", (1007, "invalid_json")),
-        (b"\x81\x02{}", (1002, "bad_request")),  # not masked
-        (b"\x80\x80\0\0\0\0", (1002, "bad_request")),  # goes on with nothing
-        (b"\x83\x80\0\0\0\0", (1002, "bad_request")),  # of no known kind
-        (b"\xc1\x80\0\0\0\0", (1002, "bad_request")),  # compressed
-    ],
-)
-async def test_a_frame_that_is_wrong_ends_the_session_and_says_how(
-    one_gateway: Gateway, frame: bytes, closed: tuple[int, str]
-) -> None:
-    async with websocket(one_gateway.url) as session:
-        await session.send_bytes(frame + b"whatever comes then is not looked at")
-        assert await session.closed() == closed
-    await one_gateway.gone(1)
+WRONG_FRAMES = [
+    (b"\x81\x82\0\0\0\0\xff\xfe", (1007, "invalid_json")),
+    (b"\x81\x83\0\0\0\0\xed\xa0\x80", (1007, "invalid_json")),  # half of a pair
+    (b"\x81\x02{}", (1002, "bad_request")),  # not masked
+    (b"\x80\x80\0\0\0\0", (1002, "bad_request")),  # goes on with nothing
+    (b"\x83\x80\0\0\0\0", (1002, "bad_request")),  # of no known kind
+    (b"\xc1\x80\0\0\0\0", (1002, "bad_request")),  # compressed
+]
+
+
+async def test_a_frame_that_is_wrong_ends_the_session_and_says_how(one_gateway: Gateway) -> None:
+    async def send(frame: bytes, closed: tuple[int, str]) -> None:
+        async with websocket(one_gateway.url) as session:
+            await session.send_bytes(frame + b"whatever comes then is not looked at")
+            assert await session.closed() == closed
+
+    async with anyio.create_task_group() as tasks:
+        for frame, closed in WRONG_FRAMES:
+            tasks.start_soon(send, frame, closed)
+    await one_gateway.gone(len(WRONG_FRAMES))
 
 
 async def test_a_servers_own_limit_holds_in_bytes(tmp_path: Path) -> None:
@@ -345,81 +336,6 @@ async def test_a_servers_own_limit_holds_in_bytes(tmp_path: Path) -> None:
                 assert await session.closed() == (1009, "message_too_large")
         async with websocket(gateway.url, "/large/ws") as session:
             assert len(said(await session.ask(call(1, "echo", text="x" * 20_000_000)))) == 20_000_000
-
-
-async def test_a_message_without_end_is_not_kept(tmp_path: Path) -> None:
-    async with running({"light": light(max_message_bytes=LIMIT)}, tmp_path=tmp_path) as gateway:
-        async with websocket(gateway.url) as session:
-            await until_dropped(partial(session.send_event, TextMessage(data="x" * LIMIT, message_finished=False)))
-        await gateway.said("on light ended: message_too_large")
-        await gateway.gone(1)
-
-
-# Back-pressure.
-
-
-async def test_a_client_that_does_not_read_is_cut_off_and_nobody_else_notices(tmp_path: Path) -> None:
-    async with running(tmp_path=tmp_path) as gateway:
-        async with websocket(gateway.url) as stuck, websocket(gateway.url) as other:
-            await stuck.send(call(1, "flood", lines=20_000))
-            assert said(await other.ask(call(1, "echo", text="here"))) == "here"
-            await gateway.said("its client took nothing from a stream")
-            await gateway.said("on light ended: client_stalled")
-            await gateway.gone(1)
-            assert said(await other.ask(call(2, "echo", text="still here"))) == "still here"
-
-
-async def test_a_client_that_reads_late_gets_everything(one_gateway: Gateway) -> None:
-    async with websocket(one_gateway.url) as session:
-        await session.send(call(1, "flood", lines=20_000))
-        for _ in range(20_000):
-            assert len((await session.message())["params"]["data"]) == 1024
-        assert said(await session.message()) == "flooded"
-
-
-@pytest.mark.parametrize("text", [json.dumps(request(1, "ping")), "not JSON"])
-async def test_a_client_that_asks_and_does_not_read_is_not_read_either(tmp_path: Path, text: str) -> None:
-    async with running(tmp_path=tmp_path) as gateway:
-        async with websocket(gateway.url) as session:
-            await until_dropped(partial(session.send_text, text))
-        await gateway.said("on light ended: client_stalled")
-
-
-# Many that vanish.
-
-
-async def hang_up_at_once(gateway: Gateway) -> None:
-    async with connected(gateway.url) as stream:
-        await stream.send(handshake(gateway.url, "/light/ws", {}))
-
-
-async def hang_up_after_the_handshake(gateway: Gateway) -> None:
-    async with websocket(gateway.url, hello=False):
-        pass
-
-
-async def hang_up_in_a_call(gateway: Gateway) -> None:
-    async with websocket(gateway.url) as session:
-        await session.send(call(1, "hold"))
-
-
-async def hang_up_in_a_frame(gateway: Gateway) -> None:
-    async with websocket(gateway.url) as session:
-        await session.send_bytes(b"\x81\xfe\x10\x00")
-
-
-async def say_goodbye(gateway: Gateway) -> None:
-    async with websocket(gateway.url) as session:
-        await session.send_event(CloseConnection(code=1001))
-
-
-MANNERS: list[Any] = [
-    hang_up_at_once,
-    hang_up_after_the_handshake,
-    hang_up_in_a_call,
-    hang_up_in_a_frame,
-    say_goodbye,
-]
 
 
 async def test_a_supervisor_is_told_why(tmp_path: Path) -> None:
