@@ -5,6 +5,7 @@ from http import HTTPStatus
 from loguru import logger
 from quart import Quart, Response
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import WebsocketMismatch
 
 from common.config.model import GatewaySettings
 from common.reasons import Reason
@@ -28,6 +29,8 @@ _FROM_HTTP = {
     HTTPStatus.METHOD_NOT_ALLOWED: Reason.METHOD_NOT_ALLOWED,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Reason.MESSAGE_TOO_LARGE,
 }
+
+_NO_WEBSOCKET = "there is no WebSocket at this path; each server has one at /{server}/ws"
 
 
 def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorClient) -> Quart:
@@ -68,7 +71,8 @@ async def _answer_http_error(error: HTTPException) -> Response:
         Reason.METHOD_NOT_ALLOWED: "this method is not for this path",
         Reason.MESSAGE_TOO_LARGE: "the body is larger than any server's max_message_bytes",
     }
-    answer = await _answer_error(GatewayError(reason, sentences.get(reason, error.name)))
+    sentence = _NO_WEBSOCKET if isinstance(error, WebsocketMismatch) else sentences.get(reason, error.name)
+    answer = await _answer_error(GatewayError(reason, sentence))
     answer.status_code = code
     for name, value in error.get_headers():
         if name.lower() == "allow":

@@ -5,7 +5,7 @@ ends the other. The subprotocol is `mcp`. Whoever may not come in, or can have n
 place of the upgrade, so the child is spawned first.
 """
 
-from typing import Final
+from typing import Final, NoReturn
 
 import anyio
 from quart import Blueprint, g, websocket
@@ -62,7 +62,17 @@ class WebSocketDoor:
         """`/{server}/ws`."""
         routes = Blueprint("websocket", __name__)
         routes.add_websocket("/<server>/ws", "connect", self.connect)
+        routes.add_url_rule("/<server>/ws", "get", self.get, methods=["GET"], provide_automatic_options=False)
         return routes
+
+    async def get(self, server: str) -> NoReturn:
+        """A request that asks for no upgrade, or has lost it on its way."""
+        self._sessions.policy(server)
+        raise GatewayError(
+            Reason.BAD_REQUEST,
+            "expected a WebSocket handshake; a proxy in between must pass on Upgrade and Connection",
+            header="Upgrade",
+        )
 
     async def connect(self, server: str) -> None:
         """Open a session, which lasts as long as the connection. Cancellation means that the client is gone."""
@@ -79,14 +89,26 @@ class WebSocketDoor:
             relay = await session.start()
             link.begin(session.policy.max_message_bytes)
             await websocket.accept(subprotocol=SUBPROTOCOL)
-            session.end(await _Exchange(session, relay, link).run())
+            await _exchange(session, relay, link)
         except GatewayError as error:
             session.end(error.reason)
             raise
         except BaseException:
             session.end(Reason.CLIENT_CLOSED if link.said_goodbye else Reason.CLIENT_GONE)
             raise
-        await _say_goodbye(session.ended or Reason.INTERNAL_ERROR)
+
+
+async def _exchange(session: Session, relay: Relay, link: Link) -> None:
+    """Carry the messages of an accepted connection, and close it: no error can be answered any more."""
+    try:
+        session.end(await _Exchange(session, relay, link).run())
+    except GatewayError as error:  # its child has ended just now
+        session.end(error.reason)
+    except Exception:
+        session.end(Reason.INTERNAL_ERROR)
+        await _say_goodbye(Reason.INTERNAL_ERROR)
+        raise
+    await _say_goodbye(session.ended or Reason.INTERNAL_ERROR)
 
 
 class _Exchange:

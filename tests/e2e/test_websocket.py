@@ -232,6 +232,21 @@ async def test_where_there_is_no_room_the_handshake_says_when_to_come_again() ->
         assert (await gateway.health())["sessions"] == 0
 
 
+async def test_a_request_that_asks_for_no_upgrade_is_told_what_is_expected(one_gateway: Gateway) -> None:
+    answer = await one_gateway.http.get("/light/ws")
+    assert (answer.status_code, answer.json()["error"]["data"]["about"]) == (400, {"header": "Upgrade"})
+    assert (await one_gateway.http.post("/light/ws")).status_code == 405
+    assert (await one_gateway.http.get("/nowhere/ws")).status_code == 404
+
+
+async def test_another_door_is_none_for_it(one_gateway: Gateway) -> None:
+    for path in ("/light/mcp", "/light/sse", "/light", "/health"):
+        with pytest.raises(Refused) as refused:
+            async with websocket(one_gateway.url, path):
+                pass
+        assert refused.value.status in (400, 405)
+
+
 @pytest.mark.parametrize("headers", [{"Sec-WebSocket-Version": "12"}, {"Sec-WebSocket-Key": None}])
 async def test_what_is_no_handshake_is_a_400_and_ends_the_connection(
     one_gateway: Gateway, headers: dict[str, str | None]
