@@ -40,6 +40,7 @@ _CLOSE_CODES: Final = {
     Reason.BAD_REQUEST: 1002,
     Reason.UNSUPPORTED_MEDIA_TYPE: 1003,
     Reason.INVALID_JSON: 1007,
+    Reason.CLIENT_GONE: 1008,
     Reason.CLIENT_STALLED: 1008,
     Reason.MESSAGE_TOO_LARGE: 1009,
 }

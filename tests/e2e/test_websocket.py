@@ -341,12 +341,12 @@ async def test_a_servers_own_limit_holds_in_bytes(tmp_path: Path) -> None:
     async with running(servers, tmp_path=tmp_path) as gateway:
         for filler in ("x", "☃"):
             async with websocket(gateway.url) as session:
-                text = json.dumps(call(1, "echo", text=""), ensure_ascii=False)
+                text = json.dumps(call(1, "add", text=""), ensure_ascii=False)
                 room = LIMIT - len(text.encode())
                 fits, rest = divmod(room, len(filler.encode()))
-                whole = json.dumps(call(1, "echo", text=filler * fits + "x" * rest), ensure_ascii=False)
+                whole = json.dumps(call(1, "add", text=filler * fits + "x" * rest), ensure_ascii=False)
                 await session.send_text(whole)
-                assert (await session.message())["id"] == 1
+                assert said(await session.message()) == 1
                 await session.send_text(whole + " ")
                 assert await session.closed() == (1009, "message_too_large")
         async with websocket(gateway.url, "/large/ws") as session:
