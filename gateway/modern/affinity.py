@@ -1,0 +1,25 @@
+"""Which child a client without a session gets. No I/O.
+
+The protocol leaves it to whoever bridges HTTP to one process for each session (SEP-2567, Backward Compatibility), so
+this is one small function, and another source of the key is another line in it.
+"""
+
+from dataclasses import dataclass
+
+from gateway.identity.principal import ANONYMOUS, Principal
+from gateway.modern.envelope import Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class Affinity:
+    """Requests of one principal to one server with the same `key` share a child."""
+
+    key: str
+    ephemeral: bool = False
+    """There is no key: the child is for this request alone."""
+
+
+def affinity(principal: Principal, server: str, envelope: Envelope) -> Affinity:
+    """Whose child the request is for: its principal's; who has no name has a child for each request."""
+    del server, envelope  # for the sources of a key that are still to come
+    return Affinity("", ephemeral=principal == ANONYMOUS)
