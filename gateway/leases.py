@@ -18,8 +18,10 @@ from gateway.drain import CallsInFlight
 from gateway.errors import GatewayError, refused
 from gateway.hotstate import HotState, UnderWay
 from gateway.kept import VERSION, Kept, write
+from gateway.modern.conversation import ModernConversation
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
+from gateway.talk import Talk
 from supervisor.client import Grant, OpenRefused, SupervisorClient, SupervisorLost
 from supervisor.protocol import Ending, Gone
 
@@ -88,7 +90,8 @@ class Leases:
     def keep(self, session: Session, relay: Relay) -> None:
         """From now on another gateway could go on with `session`."""
         principal = session.principal
-        kept = Kept(VERSION, session.id, session.door.value, principal.issuer, principal.subject, session.server)
+        whose = (principal.issuer, principal.subject, session.server)
+        kept = Kept(VERSION, session.id, session.door.value, *whose, session.key)
         relay.kept = True
         self._supervisor.keep(relay.lease, write(kept))
 
@@ -126,9 +129,16 @@ class Leases:
             start_within=start_within,
             notes=self._hot_state.slot(grant.lease) if self._hot_state is not None else None,
             resumes=resumes,
+            talk=self._talk(session, resumes),
         )
         relay.calls = self.calls
         return relay
+
+    def _talk(self, session: Session, resumes: UnderWay | None) -> Talk | None:
+        """The conversation, where it is not one of a legacy client."""
+        if session.door is not Door.STATELESS:
+            return None
+        return ModernConversation(epoch=self._supervisor.epoch, initialized=resumes is not None)
 
     def _on_ending(self, message: Ending) -> None:
         self.certificates.announce(message.lease, message.certificate)

@@ -6,6 +6,7 @@ this is one small function, and another source of the key is another line in it.
 
 from dataclasses import dataclass
 
+from common.config.model import ServerPolicy
 from gateway.identity.principal import ANONYMOUS, Principal
 from gateway.modern.envelope import Envelope
 
@@ -19,7 +20,8 @@ class Affinity:
     """There is no key: the child is for this request alone."""
 
 
-def affinity(principal: Principal, server: str, envelope: Envelope) -> Affinity:
-    """Whose child the request is for: its principal's; who has no name has a child for each request."""
-    del server, envelope  # for the sources of a key that are still to come
-    return Affinity("", ephemeral=principal == ANONYMOUS)
+def affinity(principal: Principal, server: str, policy: ServerPolicy, envelope: Envelope) -> Affinity:  # noqa: ARG001
+    """Whose child the request is for: its principal's. Who has no name has a child for each request, unless `policy`
+    says that all of them share one.
+    """
+    return Affinity("", ephemeral=principal == ANONYMOUS and policy.anonymous != "shared")

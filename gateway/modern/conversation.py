@@ -40,7 +40,7 @@ from gateway.jsonrpc import (
     notification,
     reported_token,
 )
-from gateway.modern.meta import LOG_LEVEL, PROGRESS_TOKEN, SUBSCRIPTION_ID, members, meta_of, text, with_meta
+from gateway.modern.meta import LOG_LEVEL, PROGRESS, SUBSCRIPTION_ID, members, meta_of, text, with_meta
 
 OPENING: Final = "server/discover"
 """The method of the request with which the gateway opens the conversation."""
@@ -118,20 +118,20 @@ class ModernConversation:
         if not self.initialized and self._opening is None and message.method == OPENING:
             self._opening = call
         meta = meta_of(message.params)
-        token, level = bytes(meta.get(PROGRESS_TOKEN, b"")), text(bytes(meta.get(LOG_LEVEL, b"")))
+        token, level = bytes(meta.get(PROGRESS, b"")), text(bytes(meta.get(LOG_LEVEL, b"")))
         self._calls[call] = Call(message.id, message.method, stream, token, level, can_carry_more)
-        params = with_meta(message.params, {PROGRESS_TOKEN: b"%d" % call} if token else {})
+        params = with_meta(message.params, {PROGRESS: b"%d" % call} if token else {})
         return call, [ToChild(encode(Request(b"%d" % call, message.method, params)))]
 
-    def notify(self, message: Notification) -> list[Effect]:
+    def notify(self, message: Notification) -> list[Effect]:  # noqa: ARG002 - Talk asks for it
         """Nothing: over HTTP a client of this revision has nothing to tell (and may not cancel another's request)."""
         return self._drop("notification_of_client")
 
-    def respond(self, message: Response) -> list[Effect]:
+    def respond(self, message: Response) -> list[Effect]:  # noqa: ARG002
         """Nothing: there are no questions."""
         return self._drop("answer_to_no_question")
 
-    def stand(self, stream: int) -> list[Effect]:
+    def stand(self, stream: int) -> list[Effect]:  # noqa: ARG002
         """Nothing: there are no standing streams."""
         return []
 
@@ -141,7 +141,7 @@ class ModernConversation:
 
     # What the child says.
 
-    def from_child(self, message: Message, line: bytes, about: int | None = None) -> list[Effect]:
+    def from_child(self, message: Message, line: bytes, about: int | None = None) -> list[Effect]:  # noqa: ARG002
         """The child said `message`, of the call `about` where that is known."""
         match message:
             case Response():
@@ -170,7 +170,7 @@ class ModernConversation:
             _cancellation(call, "the request timed out"),
         ]
 
-    def expire_question(self, question: bytes) -> list[Effect]:
+    def expire_question(self, question: bytes) -> list[Effect]:  # noqa: ARG002
         """Nothing: there are no questions."""
         return []
 
@@ -232,7 +232,7 @@ class ModernConversation:
         if found is None or not found.token or found.listens:
             return self._drop("progress_for_nobody")
         outer = members(message.params)
-        outer[PROGRESS_TOKEN] = msgspec.Raw(found.token)
+        outer[PROGRESS] = msgspec.Raw(found.token)
         return self._tell(found, Notification(message.method, msgspec.json.encode(outer)))
 
     def _log(self, message: Notification, about: int | None) -> list[Effect]:

@@ -35,9 +35,7 @@ from gateway.jsonrpc import Malformed, Message, Notification, NotJson, Request, 
 Headers = list[tuple[str, str]]
 """As they came: two of one name are two."""
 
-REMOVED: Final = frozenset(
-    {"initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"}
-)
+REMOVED: Final = frozenset({"initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"})
 """Methods of earlier revisions that this one has not (specification: changelog, 2026-07-28)."""
 
 
@@ -78,7 +76,9 @@ class Envelope:
 
 def has_modern_header(headers: Iterable[tuple[str, str]]) -> bool:
     """Whether a header says that the request is of this revision."""
-    return any(name.lower() == MCP_PROTOCOL_VERSION_HEADER and value in MODERN_PROTOCOL_VERSIONS for name, value in headers)
+    return any(
+        name.lower() == MCP_PROTOCOL_VERSION_HEADER and value in MODERN_PROTOCOL_VERSIONS for name, value in headers
+    )
 
 
 def has_envelope(body: bytes) -> bool:

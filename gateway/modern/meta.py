@@ -18,7 +18,7 @@ from msgspec import Raw
 
 Members = dict[str, Raw]
 
-PROGRESS_TOKEN: Final = "progressToken"
+PROGRESS: Final = "progressToken"
 SUBSCRIPTION_ID: Final = SUBSCRIPTION_ID_META_KEY
 LOG_LEVEL: Final = LOG_LEVEL_META_KEY
 PROTOCOL_VERSION: Final = PROTOCOL_VERSION_META_KEY
