@@ -26,6 +26,8 @@ class Door(Enum):
     SSE = "HTTP+SSE"
     STREAMABLE = "Streamable HTTP"
     REST = "REST"
+    STATELESS = "stateless HTTP"
+    """Revision 2026-07-28. The session is the gateway's own affair: found by its key, its id shown to nobody."""
 
 
 class Table(Protocol):
@@ -57,9 +59,12 @@ class Session:
         door: Door,
         policy: ServerPolicy,
         *,
+        key: str | None = None,
         on_forget: Callable[[], None] | None = None,
     ) -> None:
         self.id = id_
+        self.key = key
+        """By which it is found, beside its principal and server, where no client ever gets its id."""
         self.principal = principal
         self.server = server
         self.door = door
@@ -117,7 +122,7 @@ class Session:
                 raise not_found(self.ended)
             if self._relay is None:
                 self._relay = await self._table.spawn(self)
-                if self.door is Door.STREAMABLE:
+                if self.door is Door.STREAMABLE or self.key is not None:
                     self._relay.on_ready = self.keep
             return self._relay
 

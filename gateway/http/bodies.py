@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Final
 
 import anyio
-from quart import Response, request
+from quart import Response, g, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from common.reasons import Reason
@@ -27,11 +27,14 @@ DISCARDING: Final = 2.0
 
 
 async def read_json(limit: int) -> bytes:
-    """The body, which claims to be JSON and is no longer than `limit` bytes.
+    """The body, which claims to be JSON and is no longer than `limit` bytes. May be asked for again.
 
     Raises GatewayError: 415 for another type, which a browser could send without asking; 413 for a longer one, as soon
     as it is known to be.
     """
+    known: bytes | None = g.get("body")
+    if known is not None:
+        return known
     if request.mimetype != JSON:
         raise GatewayError(
             Reason.UNSUPPORTED_MEDIA_TYPE, f"expected a body with Content-Type: {JSON}", received=request.mimetype[:255]
@@ -45,7 +48,8 @@ async def read_json(limit: int) -> bytes:
         if size > limit:
             raise too_large(limit)
         chunks.append(chunk)
-    return b"".join(chunks)
+    body = g.body = b"".join(chunks)
+    return body
 
 
 async def discard_rest() -> None:

@@ -22,10 +22,20 @@ _HEADERS: Final = {
 
 
 class EventStream(ResponseBody):
-    """The body of an event stream; `on_close` is called once, however the stream ends, if it was begun at all."""
+    """The body of an event stream; `on_close` is called once, however the stream ends, if it was begun at all.
 
-    def __init__(self, outbox: Outbox, on_close: Callable[[], None], opening: bytes = sse.COMMENT) -> None:
+    Every message passes `through` on its way.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        on_close: Callable[[], None],
+        opening: bytes = sse.COMMENT,
+        through: Callable[[bytes], bytes] = bytes,
+    ) -> None:
         self._outbox = outbox
+        self._through = through
         self._on_close = on_close
         self._opening = opening
 
@@ -43,7 +53,7 @@ class EventStream(ResponseBody):
                 data = await self._outbox.take(KEEP_ALIVE)
             except anyio.EndOfStream:
                 return
-            yield sse.COMMENT if data is None else sse.message(data)
+            yield sse.COMMENT if data is None else sse.message(self._through(data))
 
 
 def event_stream(body: EventStream) -> Response:
