@@ -17,6 +17,8 @@ from gateway.translation.meta import ENVELOPE_KEYS, Members
 LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 """The log levels, the most talkative first."""
 
+_ABSENT: Final = (b"", b"null")
+
 
 class Unreadable(Exception):
     """The client's request is not what it should be; the text says why, without quoting it."""
@@ -78,11 +80,11 @@ def read(request: Request) -> Asked:
 
 def _take_retry(params: Members) -> tuple[str | None, Members]:
     """Take what makes a request a retry out of `params`."""
-    raw_state, raw_responses = params.pop("requestState", None), params.pop("inputResponses", b"")
-    state = meta.text(raw_state) if raw_state is not None else None
-    if raw_state is not None and state is None:
+    raw_state, raw_responses = bytes(params.pop("requestState", b"")), bytes(params.pop("inputResponses", b""))
+    state = meta.text(raw_state)
+    if state is None and raw_state not in _ABSENT:
         raise Unreadable("requestState is no string")
-    responses = meta.members(raw_responses)
+    responses = meta.members(raw_responses) if raw_responses not in _ABSENT else {}
     if responses is None:
         raise Unreadable("inputResponses is no object")
     return state, responses

@@ -67,7 +67,7 @@ class Completer:
 
 class _Error(msgspec.Struct):
     code: int = INTERNAL_ERROR
-    message: str = "the server's error is none"
+    message: str = ""
     data: Raw = Raw(b"")
 
 
@@ -76,7 +76,7 @@ def modern_error(data: bytes, method: str, uri: str) -> bytes:
     try:
         found = msgspec.json.decode(data, type=_Error)
     except msgspec.MsgspecError:
-        return msgspec.json.encode(_Error())
+        return _encoded(INTERNAL_ERROR, "the server's error is none", None)
     if found.code == RESOURCE_NOT_FOUND:
         about = meta.members(found.data) or {}
         if method == "resources/read":
