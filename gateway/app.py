@@ -18,6 +18,7 @@ from gateway.http.rest import RestDoor
 from gateway.http.sse import SseDoor
 from gateway.http.stateless import StatelessDoor
 from gateway.http.streamable import StreamableDoor
+from gateway.modern.probe import Probe
 from gateway.sessions import Sessions
 from supervisor.client import SupervisorClient
 
@@ -40,7 +41,7 @@ def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: Superv
     streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
     others = (HealthDoor(sessions, supervisor), RestDoor(sessions), CertificateDoor(sessions.certificates))
     shared = (streamable.blueprint(), Front(streamable, sse).blueprint())
-    StatelessDoor(sessions).install(*shared)
+    StatelessDoor(sessions, Probe(supervisor, sessions.eras)).install(*shared)
     for routes in (*(door.blueprint() for door in (*others, sse)), *shared):
         app.register_blueprint(routes)
     app.register_error_handler(GatewayError, _answer_error)

@@ -134,7 +134,7 @@ class Leases:
             notes=self._hot_state.slot(grant.lease) if self._hot_state is not None else None,
             resumes=resumes,
             talk=self._talk(session, resumes),
-            translator=choice.translator(session, self._eras),
+            translator=choice.translator(session, self._eras, self._supervisor.epoch),
         )
         relay.calls = self.calls
         return relay

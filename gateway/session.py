@@ -9,6 +9,7 @@ from typing import Protocol
 
 import anyio
 from loguru import logger
+from msgspec import Raw
 
 from common.config.model import ServerPolicy
 from common.logs import masked
@@ -72,6 +73,8 @@ class Session:
         self.ended: Reason | None = None
         self.opened = ""
         """What the translator before its child has to know, where there is one, for the gateway after this one."""
+        self.envelope: dict[str, Raw] = {}
+        """What a client without a session has said of itself, for a child that is to be told so once."""
         self.resumes = False
         """Whether an earlier gateway saw its child through the handshake."""
         self._table = table

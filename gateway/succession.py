@@ -76,7 +76,7 @@ def _restore(sessions: Sessions, kept: Kept, server: str) -> Session:
     session = sessions.restore(kept.id, Principal(kept.issuer, kept.subject), server, _door(kept.door), kept.key)
     if session is None:
         raise Unreadable("its id is another's")
-    choice.check(kept.opened)
+    choice.check(session.door, kept.opened)
     session.opened, session.resumes = kept.opened, True
     return session
 

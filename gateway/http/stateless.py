@@ -19,8 +19,7 @@ from typing import Final
 import anyio
 import msgspec
 from mcp.shared.inbound import ERROR_CODE_HTTP_STATUS
-from mcp_types import INVALID_REQUEST
-from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_MODERN_VERSION
+from mcp_types.version import LATEST_MODERN_VERSION
 from quart import Blueprint, Response, g, request
 
 from common.config.model import ServerPolicy
@@ -30,18 +29,18 @@ from gateway.errors import GatewayError
 from gateway.http import bodies
 from gateway.http.bodies import EVENT_STREAM, JSON
 from gateway.http.streams import EventStream, event_stream
+from gateway.identity.principal import ANONYMOUS
 from gateway.jsonrpc import Notification, Request, decode
 from gateway.jsonrpc import Response as RpcResponse
-from gateway.modern.affinity import affinity
+from gateway.modern import cookies
+from gateway.modern.affinity import Asked
 from gateway.modern.conversation import LISTEN
+from gateway.modern.cookies import Cookies
 from gateway.modern.envelope import Envelope, Rejected, check, check_notification, has_envelope, has_modern_header, read
-from gateway.modern.keyed import begin
-from gateway.modern.meta import envelope_of
-from gateway.modern.rounds import Rounds
+from gateway.modern.probe import Probe
+from gateway.modern.reach import AnsweredHere, Reach, not_served
 from gateway.modern.toolheaders import ToolHeaders
 from gateway.outbox import Outbox
-from gateway.relay import Relay
-from gateway.session import Session
 from gateway.sessions import Sessions
 
 COMMIT: Final = 15.0
@@ -50,19 +49,14 @@ COMMIT: Final = 15.0
 _PATIENT: Final = 1e8
 """For a client that takes no event stream: as long as the request's own timeout lets it wait."""
 
-_FALL_BACK: Final = (
-    f"Bad Request: Unsupported protocol version: {LATEST_MODERN_VERSION} "
-    f"(supported: {', '.join(HANDSHAKE_PROTOCOL_VERSIONS)})"
-)
-"""No error of this era, so that a client of both goes back to `initialize` (specification: versioning)."""
-
 
 class StatelessDoor:
     """The handler; `install` puts it in front of the other doors on their paths."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, probe: Probe) -> None:
         self._sessions = sessions
-        self._rounds = Rounds()
+        self._reach = Reach(sessions, probe)
+        self._cookies = Cookies()
         self._tool_headers = ToolHeaders(lambda: asyncio.get_running_loop().time())
 
     def install(self, *routes: Blueprint) -> None:
@@ -86,7 +80,7 @@ class StatelessDoor:
 
     def _only_post(self, server: str) -> Response | None:
         policy = self._policy(server)
-        if policy is None or not serves(policy):
+        if policy is None or policy.modern == "off":
             return None
         error = GatewayError(Reason.METHOD_NOT_ALLOWED, f"revision {LATEST_MODERN_VERSION} knows POST alone")
         return bodies.json_response(error.modern_body(), error.status, {"Allow": "POST"})
@@ -111,8 +105,8 @@ class StatelessDoor:
             raise GatewayError(Reason.NOT_ACCEPTABLE, f"expected an Accept header with {JSON} and {EVENT_STREAM}")
         message = read(body)
         headers = list(request.headers.items())
-        if not serves(policy):
-            raise Rejected(INVALID_REQUEST, _FALL_BACK, id_=message.id if isinstance(message, Request) else b"null")
+        if policy.modern == "off":
+            raise not_served(message.id if isinstance(message, Request) else b"null")
         if isinstance(message, Notification):
             check_notification(headers)
             return bodies.empty(202)
@@ -127,45 +121,37 @@ class StatelessDoor:
             raise GatewayError(Reason.NOT_ACCEPTABLE, f"expected an Accept header with {EVENT_STREAM}")
         leaving = ExitStack()
         _when_over(leaving.close)
-        relay, message, through = await self._reach(server, envelope, leaving)
+        asked = self._asked(server)
+        try:
+            reached = await self._reach(asked, server, envelope, leaving)
+        except AnsweredHere as here:
+            return _ready(here.answer)
+        relay = reached.relay
+        relay.on_list_changed = lambda: self._tool_headers.forget(server, asked.principal)
         await self._tool_headers.check(relay, server, g.principal, envelope)
         outbox = relay.new_outbox()
         leaving.callback(relay.hang_up, outbox)
-        relay.request(message, outbox, can_carry_more=bodies.accepts(EVENT_STREAM))
-        return await _answer(outbox, through)
+        relay.request(reached.message, outbox, can_carry_more=bodies.accepts(EVENT_STREAM))
+        response = await _answer(outbox, reached.through)
+        self._offer_cookie(response, server, asked)
+        return response
 
-    async def _reach(
-        self, server: str, envelope: Envelope, leaving: ExitStack
-    ) -> tuple[Relay, Request, Callable[[bytes], bytes]]:
-        """The bridge to the child that this request is for, the request as that child gets it, and what becomes of its
-        answer. Raises GatewayError, or Rejected for a retry of nothing.
+    def _asked(self, server: str) -> Asked:
+        """What this request says of whose it is."""
+        cookie = self._cookies.known(server, request.cookies.get(cookies.NAME))
+        return Asked(g.principal, self._sessions.policy(server), request.headers.get, cookie=cookie)
+
+    def _offer_cookie(self, response: Response, server: str, asked: Asked) -> None:
+        """Let a client that nothing tells apart from others be known again, if it likes.
+
+        Strictly of this site and out of reach of scripts; and it is for the gateway's own choice alone, so it goes
+        nowhere but to this server's path.
         """
-        message, who = envelope.message, envelope_of(envelope.message.params)
-        whose = affinity(g.principal, server, self._sessions.policy(server), envelope)
-        if not whose.ephemeral:
-            relay = await self._sessions.keyed.start(g.principal, server, whose.key, who)
-            self._watch(relay, server)
-            return relay, message, bytes
-        claimed = self._rounds.claim((g.principal.issuer, g.principal.subject, server), envelope)
-        session, message = claimed or (self._sessions.keyed.ephemeral(g.principal, server), message)
-        leaving.callback(self._leave, session)
-        relay = await begin(session, who)
-        self._watch(relay, server)
-        return relay, message, lambda answer: self._rounds.keep(session, envelope, answer)
-
-    def _watch(self, relay: Relay, server: str) -> None:
-        principal = g.principal
-        relay.on_list_changed = lambda: self._tool_headers.forget(server, principal)
-
-    def _leave(self, session: Session) -> None:
-        """The request is over that `session` was for."""
-        if not self._rounds.keeps(session):
-            session.end(Reason.REQUEST_DONE)
-
-
-def serves(policy: ServerPolicy) -> bool:
-    """Whether clients of this era are served, and not sent back to `initialize`."""
-    return policy.modern != "off" and policy.era in ("modern", "dual")
+        if asked.policy.affinity_cookie and asked.cookie is None and asked.principal == ANONYMOUS:
+            value = self._cookies.new(server)
+            response.set_cookie(
+                cookies.NAME, value, path=f"/{server}", httponly=True, samesite="Strict", secure=request.is_secure
+            )
 
 
 def _when_over(callback: Callable[[], None]) -> None:
@@ -188,7 +174,11 @@ async def _answer(outbox: Outbox, through: Callable[[bytes], bytes]) -> Response
         data = through(await outbox.take(0) or b"")
     except anyio.EndOfStream:
         raise GatewayError(Reason.INTERNAL_ERROR, "the request ended without an answer") from None
-    status = outbox.failure.modern_status if outbox.failure is not None else _status(data)
+    return _ready(data, outbox.failure.modern_status if outbox.failure is not None else _status(data))
+
+
+def _ready(data: bytes, status: int = 200) -> Response:
+    """An answer that is here, in whichever way the client takes it."""
     if status == 200 and not bodies.accepts(JSON):
         return Response(sse.message(data), content_type=EVENT_STREAM)
     return bodies.json_response(data, status)

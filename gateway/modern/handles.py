@@ -37,6 +37,24 @@ _ARGUMENT_SCHEMA: Final[dict[str, Any]] = {
     "x-mcp-header": HEADER,
 }
 _OBJECT: Final[dict[str, Any]] = {"type": "object"}
+_OWN_TOOLS: Final[list[dict[str, Any]]] = [
+    {
+        "name": OPEN,
+        "description": (
+            f"Open a session of its own with this server, and get its name for the argument '{ARGUMENT}' of the other "
+            f"tools. It ends with '{CLOSE}', or when it is not used for a while; its state goes with it."
+        ),
+        "inputSchema": _OBJECT,
+    },
+    {
+        "name": CLOSE,
+        "description": f"End a session that was opened with '{OPEN}', and with it all its state.",
+        "inputSchema": {**_OBJECT, "properties": {ARGUMENT: _ARGUMENT_SCHEMA}, "required": [ARGUMENT]},
+    },
+]
+
+
+_GONE: Final = f"the session has ended, or there never was one of that name; open another with '{OPEN}'"
 
 
 class Gone(Exception):
@@ -55,29 +73,44 @@ class Whose:
     server: str
 
 
+@dataclass(slots=True)
+class _Handle:
+    whose: Whose
+    used: bool = False
+
+
 class Handles:
     """The handles that are open."""
 
     def __init__(self) -> None:
-        self._open: OrderedDict[str, Whose] = OrderedDict()
+        self._open: OrderedDict[str, _Handle] = OrderedDict()
 
     def __repr__(self) -> str:
         return f"<Handles: {len(self._open)} open>"
 
     def open(self, whose: Whose) -> str:
         """A new handle. Raises TooMany."""
-        if sum(each == whose for each in self._open.values()) >= MAX_OF_ONE:
+        if sum(each.whose == whose for each in self._open.values()) >= MAX_OF_ONE:
             raise TooMany(f"{MAX_OF_ONE} sessions are open; close one with '{CLOSE}' first")
         handle = secrets.token_urlsafe(_HANDLE_BYTES)
-        self._open[handle] = whose
+        self._open[handle] = _Handle(whose)
         if len(self._open) > MAX_HANDLES:
             self._open.popitem(last=False)
         return handle
 
-    def check(self, handle: object, whose: Whose) -> str:
-        """The handle, if it is open and theirs. Raises Gone, the same for one that never was."""
-        if not isinstance(handle, str) or self._open.get(handle) != whose:
-            raise Gone(f"the session has ended, or there never was one of that name; open another with '{OPEN}'")
+    def check(self, handle: str, whose: Whose, *, is_live: bool) -> str:
+        """The handle, if it is open and theirs; from now on it is used. Raises Gone, the same for one that never was.
+
+        `is_live` is whether their session of that handle has a child. One that was used and has none any more has ended,
+        and its state with it; one that has one is theirs, though an earlier gateway may have given it out.
+        """
+        known = self._open.get(handle)
+        if known is not None and known.whose != whose:
+            raise Gone(_GONE)
+        if not is_live and (known is None or known.used):
+            self._open.pop(handle, None)
+            raise Gone(_GONE)
+        self._open[handle] = _Handle(whose, used=True)
         self._open.move_to_end(handle)
         return handle
 
@@ -86,41 +119,24 @@ class Handles:
         self._open.pop(handle, None)
 
 
-def with_handles(result: dict[str, Raw], *, first_page: bool, lifetime: str) -> dict[str, Raw]:
+def with_handles(result: dict[str, Raw], *, first_page: bool) -> dict[str, Raw]:
     """The result of `tools/list` with the argument in every schema, and on its first page the two tools in front.
 
-    `lifetime` says for how long an unused session is kept. A tool that has such an argument itself is left as it is.
+    A tool that has such an argument itself is left as it is.
     """
     try:
         tools = msgspec.json.decode(bytes(result.get("tools", b"[]")), type=list[dict[str, Any]])
     except msgspec.MsgspecError:
         return result
-    listed = [*(own_tools(lifetime) if first_page else ()), *(_with_argument(tool) for tool in tools)]
+    listed = [*(_OWN_TOOLS if first_page else ()), *(_with_argument(tool) for tool in tools)]
     return {**result, "tools": Raw(msgspec.json.encode(listed))}
-
-
-def own_tools(lifetime: str) -> list[dict[str, Any]]:
-    """The two tools of the gateway's own."""
-    return [
-        {
-            "name": OPEN,
-            "description": (
-                f"Open a session of its own with this server, and get its name for the argument '{ARGUMENT}' of the "
-                f"other tools. It ends with '{CLOSE}', or when it was not used for {lifetime}."
-            ),
-            "inputSchema": _OBJECT,
-        },
-        {
-            "name": CLOSE,
-            "description": f"End a session that was opened with '{OPEN}', and with it all its state.",
-            "inputSchema": {**_OBJECT, "properties": {ARGUMENT: _ARGUMENT_SCHEMA}, "required": [ARGUMENT]},
-        },
-    ]
 
 
 def _with_argument(tool: dict[str, Any]) -> dict[str, Any]:
     schema = tool.get("inputSchema")
-    properties = schema.get("properties", {}) if isinstance(schema, dict) else None
+    if not isinstance(schema, dict):
+        return tool
+    properties = schema.get("properties", {})
     if not isinstance(properties, dict) or ARGUMENT in properties or tool.get("name") in (OPEN, CLOSE):
         return tool
     return {**tool, "inputSchema": {**schema, "properties": {**properties, ARGUMENT: _ARGUMENT_SCHEMA}}}

@@ -63,6 +63,17 @@ class KeyedSessions:
                 reason = session.ended  # it was on its way out, so there will be another one
         raise GatewayError(reason, "the server's process ends as soon as it is started", server=server)
 
+    def is_live(self, principal: Principal, server: str, key: str) -> bool:
+        """Whether there is a session with this key, and a child of it."""
+        session = self._known.get((principal, server, key))
+        return session is not None and session.ended is None and session.relay is not None
+
+    def end(self, principal: Principal, server: str, key: str) -> None:
+        """End the session with this key, if there is one."""
+        session = self._known.get((principal, server, key))
+        if session is not None:
+            session.end(Reason.CLIENT_CLOSED)
+
     def _find(self, principal: Principal, server: str, key: str) -> Session:
         session = self._known.get((principal, server, key))
         if session is None or session.ended is not None:
@@ -73,6 +84,8 @@ class KeyedSessions:
 
 async def begin(session: Session, envelope: Members) -> Relay:
     """The bridge to the child of `session`, over which the conversation has been opened. Raises GatewayError."""
+    if session.relay is None:
+        session.envelope = envelope
     relay = await session.start()
     if not relay.used:
         nobody = relay.new_outbox()

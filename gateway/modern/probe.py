@@ -28,7 +28,7 @@ _ID: Final = b"1"
 
 
 class _Discovered(msgspec.Struct):
-    supportedVersions: list[str] = []  # noqa: N815, RUF012 - the protocol's spelling; msgspec copies it
+    supportedVersions: list[str] = []  # noqa: N815 - the protocol's spelling; msgspec copies it
 
 
 class Ear:
@@ -90,7 +90,9 @@ class Probe:
                 grant = await self._supervisor.open(server, "probe", user)
             found = await self._ask(grant, policy, meta)
             self._eras.saw(server, modern=found)
-            logger.info("server '{}' {} revision {}", server, "speaks" if found else "does not speak", LATEST_MODERN_VERSION)
+            logger.info(
+                "server '{}' {} revision {}", server, "speaks" if found else "does not speak", LATEST_MODERN_VERSION
+            )
             return found
 
     async def _ask(self, grant: Grant, policy: ServerPolicy, meta: dict[str, object]) -> bool:

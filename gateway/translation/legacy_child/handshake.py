@@ -1,0 +1,84 @@
+"""The handshake that a legacy child wants, and what a modern client is told of its outcome. No I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from mcp_types import SERVER_INFO_META_KEY
+from mcp_types.version import LATEST_HANDSHAKE_VERSION
+from msgspec import Raw
+
+from gateway.jsonrpc import Request
+from gateway.translation import meta
+from gateway.translation.legacy_child.results import MODERN_VERSIONS
+from gateway.translation.meta import Members
+
+ASKABLE: Final = ("elicitation", "sampling", "roots")
+"""The capabilities of a client that let a child ask it something, and that both eras know."""
+
+ACCEPTED: Final = "notifications/initialized"
+
+
+def initialize(id_: bytes, capabilities: Mapping[str, object], client_info: Mapping[str, object]) -> Request:
+    """The handshake's request, for clients with these capabilities."""
+    params = {
+        "protocolVersion": LATEST_HANDSHAKE_VERSION,
+        "capabilities": {name: _legacy(name, capabilities[name]) for name in ASKABLE if name in capabilities},
+        "clientInfo": client_info,
+    }
+    return Request(id_, "initialize", msgspec.json.encode(params))
+
+
+def _legacy(name: str, capability: object) -> object:
+    """Modern clients do not say that their roots have changed."""
+    return {} if name == "roots" else capability
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """What a child answered to `initialize`."""
+
+    members: Members
+    capabilities: Mapping[str, Members]
+
+    @property
+    def server_info(self) -> Raw:
+        """The JSON of `serverInfo`, empty where there is none."""
+        return self.members.get("serverInfo", Raw(b""))
+
+    def has(self, capability: str, sub: str = "") -> bool:
+        """Whether the child declared this capability, and `sub` in it."""
+        found = self.capabilities.get(capability)
+        return found is not None and (not sub or bytes(found.get(sub, b"")) == b"true")
+
+    def discover_result(self) -> bytes:
+        """The answer to `server/discover`. Tasks are another protocol in the modern revision, so they stay out."""
+        instructions = self.members.get("instructions")
+        meta_ = {"_meta": {SERVER_INFO_META_KEY: self.server_info}} if bytes(self.server_info) else {}
+        return msgspec.json.encode(
+            {
+                "resultType": "complete",
+                "supportedVersions": MODERN_VERSIONS,
+                "capabilities": {name: each for name, each in self.capabilities.items() if name != "tasks"},
+                **({"instructions": instructions} if instructions is not None else {}),
+                "ttlMs": 0,
+                "cacheScope": "private",
+                **meta_,
+            }
+        )
+
+
+def read_welcome(result: bytes) -> Welcome | None:
+    """What the child said of itself in `result`; None where that is no InitializeResult."""
+    members = meta.members(result)
+    if not members or meta.text(members.get("protocolVersion", b"")) is None:
+        return None
+    capabilities = meta.members(members.get("capabilities", b""))
+    if capabilities is None:
+        return None
+    if meta.members(members.get("serverInfo", b"")) is None:
+        del members["serverInfo"]
+    if meta.text(members.get("instructions", b"")) is None:
+        members.pop("instructions", None)
+    return Welcome(members, {name: meta.members(each) or {} for name, each in capabilities.items()})
