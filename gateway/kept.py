@@ -26,6 +26,8 @@ class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     subject: str
     """Its principal's."""
     server: str
+    opened: str = ""
+    """What the translator between the session and its child has to know, where there is one."""
     key: str | None = None
     """By which it is found, where that is not its id."""
 

@@ -86,7 +86,7 @@ class StatelessDoor:
 
     def _only_post(self, server: str) -> Response | None:
         policy = self._policy(server)
-        if policy is None or not serves(policy):
+        if policy is None or not self._serves(server, policy):
             return None
         error = GatewayError(Reason.METHOD_NOT_ALLOWED, f"revision {LATEST_MODERN_VERSION} knows POST alone")
         return bodies.json_response(error.modern_body(), error.status, {"Allow": "POST"})
@@ -104,6 +104,10 @@ class StatelessDoor:
         except GatewayError:
             return None
 
+    def _serves(self, server: str, policy: ServerPolicy) -> bool:
+        """Whether clients of this era are served, and not sent back to `initialize`."""
+        return policy.modern != "off" and self._sessions.eras.modern(server) is True
+
     async def _post(self, server: str) -> Response:
         policy = self._sessions.policy(server)
         body = await bodies.read_json(policy.max_message_bytes)
@@ -111,7 +115,7 @@ class StatelessDoor:
             raise GatewayError(Reason.NOT_ACCEPTABLE, f"expected an Accept header with {JSON} and {EVENT_STREAM}")
         message = read(body)
         headers = list(request.headers.items())
-        if not serves(policy):
+        if not self._serves(server, policy):
             raise Rejected(INVALID_REQUEST, _FALL_BACK, id_=message.id if isinstance(message, Request) else b"null")
         if isinstance(message, Notification):
             check_notification(headers)
@@ -161,11 +165,6 @@ class StatelessDoor:
         """The request is over that `session` was for."""
         if not self._rounds.keeps(session):
             session.end(Reason.REQUEST_DONE)
-
-
-def serves(policy: ServerPolicy) -> bool:
-    """Whether clients of this era are served, and not sent back to `initialize`."""
-    return policy.modern != "off" and policy.era in ("modern", "dual")
 
 
 def _when_over(callback: Callable[[], None]) -> None:
