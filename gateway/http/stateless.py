@@ -96,7 +96,7 @@ class StatelessDoor:
         policy = self._policy(server)
         if policy is None or request.mimetype != JSON or (request.content_length or 0) > policy.max_message_bytes:
             return False
-        return has_envelope(await bodies.read_json(policy.max_message_bytes))
+        return has_envelope(await bodies.peek_json(policy.max_message_bytes))
 
     def _policy(self, server: str) -> ServerPolicy | None:
         try:
