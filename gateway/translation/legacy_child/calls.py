@@ -18,7 +18,7 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
 from msgspec import Raw
 
 from gateway.jsonrpc import Notification, Request, Response, cancelled_id, reported_token
-from gateway.translation import meta
+from gateway.translation import meta, raw
 from gateway.translation.legacy_child import logs, questions, results
 from gateway.translation.legacy_child.call import Call, OwnIds, State, new_call
 from gateway.translation.legacy_child.envelope import Asked
@@ -151,7 +151,7 @@ class Calls:
             self._counters["progress_for_nobody"] += 1
             return []
         if call.token != token:
-            params = meta.members(message.params) or {}
+            params = raw.members(message.params)
             params["progressToken"] = Raw(call.token)
             message = Notification(message.method, msgspec.json.encode(params))
         return [Hear(message, int(call.client))]

@@ -10,7 +10,7 @@ from mcp_types.version import LATEST_HANDSHAKE_VERSION
 from msgspec import Raw
 
 from gateway.jsonrpc import Request
-from gateway.translation import meta
+from gateway.translation import raw
 from gateway.translation.legacy_child.results import MODERN_VERSIONS
 from gateway.translation.meta import Members
 
@@ -71,14 +71,14 @@ class Welcome:
 
 def read_welcome(result: bytes) -> Welcome | None:
     """What the child said of itself in `result`; None where that is no InitializeResult."""
-    members = meta.members(result)
-    if not members or meta.text(members.get("protocolVersion", b"")) is None:
+    members = raw.members(result)
+    if raw.text(members.get("protocolVersion", b"")) is None:
         return None
-    capabilities = meta.members(members.get("capabilities", b""))
-    if capabilities is None:
+    capabilities = members.get("capabilities", Raw(b"{}"))
+    if not raw.is_object(capabilities):
         return None
-    if meta.members(members.get("serverInfo", b"")) is None:
-        del members["serverInfo"]
-    if meta.text(members.get("instructions", b"")) is None:
+    if not raw.is_object(members.get("serverInfo", b"")):
+        members.pop("serverInfo", None)
+    if raw.text(members.get("instructions", b"")) is None:
         members.pop("instructions", None)
-    return Welcome(members, {name: meta.members(each) or {} for name, each in capabilities.items()})
+    return Welcome(members, {name: raw.members(each) for name, each in raw.members(capabilities).items()})
