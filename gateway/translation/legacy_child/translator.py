@@ -46,9 +46,8 @@ class LegacyChild:
     """The translator for one legacy child.
 
     `capabilities` are what the child is told that its client can do: of all that share it, so they are part of the
-    isolation key. `on_welcome(result)` is called once, when the child has accepted the handshake; a later gateway gives
-    that back as `welcome`, and there is no other handshake. `epoch` is how many gateways there were before this one, and
-    `new_handle()` a string that nobody can guess.
+    isolation key. `welcome` is the InitializeResult that an earlier gateway got of this child, whose handshake is over.
+    `epoch` is how many gateways there were before this one; `new_handle()` is a string that nobody can guess.
     """
 
     def __init__(
@@ -58,15 +57,15 @@ class LegacyChild:
         *,
         welcome: bytes = b"",
         epoch: int = 0,
-        on_welcome: Callable[[bytes], None] = lambda _welcome: None,
         new_handle: Callable[[], str] = random_handle,
     ) -> None:
         self.counters: Counter[str] = Counter()
         """What was dropped or refused, by why."""
+        self.welcome = b""
+        """The InitializeResult, once the child has given one: for the gateway after this one."""
         self._capabilities = capabilities
         self._client_info = client_info
         self._ids = OwnIds(epoch)
-        self._on_welcome = on_welcome
         self._new_handle = new_handle
         self._phase = _Phase.NEW
         self._opening = b""
@@ -163,7 +162,6 @@ class LegacyChild:
             self._phase = _Phase.REFUSED
             error = results.modern_error(message.error, DISCOVER, "") if message.error else _REFUSED
             return [Hear(Response(request.id, b"", error)) for request in queued]
-        self._on_welcome(message.result)
         steps: list[Step] = [Say(Notification(handshake.ACCEPTED, b""))]
         for request in queued:
             steps += self._serve(request)
@@ -173,7 +171,7 @@ class LegacyChild:
         """Whether the child can be served: `result` is what it says of itself."""
         if (known := handshake.read_welcome(result)) is None:
             return False
-        self._phase, self._known = _Phase.READY, known
+        self._phase, self._known, self.welcome = _Phase.READY, known, result
         self._calls = self._new_calls()
         self._subscriptions = self._new_subscriptions()
         return True

@@ -74,13 +74,11 @@ class Bridge:
         self, *, declares: dict[str, Any] = EVERYTHING, welcome: dict[str, Any] | None = WELCOME, epoch: int = 0
     ) -> None:
         handles = count(1)
-        self.welcomes: list[bytes] = []
         self.translator = LegacyChild(
             declares,
             {"name": "gateway", "version": "1"},
             welcome=b"" if welcome is None else msgspec.json.encode(welcome),
             epoch=epoch,
-            on_welcome=self.welcomes.append,
             new_handle=lambda: f"handle-{next(handles)}",
         )
         self._declares = declares

@@ -118,7 +118,7 @@ def test_a_handshake_that_is_answered_with_something_else_is_refused(result: Any
     bridge = Bridge(welcome=None)
     bridge.says(1, "server/discover")
     assert bridge.child(id=1, result=result)[0]["client"]["error"]["code"] == -32603
-    assert bridge.welcomes == []
+    assert bridge.translator.welcome == b""
 
 
 def test_another_answer_during_the_handshake_is_not_the_handshakes() -> None:
@@ -156,9 +156,8 @@ def test_the_gateway_after_this_one_needs_no_handshake() -> None:
     first = Bridge(welcome=None)
     first.says(1, "server/discover")
     first.child(id=1, result=WELCOME)
-    [welcome] = first.welcomes
-    second = Bridge(welcome=json.loads(welcome), epoch=1)
-    assert second.welcomes == []
+    second = Bridge(welcome=json.loads(first.translator.welcome), epoch=1)
+    assert json.loads(second.translator.welcome) == WELCOME
     assert second.says(2, "server/discover") == [{"client": {"id": 2, "result": DISCOVERED}}]
     assert second.calls(3) == [{"child": call_at_child(3)}]
     assert second.child(id=3, result=text("3")) == [complete(3, "3")]
