@@ -22,7 +22,7 @@ from gateway.translation import meta, raw
 from gateway.translation.legacy_child import logs, questions, results
 from gateway.translation.legacy_child.call import Call, OwnIds, State, new_call
 from gateway.translation.legacy_child.envelope import Asked
-from gateway.translation.legacy_child.handshake import Welcome
+from gateway.translation.legacy_child.handshake import Askable, Welcome
 from gateway.translation.legacy_child.parking import NoGood, Parking
 from gateway.translation.legacy_child.questions import Question
 from gateway.translation.legacy_child.results import Completer
@@ -55,7 +55,7 @@ class Calls:
     def __init__(
         self,
         welcome: Welcome,
-        declared: Mapping[str, object],
+        declared: Askable,
         ids: OwnIds,
         counters: Counter[str],
         new_handle: Callable[[], str],

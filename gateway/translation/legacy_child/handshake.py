@@ -14,8 +14,15 @@ from gateway.translation import raw
 from gateway.translation.legacy_child.results import MODERN_VERSIONS
 from gateway.translation.meta import Members
 
-ASKABLE: Final = ("elicitation", "sampling", "roots")
-"""The capabilities of a client that let a child ask it something, and that both eras know."""
+Askable = dict[str, dict[str, dict[str, object]]]
+"""Of a client's capabilities those that let a child ask it something, in their one form."""
+
+_ASKABLE: Final[Mapping[str, tuple[str, ...]]] = {
+    "elicitation": ("form", "url"),
+    "sampling": ("context", "tools"),
+    "roots": (),
+}
+"""What both eras know of them."""
 
 ACCEPTED: Final = "notifications/initialized"
 
@@ -24,15 +31,24 @@ def initialize(id_: bytes, capabilities: Mapping[str, object], client_info: Mapp
     """The handshake's request, for clients with these capabilities."""
     params = {
         "protocolVersion": LATEST_HANDSHAKE_VERSION,
-        "capabilities": {name: _legacy(name, capabilities[name]) for name in ASKABLE if name in capabilities},
+        "capabilities": askable(capabilities),
         "clientInfo": client_info,
     }
     return Request(id_, "initialize", msgspec.json.encode(params))
 
 
-def _legacy(name: str, capability: object) -> object:
-    """Modern clients do not say that their roots have changed."""
-    return {} if name == "roots" else capability
+def askable(capabilities: Mapping[str, object]) -> Askable:
+    """What of these capabilities makes a difference to a legacy child, the same for all that mean the same.
+
+    There are only a few dozen such sets, whatever clients say, so one may be part of what keys a child.
+    """
+    found: Askable = {}
+    for name, subs in _ASKABLE.items():
+        if isinstance(declared := capabilities.get(name), dict):
+            found[name] = {sub: {} for sub in subs if isinstance(declared.get(sub), dict)}
+    if found.get("elicitation") == {"form": {}}:
+        found["elicitation"] = {}  # that is what it means, and all that older children know
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 import msgspec
 from mcp_types import INTERNAL_ERROR, METHOD_NOT_FOUND
@@ -11,6 +11,7 @@ from msgspec import Raw
 from gateway.jsonrpc import Request, Response
 from gateway.translation import meta, raw
 from gateway.translation.legacy_child import results
+from gateway.translation.legacy_child.handshake import Askable
 from gateway.translation.meta import Members
 
 ELICIT: Final = "elicitation/create"
@@ -67,13 +68,13 @@ def required_capability(question: Question) -> dict[str, dict[str, dict[str, obj
     return {CAPABILITY_OF[question.method]: {}}
 
 
-def is_declared(required: Mapping[str, Mapping[str, object]], declared: Mapping[str, object]) -> bool:
+def is_declared(required: Mapping[str, Mapping[str, object]], declared: Askable) -> bool:
     """Whether a client that declared `declared` has what is `required`. To elicit and no more means forms."""
     for name, subs in required.items():
-        if not isinstance(found := declared.get(name), dict):
+        if (found := declared.get(name)) is None:
             return False
-        has = {"form"} if name == "elicitation" and "url" not in found else set(cast("dict[str, object]", found))
-        if not subs.keys() <= has | found.keys():
+        implied = {"form"} if name == "elicitation" and not found else set()
+        if not subs.keys() <= found.keys() | implied:
             return False
     return True
 
@@ -108,7 +109,7 @@ def refused(id_: bytes) -> Response:
     return results.error(id_, METHOD_NOT_FOUND, "the client cannot be asked this")
 
 
-def unasked(question: Question, declared: Mapping[str, object]) -> Response:
+def unasked(question: Question, declared: Askable) -> Response:
     """What the child gets for a question that belongs to no call: there is nobody who could be asked."""
     if not is_declared(required_capability(question), declared):
         return refused(question.id)

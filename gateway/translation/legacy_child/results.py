@@ -26,7 +26,7 @@ RESOURCE_NOT_FOUND: Final = -32002
 _COMPLETE: Final = b'"resultType":"complete"'
 _NEVER_CACHED: Final = b'"ttlMs":0,"cacheScope":"private"'
 _OURS: Final = (b'"resultType"', b'"_meta"', b'"ttlMs"', b'"cacheScope"')
-_NOT_A_RESULT: Final = "the server's answer is not an object"
+_NOT_A_RESULT: Final = "the server's answer is not an object, or goes too deep"
 
 
 class Completer:
@@ -45,7 +45,8 @@ class Completer:
             return b""
         if not any(name in result for name in _OURS):
             return meta.spliced(result, self._added_to_cacheable if method in CACHEABLE_METHODS else self._added)
-        return self._put_into(raw.members(result), method)
+        members = raw.members(result)
+        return self._put_into(members, method) if members else b""
 
     def _put_into(self, members: Members, method: str) -> bytes:
         """Of what is there already only `_meta` counts: this child does not know what the rest means."""

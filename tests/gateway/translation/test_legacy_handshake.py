@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from gateway.translation.legacy_child import askable
 from gateway.translation.legacy_child.translator import QUEUED
 from tests.gateway.translation.playbook import (
     EVERYTHING,
@@ -73,6 +74,23 @@ def test_the_child_is_told_only_of_what_both_eras_know() -> None:
     bridge = Bridge(welcome=None, declares={"roots": {"listChanged": True}, "extensions": {"x": {}}, "tasks": {}})
     said = bridge.says(1, "server/discover")[0]["child"]
     assert said["params"]["capabilities"] == {"roots": {}}
+
+
+@pytest.mark.parametrize(
+    ("declared", "askable_"),
+    [
+        ({}, {}),
+        ({"tasks": {}, "extensions": {"x": {}}, "experimental": {}}, {}),
+        ({"elicitation": {}}, {"elicitation": {}}),
+        ({"elicitation": {"form": {"applyDefaults": True}}}, {"elicitation": {}}),
+        ({"elicitation": {"url": {}, "x": {}}}, {"elicitation": {"url": {}}}),
+        ({"elicitation": {"url": {}, "form": {}}}, {"elicitation": {"form": {}, "url": {}}}),
+        ({"sampling": {"tools": {}}, "roots": {"listChanged": True}}, {"sampling": {"tools": {}}, "roots": {}}),
+        ({"sampling": 5, "roots": None, "elicitation": []}, {}),
+    ],
+)
+def test_clients_that_can_be_asked_the_same_are_the_same_to_a_child(declared: Any, askable_: Any) -> None:
+    assert askable(declared) == askable_
 
 
 def test_an_older_child_is_as_good() -> None:
