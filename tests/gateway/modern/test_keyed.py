@@ -43,6 +43,7 @@ class Fake:
     def __init__(self, principal: Principal, server: str, key: str | None, fault: GatewayError | None) -> None:
         self.principal, self.server, self.key = principal, server, key
         self.bridge = Bridge()
+        self.relay: Bridge | None = None
         self.ended: Reason | None = None
         self.fault = fault
 
