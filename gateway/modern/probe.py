@@ -5,7 +5,6 @@ of the first request. No answer within PATIENCE seconds, and any answer but a ri
 at the same time waits for the same child.
 """
 
-import asyncio
 from contextlib import suppress
 from typing import Final
 
@@ -103,7 +102,6 @@ class Probe:
                 channel.write(encode(request(int(_ID), "server/discover", {"_meta": meta})))
             with anyio.move_on_after(PATIENCE):
                 await ear.answered.wait()
-            await asyncio.sleep(0)
             return ear.speaks_modern
         finally:
             self._supervisor.release(grant.lease, Reason.REQUEST_DONE, channel.detach())
