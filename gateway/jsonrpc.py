@@ -65,6 +65,19 @@ class _Envelope(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(_Envelope)
+
+MAX_BATCH: Final = 100
+"""Messages in one array."""
+
+_Members = msgspec.defstruct(
+    "_Members",
+    [(f"member{number}", Raw, ABSENT) for number in range(MAX_BATCH)],
+    array_like=True,
+    forbid_unknown_fields=True,
+)
+"""An array that is given up at its first member too many, for each of millions would cost memory."""
+
+_batch_decoder = msgspec.json.Decoder(_Members)
 _FIRST_OF_ID = frozenset(b'-0123456789"')
 
 
@@ -79,12 +92,36 @@ def decode(data: bytes) -> Message:
     except (UnicodeDecodeError, RecursionError):
         raise NotJson("it is not JSON in UTF-8") from None
     except msgspec.ValidationError:
-        if data.lstrip(b" \t\r\n").startswith(b"["):
+        if is_batch(data):
             raise Batch("it is an array of messages") from None
         raise Malformed("it is JSON, but not a JSON-RPC message") from None
     except msgspec.DecodeError:
         raise NotJson("it is not JSON") from None
     return _classify(envelope)
+
+
+def is_batch(data: bytes) -> bool:
+    """Whether `data`, if it is JSON at all, is an array."""
+    return data.lstrip(b" \t\r\n").startswith(b"[")
+
+
+def decode_batch(data: bytes) -> list[Message]:
+    """The messages in the array `data`. Raises NotJson, Batch or Malformed.
+
+    They are requests and notifications, or responses; one at least, and MAX_BATCH at most (revision 2025-03-26).
+    """
+    try:
+        members = msgspec.structs.astuple(_batch_decoder.decode(data))
+    except msgspec.ValidationError:
+        raise Malformed(f"it is an array of more than {MAX_BATCH} messages") from None
+    except (msgspec.DecodeError, RecursionError):
+        raise NotJson("it is not JSON") from None
+    messages = [decode(bytes(member)) for member in members if bytes(member)]
+    if not messages:
+        raise Malformed("it is an array of none")
+    if len({isinstance(message, Response) for message in messages}) > 1:
+        raise Malformed("it is an array of responses and others")
+    return messages
 
 
 def _classify(envelope: _Envelope) -> Message:

@@ -26,6 +26,8 @@ class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subject: str
     """Its principal's."""
     server: str
+    revision: str = ""
+    """Of the protocol, on which its client and its child agreed; empty where an older gateway did not note it."""
 
     def __repr__(self) -> str:
         return f"<Kept session of {self.server} on {self.door}>"

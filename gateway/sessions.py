@@ -415,7 +415,8 @@ class Sessions:
     def keep(self, session: Session, relay: Relay) -> None:
         """From now on another gateway could go on with `session`."""
         principal = session.principal
-        kept = Kept(VERSION, session.id, session.door.value, principal.issuer, principal.subject, session.server)
+        owner = (principal.issuer, principal.subject)
+        kept = Kept(VERSION, session.id, session.door.value, *owner, session.server, relay.version)
         relay.kept = True
         self._supervisor.keep(relay.lease, write(kept))
 

@@ -212,6 +212,8 @@ class SessionLimits(Model):
     terminate_grace: Duration = 3.0
     kill_grace: Duration = 5.0
     max_message_bytes: Annotated[ByteSize, Field(ge=1024, le=1 << 30)] = ByteSize(16 * 1024 * 1024)
+    resumable: bool = True
+    """Whether a client whose event stream broke may come back for the rest of it."""
 
 
 class _LimitOverrides(Model):
@@ -225,6 +227,7 @@ class _LimitOverrides(Model):
     terminate_grace: Duration | None = None
     kill_grace: Duration | None = None
     max_message_bytes: Annotated[ByteSize, Field(ge=1024, le=1 << 30)] | None = None
+    resumable: bool | None = None
 
 
 class ServerEntry(_LimitOverrides, Isolation):
@@ -303,6 +306,7 @@ class ServerPolicy(Model):
     start_timeout: float
     request_timeout: float
     max_message_bytes: int
+    resumable: bool = True
 
 
 class GatewaySettings(Model):
@@ -407,6 +411,7 @@ class ConfigFile(SessionLimits, Isolation):
                 start_timeout=self._limit(entry, "start_timeout"),
                 request_timeout=self._limit(entry, "request_timeout"),
                 max_message_bytes=int(self._limit(entry, "max_message_bytes")),
+                resumable=self.resumable if entry.resumable is None else entry.resumable,
             )
             for name, entry in self.servers.items()
         }

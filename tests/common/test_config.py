@@ -21,13 +21,13 @@ servers:
 ALL_KEYS = (
     "allowed_hosts, auth, caches_dir, debug, drain_timeout, group, home, hostname, idle_timeout, inherit_env, "
     "kill_grace, limits, max_lifetime, max_message_bytes, max_sessions, max_user_sessions, no_new_privs, node, packages, "
-    "port, queue_max, queue_timeout, reaping, reattach_grace, request_timeout, runtime_dir, sandbox, servers, "
-    "sessions_dir, start_timeout, stderr_files, stop_grace, terminate_grace, uid_range, user"
+    "port, queue_max, queue_timeout, reaping, reattach_grace, request_timeout, resumable, runtime_dir, sandbox, "
+    "servers, sessions_dir, start_timeout, stderr_files, stop_grace, terminate_grace, uid_range, user"
 )
 SERVER_KEYS = (
     "args, command, env, group, home, idle_timeout, inherit_env, kill_grace, limits, max_lifetime, max_message_bytes, "
-    "max_sessions, max_user_sessions, no_new_privs, packages, path, request_timeout, sandbox, start_timeout, "
-    "stderr_files, stop_grace, terminate_grace, uid_range, user"
+    "max_sessions, max_user_sessions, no_new_privs, packages, path, request_timeout, resumable, sandbox, "
+    "start_timeout, stderr_files, stop_grace, terminate_grace, uid_range, user"
 )
 BAD_NAME = "expected a server name of 1 to 32 letters, digits, '.', '_' or '-' that begins with a letter or a digit"
 
@@ -350,6 +350,7 @@ def test_a_server_has_the_default_limits(loaded: Loader) -> None:
         "start_timeout": 24.0,
         "request_timeout": 300.0,
         "max_message_bytes": 16 * 1024 * 1024,
+        "resumable": True,
     }
     assert settings.supervisor.servers["fs"].model_dump() == {
         "name": "fs",
@@ -415,6 +416,7 @@ def test_limits_hold_for_every_server_that_has_none_of_its_own(loaded: Loader) -
         terminate_grace: 1.5s
         kill_grace: 2.5
         max_message_bytes: 1MiB
+        resumable: false
         servers:
           own:
             command: run
@@ -426,6 +428,7 @@ def test_limits_hold_for_every_server_that_has_none_of_its_own(loaded: Loader) -
             terminate_grace: 20s
             kill_grace: 30s
             max_message_bytes: 64KiB
+            resumable: true
             max_sessions: 3
           fs:
             command: run
@@ -436,8 +439,18 @@ def test_limits_hold_for_every_server_that_has_none_of_its_own(loaded: Loader) -
     assert of_all.graces.model_dump() == {"stop": 1, "terminate": 1.5, "kill": 2.5}
     assert own.graces.model_dump() == {"stop": 10, "terminate": 20, "kill": 30}
     policy, own_policy = settings.gateway.servers["fs"], settings.gateway.servers["own"]
-    assert policy.model_dump() == {"start_timeout": 0.5, "request_timeout": 90, "max_message_bytes": 1 << 20}
-    assert own_policy.model_dump() == {"start_timeout": 60, "request_timeout": 3600, "max_message_bytes": 1 << 16}
+    assert policy.model_dump() == {
+        "start_timeout": 0.5,
+        "request_timeout": 90,
+        "max_message_bytes": 1 << 20,
+        "resumable": False,
+    }
+    assert own_policy.model_dump() == {
+        "start_timeout": 60,
+        "request_timeout": 3600,
+        "max_message_bytes": 1 << 16,
+        "resumable": True,
+    }
 
 
 @pytest.mark.parametrize(

@@ -279,7 +279,7 @@ async def test_a_child_that_is_not_read_waits_and_nobody_else_does(one_gateway: 
             assert await other.call(number, "echo", text="quick") == "quick"
         count = 0
         async for line in unread.aiter_lines():
-            count += line.startswith("data: ")
+            count += line.startswith("data: {")
     assert count == 20_001
     await slow.delete()
     await other.delete()
