@@ -65,6 +65,14 @@ def release(arguments, request):
     return text(str(count))
 
 
+def fail_held(arguments, request):
+    """Every call that is held fails."""
+    for held in HELD:
+        send({"jsonrpc": "2.0", "id": held, "error": {"code": -32000, "message": "failed on purpose"}})
+    HELD.clear()
+    return text("failed")
+
+
 def held(arguments, request):
     """How many calls are held, and how many were cancelled."""
     return text({"held": len(HELD), "cancelled": len(CANCELLED)})
@@ -232,8 +240,8 @@ def deaf(arguments, request):
 TOOLS = {
     function.__name__: function
     for function in (
-        echo, whoami, environment, add, notes, hold, release, held, progress, log, change, ask, wonder, give_up,
-        write, complain, big, flood, die, close_stdout, fail, refuse, helper, hog, breed, grow, spin, stray, run,
+        echo, whoami, environment, add, notes, hold, release, fail_held, held, progress, log, change, ask, wonder,
+        give_up, write, complain, big, flood, die, close_stdout, fail, refuse, helper, hog, breed, grow, spin, stray, run,
         forker, rabbit, deaf,
     )
 }  # fmt: skip
