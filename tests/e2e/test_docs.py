@@ -97,7 +97,13 @@ def test_every_key_is_documented_with_its_default() -> None:
     defaults |= {"queue_max": "100", "queue_timeout": "10s", "reaping": "auto", "reattach_grace": "30s"}
     defaults |= {"limits.memory_max": "1GiB", "limits.tasks_max": "512", "limits.cpu_max": "null"}
     defaults |= {"limits.open_files_max": "4096", "limits.file_size_max": "1GiB", "limits.dir_size_max": "1GiB"}
-    defaults |= {"no_new_privs": "true", "home": "private", "sandbox": "none", "stderr_files": "false"}
+    defaults |= {
+        "no_new_privs": "true",
+        "home": "private",
+        "resumable": "true",
+        "sandbox": "none",
+        "stderr_files": "false",
+    }
     for key, default in defaults.items():
         assert f"| `{key}` | `{default}` |" in table, key
 

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from gateway.jsonrpc import (
+    MAX_BATCH,
     Batch,
     Malformed,
     Message,
@@ -13,7 +14,9 @@ from gateway.jsonrpc import (
     Response,
     cancelled_id,
     decode,
+    decode_batch,
     encode,
+    is_batch,
     notification,
     on_one_line,
     progress_token,
@@ -250,3 +253,44 @@ def test_a_cancellation_names_its_request() -> None:
 def test_a_cancellation_is_rewritten_for_another_id_and_keeps_its_reason() -> None:
     ours = with_cancelled_id(Notification("notifications/cancelled", b'{"requestId":"7","reason":"no  more"}'), 3)
     assert ours == Notification("notifications/cancelled", b'{"requestId":3,"reason":"no  more"}')
+
+
+PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
+RESULT = b'{"jsonrpc":"2.0","id":1,"result":{}}'
+
+
+def array(*members: bytes) -> bytes:
+    """A JSON array, spread over lines."""
+    return b" \r\n[" + b",\n".join(members) + b"]\n"
+
+
+@pytest.mark.parametrize("count", [1, 2, MAX_BATCH])
+def test_a_batch_is_its_messages_in_order(count: int) -> None:
+    members = [b'{"jsonrpc":"2.0","id":%d,"method":"ping"}' % number for number in range(count)]
+    assert is_batch(array(*members))
+    assert decode_batch(array(*members)) == [decode(member) for member in members]
+    assert decode_batch(array(RESULT, RESULT)) == [decode(RESULT)] * 2
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (array(), "array of none"),
+        (array(*[PING] * (MAX_BATCH + 1)), "more than 100"),
+        (array(*[b"1"] * 1_000_000), "more than 100"),
+        (array(PING, RESULT), "responses and others"),
+        (array(PING, b"7"), "not a JSON-RPC message"),
+        (array(array(PING)), "array of messages"),
+        (array(b"\xff"), "not JSON"),
+        (array(PING)[:-3], "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+    ],
+)
+def test_a_batch_that_is_wrong_anywhere_is_none(data: bytes, error: str) -> None:
+    with pytest.raises(Malformed, match=error):
+        decode_batch(data)
+
+
+def test_an_object_is_no_batch() -> None:
+    assert not is_batch(PING)
+    assert not is_batch(b"")
