@@ -24,7 +24,7 @@ from gateway.hotstate import NoNotes, Notes, UnderWay
 from gateway.jsonrpc import Malformed, Message, Notification, Request, Response, decode, encode, notification
 from gateway.outbox import Outbox
 from gateway.questions import OpenQuestions
-from gateway.resumption import Resumed, Resumption
+from gateway.redelivery import Redelivery, Resumed
 from gateway.talk import Talk
 from gateway.translation.interpreter import Interpreter
 from gateway.translation.steps import Translator
@@ -93,7 +93,7 @@ class Relay:
         self._questions = OpenQuestions(
             policy.request_timeout, expire=self._expire_question, hold=self.hold, unhold=self.unhold
         )
-        self._resumption = Resumption(supervisor.epoch, self._conversation.counters, self.new_outbox)
+        self._redelivery = Redelivery(supervisor.epoch, self._conversation.counters, self.new_outbox)
         self._standing: Outbox | None = None
         self.used = resumes is not None
         """Whether the client has said anything yet."""
@@ -181,14 +181,14 @@ class Relay:
         """
         if not self._policy.resumable:
             return b""
-        return self._resumption.record(outbox, self._number_of(outbox) or self._new_number(), request)
+        return self._redelivery.record(outbox, self._number_of(outbox) or self._new_number(), request)
 
     def listen(self, last_event_id: str | None = None) -> Resumed:
         """A new standing stream, or the rest of the one that the client has heard up to the event `last_event_id`."""
         self._refuse_if_ended()
-        if last_event_id is None or not self._policy.resumable or self._resumption.stands(last_event_id):
+        if last_event_id is None or not self._policy.resumable or self._redelivery.stands(last_event_id):
             return self._listen(last_event_id)
-        resumed = self._resumption.go_on(last_event_id)
+        resumed = self._redelivery.go_on(last_event_id)
         if resumed.stream is not None:
             before = self._streams[resumed.stream]
             self._streams[resumed.stream] = resumed.outbox
@@ -199,7 +199,7 @@ class Relay:
 
     def _listen(self, last_event_id: str | None) -> Resumed:
         outbox = self.new_outbox(stands=True)
-        resumed = self._resumption.go_on_standing(last_event_id or "", outbox)
+        resumed = self._redelivery.go_on_standing(last_event_id or "", outbox)
         if resumed is not None and resumed.stream is not None:
             self._streams[resumed.stream] = outbox
         self.stand(outbox)
@@ -328,7 +328,7 @@ class Relay:
             timer.cancel()
         self._full.clear()
         self._streams.clear()
-        self._resumption.end()
+        self._redelivery.end()
 
     def _error(self, reason: Reason, exit_: Exit | None = None) -> GatewayError:
         about: dict[str, object] = {}

@@ -37,7 +37,7 @@ class Resumed:
     stream: int | None = None
 
 
-class Resumption:
+class Redelivery:
     """The recorded streams. `run` tells this gateway from others, `new_outbox` makes one that slows the child down."""
 
     def __init__(self, run: int, counters: Counter[str], new_outbox: Callable[[], Outbox]) -> None:
@@ -46,7 +46,7 @@ class Resumption:
         self._lingering: deque[tuple[Outbox, asyncio.TimerHandle]] = deque()
 
     def __repr__(self) -> str:
-        return f"<Resumption: {self._store!r}, {len(self._lingering)} lingering>"
+        return f"<Redelivery: {self._store!r}, {len(self._lingering)} lingering>"
 
     def record(self, outbox: Outbox, stream: int, request: bytes = b"") -> bytes:
         """Keep what is said on the stream with that number from now on; the event id of its beginning."""

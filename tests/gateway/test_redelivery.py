@@ -9,13 +9,13 @@ import pytest
 
 from gateway.events import Kind, Place, write_id
 from gateway.outbox import Outbox
-from gateway.resumption import LINGERING, Resumption
+from gateway.redelivery import LINGERING, Redelivery
 
 
 @contextmanager
-def resumption(run: int = 0) -> Iterator[Resumption]:
+def redelivery(run: int = 0) -> Iterator[Redelivery]:
     """That of one session, which ends afterwards."""
-    here = Resumption(run, Counter(), Outbox)
+    here = Redelivery(run, Counter(), Outbox)
     try:
         yield here
     finally:
@@ -35,7 +35,7 @@ async def left(outbox: Outbox) -> list[bytes]:
 
 
 async def test_a_stream_that_runs_goes_on_under_its_number() -> None:
-    with resumption() as here:
+    with redelivery() as here:
         outbox = Outbox()
         begins = here.record(outbox, 4, b"1")
         outbox.put(b"report")
@@ -46,7 +46,7 @@ async def test_a_stream_that_runs_goes_on_under_its_number() -> None:
 
 
 async def test_a_stream_that_has_ended_gives_what_is_left_and_its_end() -> None:
-    with resumption() as here:
+    with redelivery() as here:
         outbox = Outbox()
         begins = here.record(outbox, 4)
         outbox.put(b"report")
@@ -59,7 +59,7 @@ async def test_a_stream_that_has_ended_gives_what_is_left_and_its_end() -> None:
 
 
 async def test_where_nothing_is_left_the_stream_stays_open_and_of_too_many_the_oldest_ends() -> None:
-    with resumption() as here:
+    with redelivery() as here:
         outbox = Outbox()
         here.record(outbox, 4)
         outbox.put(b"answer")
@@ -77,7 +77,7 @@ async def test_where_nothing_is_left_the_stream_stays_open_and_of_too_many_the_o
 
 @pytest.mark.parametrize("place", [Place(Kind.REQUEST, 9, 4, 1, b"7"), Place(Kind.REQUEST, 0, 5, 1, b"7")])
 async def test_who_waits_for_a_lost_answer_gets_an_error_once(place: Place) -> None:
-    with resumption() as here:
+    with redelivery() as here:
         lost = here.go_on(write_id(place).decode())
         event = await lost.outbox.take_event(0)
         assert event is not None
@@ -91,12 +91,12 @@ async def test_who_waits_for_a_lost_answer_gets_an_error_once(place: Place) -> N
     ("last_event_id", "stands"), [("s0-1-1", True), ("", True), ("x", True), ("r0-1-1", False), ("o0-1-1", False)]
 )
 async def test_who_names_no_request_wants_the_standing_stream(last_event_id: str, stands: bool) -> None:
-    with resumption() as here:
+    with redelivery() as here:
         assert here.stands(last_event_id) is stands
 
 
 async def test_the_standing_stream_goes_on_in_another_outbox() -> None:
-    with resumption() as here:
+    with redelivery() as here:
         outbox = Outbox(stands=True)
         begins = here.record(outbox, 2)
         outbox.put(b"news")
