@@ -3,7 +3,7 @@
 Where the supervisor runs as a service of its own it keeps the children of a gateway that has gone. The next one finds
 the same sessions, under the same ids and with the same owners, as soon as it accepts its first connection; what was in
 flight is lost, and everybody concerned is told: the client by an error or by its broken connection, the child by
-`notifications/cancelled`.
+`notifications/cancelled`, and by an error where it had asked the client something (`gateway.resumption`).
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,9 @@ from common.logs import masked
 from common.reasons import Reason
 from gateway.identity.principal import Principal
 from gateway.kept import Kept, Unreadable, read
-from gateway.sessions import Door, Session, Sessions
+from gateway.session import Door, Session
+from gateway.sessions import Sessions
+from gateway.translation import choice
 from supervisor.client import Inherited
 from supervisor.protocol import Lapsed
 
@@ -36,7 +38,7 @@ def leave(sessions: Sessions) -> None:
     Whoever still waits gets an error, and every stream is closed.
     """
     sessions.refuse(Reason.GATEWAY_RESTARTED)
-    for relay in sessions.relays():
+    for relay in sessions.leases.relays():
         if relay.kept:
             relay.leave()
         else:
@@ -50,9 +52,9 @@ def _take_up(sessions: Sessions, inherited: Inherited) -> bool:
         session = _restore(sessions, kept, inherited.server)
     except Unreadable as error:
         logger.warning("a session of {} is let go: {}", inherited.server, error)
-        sessions.let_go(inherited.grant, Reason.GATEWAY_LOST)
+        sessions.leases.let_go(inherited.grant, Reason.GATEWAY_LOST)
         return False
-    sessions.attach(session, inherited.grant)
+    sessions.leases.attach(session, inherited.grant)
     if session.relay is not None:
         session.relay.version = kept.revision
     logger.debug("went on with session {} of {} pid {}", masked(session.id), session.server, inherited.grant.pid)
@@ -77,6 +79,8 @@ def _restore(sessions: Sessions, kept: Kept, server: str) -> Session:
     session = sessions.restore(kept.id, Principal(kept.issuer, kept.subject), server, _door(kept.door))
     if session is None:
         raise Unreadable("its id is another's")
+    choice.check(kept.opened)
+    session.opened, session.resumes = kept.opened, True
     return session
 
 

@@ -8,7 +8,8 @@ from common.reasons import Reason
 from gateway.errors import GatewayError, bad_request
 from gateway.http import bodies
 from gateway.http.mcp import SESSION_QUERY, query_id
-from gateway.sessions import Sessions, SessionSet
+from gateway.session_sets import SessionSet
+from gateway.sessions import Sessions
 
 
 class RestDoor:
@@ -41,8 +42,7 @@ class RestDoor:
         policy = self._sessions.policy(server)
         session_set = self._find()
         arguments = await _read_arguments(policy.max_message_bytes)
-        session = session_set.session(server)
-        caller = await session.caller()
+        caller = await session_set.caller(server)
         return bodies.json_response(await caller.call(tool, arguments))
 
     def _find(self) -> SessionSet:

@@ -24,7 +24,8 @@ from gateway.http.mcp import LAST_EVENT_ID, SESSION_HEADER, header_id, parse, pa
 from gateway.http.streams import EventStream, event_stream
 from gateway.jsonrpc import Message, Notification, Request, is_batch
 from gateway.relay import Relay
-from gateway.sessions import Door, Session, Sessions, not_found
+from gateway.session import Door, Session, not_found
+from gateway.sessions import Sessions
 
 BATCHES: Final = "2025-03-26"
 """The one revision in which a body may be an array of messages."""
@@ -125,7 +126,7 @@ class StreamableDoor:
         try:
             relay = await session.start()
             outbox = relay.new_outbox()
-            relay.request(message, outbox)
+            relay.request(message, outbox, can_carry_more=bodies.accepts(EVENT_STREAM))
             response = await answer(relay, outbox, on_hang_up=hung_up)
         except GatewayError as error:
             session.end(error.reason)

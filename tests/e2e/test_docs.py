@@ -9,8 +9,9 @@ import anyio
 import pytest
 from ruamel.yaml import YAML
 
+from common.config.file import ConfigFile, ServerEntry, SessionLimits
 from common.config.load import load
-from common.config.model import ConfigFile, Isolation, Limits, ServerEntry, SessionLimits
+from common.config.model import Isolation, Limits
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from tests.support.gateway import LIGHT, NOTEPAD, ROOT, programs, running, write_config
@@ -82,6 +83,20 @@ def test_the_librechat_snippet_is_yaml_and_keeps_librechats_rules() -> None:
     assert librechat["mcpSettings"]["allowedAddresses"][0] in server["url"]
 
 
+def test_the_samples_of_configuration_load(tmp_path: Path) -> None:
+    [whole] = blocks(section("Configuration"), "yaml")
+    [sandbox] = blocks((ROOT / "docs" / "configuration.md").read_text(), "yaml")
+    path = tmp_path / "config.yaml"
+    path.write_text(whole)
+    [server] = load(path, {}).supervisor.servers.values()
+    assert server.isolation.sandbox is not None
+    assert server.isolation.sandbox.writable == (server.args[-1],)
+    path.write_text(f"{sandbox}servers: {{files: {{command: x}}}}\n")
+    [server] = load(path, {}).supervisor.servers.values()
+    assert server.isolation.sandbox is not None
+    assert not server.isolation.sandbox.network
+
+
 def test_every_key_is_documented_with_its_default() -> None:
     table = (ROOT / "docs" / "configuration.md").read_text()
     shared = SessionLimits.model_fields.keys() | Isolation.model_fields.keys() | {"limits"}
@@ -97,13 +112,8 @@ def test_every_key_is_documented_with_its_default() -> None:
     defaults |= {"queue_max": "100", "queue_timeout": "10s", "reaping": "auto", "reattach_grace": "30s"}
     defaults |= {"limits.memory_max": "1GiB", "limits.tasks_max": "512", "limits.cpu_max": "null"}
     defaults |= {"limits.open_files_max": "4096", "limits.file_size_max": "1GiB", "limits.dir_size_max": "1GiB"}
-    defaults |= {
-        "no_new_privs": "true",
-        "home": "private",
-        "resumable": "true",
-        "sandbox": "none",
-        "stderr_files": "false",
-    }
+    defaults |= {"no_new_privs": "true", "home": "private", "sandbox": "none", "stderr_files": "false"}
+    defaults |= {"resumable": "true"}
     for key, default in defaults.items():
         assert f"| `{key}` | `{default}` |" in table, key
 

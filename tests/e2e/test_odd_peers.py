@@ -87,7 +87,7 @@ async def test_of_ten_standing_streams_the_last_is_the_one(session: Streamable) 
         assert (await opened[-1].message())["method"] == "notifications/tools/list_changed"
 
 
-@pytest.mark.parametrize("id_", ["1.5", "-0", "1e400", "9" * 400, '"' + "x" * 10_000 + '"', '""', '"\\u2603"', "0"])
+@pytest.mark.parametrize("id_", ["1.5", "-0", "1e400", "9" * 400, '"' + "x" * 10_000 + '"', '""', "0"])
 async def test_an_odd_id_comes_back_as_it_was(session: Streamable, id_: str) -> None:
     body = json.dumps(call(0, "echo", text="here")).replace('"id": 0', f'"id": {id_}', 1)
     headers = {**session.headers, "Content-Type": JSON}
