@@ -5,6 +5,7 @@ together again, so that nothing outside the known members passes, and a member t
 to whom we forward it.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -122,6 +123,26 @@ def decode_batch(data: bytes) -> list[Message]:
     if len({isinstance(message, Response) for message in messages}) > 1:
         raise Malformed("it is an array of responses and others")
     return messages
+
+
+_VERSION = rb'"jsonrpc"\s*:\s*"2\.0"'
+_OUTCOME = rb'"(?:result|error)"\s*:'
+_ID = rb'"id"\s*:\s*(\d{1,18})'
+_ID_FIRST: Final = re.compile(rb"\s*\{\s*(?:%b\s*,\s*)?%b\s*,\s*(?:%b\s*,\s*)?%b" % (_VERSION, _ID, _VERSION, _OUTCOME))
+_OUTCOME_FIRST: Final = re.compile(rb"\s*\{\s*(?:%b\s*,\s*)?%b" % (_VERSION, _OUTCOME))
+_ID_LAST: Final = re.compile(rb",\s*(?:%b\s*,\s*)?%b\s*(?:,\s*%b\s*)?\}\s*\Z" % (_VERSION, _ID, _VERSION))
+
+
+def answered_id(head: bytes, tail: bytes) -> bytes:
+    """The id of the response that begins with `head` and ends with `tail`, where that is certain; else nothing.
+
+    In JSON no text holds a quotation mark without a backslash before it, so what stands at either end is the envelope.
+    """
+    first = _ID_FIRST.match(head)
+    if first is not None:
+        return first[1]
+    last = _ID_LAST.search(tail) if _OUTCOME_FIRST.match(head) else None
+    return last[1] if last is not None else b""
 
 
 def _classify(envelope: _Envelope) -> Message:

@@ -21,8 +21,9 @@ from gateway.conversation import Conversation
 from gateway.drain import CallsInFlight
 from gateway.effects import Answered, Cancelled, Effect, Over, ToChild, ToStream
 from gateway.errors import GatewayError
+from gateway.framing import Oversized
 from gateway.hotstate import NoNotes, Notes, UnderWay
-from gateway.jsonrpc import Malformed, Message, Notification, Request, Response, decode, encode
+from gateway.jsonrpc import Malformed, Message, Notification, Request, Response, answered_id, decode, encode
 from gateway.noise import Noise
 from gateway.outbox import Outbox
 from gateway.questions import OpenQuestions
@@ -277,10 +278,12 @@ class Relay:
             self.on_ready()
         self._perform(effects)
 
-    def on_oversized(self, size: int) -> None:
-        """A line over the limit."""
+    def on_oversized(self, line: Oversized) -> None:
+        """A line over the limit. Where it was an answer, whoever waits for it is told."""
         self._conversation.counters["oversized"] += 1
-        self._noise.oversized(size, self._policy.max_message_bytes)
+        self._noise.oversized(line.size, self._policy.max_message_bytes)
+        if id_ := answered_id(line.head, line.tail):
+            self.on_line(errors.oversized(id_, line.size, self._policy.max_message_bytes))
 
     def on_closed(self) -> None:
         """The child closed its output; usually it has ended, and the supervisor is about to say how."""

@@ -202,6 +202,17 @@ async def test_an_answer_that_nobody_asked_for_is_dropped(one_gateway: Gateway, 
     assert await dropped(one_gateway, "answer_to_nobody") == before + 1
 
 
+async def test_an_answer_of_20_mb_is_an_error_at_once_and_the_session_goes_on(
+    one_gateway: Gateway, session: Streamable
+) -> None:
+    before = await dropped(one_gateway, "oversized")
+    answer = (await session.post(call(1, "big", bytes=20_000_000))).json()
+    assert (answer["id"], answer["error"]["code"]) == (1, -32603)
+    assert "max_message_bytes" in answer["error"]["message"]
+    assert await session.call(2, "echo", text="on") == "on"
+    assert await dropped(one_gateway, "oversized") == before + 1
+
+
 async def test_a_line_that_is_no_utf_8_is_dropped(one_gateway: Gateway, session: Streamable) -> None:
     before = await dropped(one_gateway, "noise")
     line = b'{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"\xff"}}\n'

@@ -12,6 +12,7 @@ from gateway.jsonrpc import (
     NotJson,
     Request,
     Response,
+    answered_id,
     cancelled_id,
     decode,
     decode_batch,
@@ -304,3 +305,25 @@ def test_a_batch_that_is_wrong_anywhere_is_none(data: bytes, error: str) -> None
 def test_an_object_is_no_batch() -> None:
     assert not is_batch(PING)
     assert not is_batch(b"")
+
+
+@pytest.mark.parametrize(
+    ("head", "tail", "id_"),
+    [
+        (b'{"jsonrpc":"2.0","id":7,"result":{"a', b"", b"7"),
+        (b'{"jsonrpc": "2.0", "id": 7, "error": {"a', b"}}", b"7"),
+        (b'{"id":7,"jsonrpc":"2.0","result":[', b"", b"7"),
+        (b'{"result":{"content":[', b'"}]},"jsonrpc":"2.0","id":7}', b"7"),
+        (b'{"jsonrpc":"2.0","result":{', b'}, "id": 7 }\r', b"7"),
+        (b'{"result":{', b'},"id":7,"jsonrpc":"2.0"}', b"7"),
+        (b'{"jsonrpc":"2.0","id":"7","result":{', b"}", b""),
+        (b'{"jsonrpc":"2.0","id":7,"method":"sampling/createMessage"', b',"id":7}', b""),
+        (b'{"jsonrpc":"2.0","method":"notifications/message","params":{', b',"id":7}}', b""),
+        (b'{"result":{', b'},"id":7}}', b""),
+        (b'{"result":{', rb"\"id\":7}", b""),
+        (b"", b"", b""),
+        (b"x" * 256, b',"id":7}', b""),
+    ],
+)
+def test_the_ends_of_a_response_tell_its_id_where_they_are_its_envelope(head: bytes, tail: bytes, id_: bytes) -> None:
+    assert answered_id(head, tail) == id_
