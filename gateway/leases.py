@@ -95,7 +95,7 @@ class Leases:
         principal = session.principal
         whose = (principal.issuer, principal.subject, session.server)
         opened = choice.to_keep(session, relay.translator)
-        kept = Kept(VERSION, session.id, session.door.value, *whose, opened, session.key)
+        kept = Kept(VERSION, session.id, session.door.value, *whose, opened, relay.version, key=session.key)
         relay.kept = True
         self._supervisor.keep(relay.lease, write(kept))
 
