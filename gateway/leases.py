@@ -94,13 +94,14 @@ class Leases:
         """From now on another gateway could go on with `session`."""
         principal = session.principal
         whose = (principal.issuer, principal.subject)
-        kept = Kept(VERSION, session.id, session.door.value, *whose, session.server, session.opened, session.key)
+        kept = Kept(VERSION, session.id, session.door.value, *whose, session.server, session.opened, key=session.key)
         relay.kept = True
         self._supervisor.keep(relay.lease, write(kept))
 
     def remove(self, relay: Relay) -> None:
         """Its session has ended, and its child with it."""
         self._relays.pop(relay.lease, None)
+        self.certificates.announce(relay.lease, relay.certificate)
         self._dropped.update(relay.dropped)
 
     async def _open(self, session: Session, within: float) -> Grant:

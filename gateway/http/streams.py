@@ -22,7 +22,10 @@ _HEADERS: Final = {
 
 
 class EventStream(ResponseBody):
-    """The body of an event stream; `on_close` is called once, however the stream ends, if it was begun at all.
+    """The body of an event stream; `on_close` is called once, however the stream ends.
+
+    Whoever waits for anything between making it and beginning it must `abandon` its answer where the wait is cancelled:
+    else it is never begun, never ends, and whatever is to end with it lives on.
 
     Every message passes `through` on its way.
     """
@@ -45,6 +48,10 @@ class EventStream(ResponseBody):
     async def __aexit__(self, exc_type: type, exc_value: BaseException, tb: TracebackType) -> None:
         self._on_close()
 
+    def abandon(self) -> None:
+        """It will never be begun."""
+        self._on_close()
+
     async def _events(self) -> AsyncIterator[bytes]:
         # Something is sent at once: headers leave with the first byte of the body, and timeouts wait for headers.
         yield self._opening
@@ -61,3 +68,9 @@ def event_stream(body: EventStream) -> Response:
     response = Response(body, content_type=EVENT_STREAM, headers=_HEADERS)
     response.timeout = None
     return response
+
+
+def abandon(response: Response) -> None:
+    """Nobody will get `response`; nothing happens where it is no event stream."""
+    if isinstance(response.response, EventStream):
+        response.response.abandon()

@@ -181,6 +181,14 @@ async def test_hanging_up_before_a_word_of_the_answer_cancels(shared: Gateway, a
             pass
 
 
+async def test_a_silent_answer_becomes_an_event_stream_before_a_proxy_gives_it_up(alice: Modern) -> None:
+    async with alice.streaming(call(1, "wait", name="long")) as events:
+        # The headers are here after COMMIT seconds, and nothing else.
+        assert events.response.status_code == 200
+        assert events.response.headers["x-accel-buffering"] == "no"
+        assert "id" not in events.response.headers
+
+
 async def test_one_id_in_flight_many_times_is_answered_each_time_with_its_own_answer(alice: Modern) -> None:
     answers: list[tuple[str, str]] = []
 

@@ -61,7 +61,7 @@ FROM_SUPERVISOR: list[FromSupervisor] = [
     Kept(4, 1234, "light", "{}", 1.5),
     Lapsed(4, "light", "{}", Reason.CHILD_EXITED),
     Settings(msgspec.Raw(b'{"port":3000}')),
-    Opened(7, 4, 1234),
+    Opened(7, 4, 1234, "bcdf"),
     Refused(7, Reason.MAX_SESSIONS, "all taken"),
     Refused(7, Reason.MAX_SESSIONS, "all taken", 5.0),
     Expiring(4),
@@ -186,7 +186,7 @@ def test_a_message_does_not_change_after_it_was_made(message: FromGateway | From
 
 def test_a_frame_is_its_length_its_descriptors_count_and_its_body() -> None:
     assert encode(Ask(7)) == frame(b'{"type":"ask","ref":7}')
-    assert encode(Opened(1, 2, 3), 2) == frame(b'{"type":"opened","ref":1,"lease":2,"pid":3}', fds=2)
+    assert encode(Opened(1, 2, 3), 2) == frame(b'{"type":"opened","ref":1,"lease":2,"pid":3,"certificate":""}', fds=2)
 
 
 def test_an_empty_body_is_a_frame() -> None:
@@ -268,6 +268,15 @@ def test_the_longest_frame_passes() -> None:
 def test_a_frame_that_is_too_long_is_refused_by_its_header_alone() -> None:
     with pytest.raises(ProtocolError):
         read(FrameReader(), frame(b"x" * (MAX_FRAME + 1))[:5])
+
+
+def test_descriptors_that_no_frame_can_have_are_refused() -> None:
+    """As many could be kept as there are bytes in a frame."""
+    reader = FrameReader()
+    fds = list(range(10, 10 + MAX_FDS + 1))
+    with pytest.raises(ProtocolError, match="^3 descriptors belong to no frame$"):
+        read(reader, frame(b"x", fds=2)[:-1], *fds)
+    assert reader.orphans() == fds
 
 
 def test_a_frame_with_too_many_descriptors_is_refused() -> None:
