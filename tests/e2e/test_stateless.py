@@ -347,6 +347,23 @@ async def test_a_question_keeps_an_anonymous_child_until_the_answer(tmp_path: Pa
         await gateway.gone(1)
 
 
+async def test_a_question_on_an_event_stream_keeps_its_child_too(tmp_path: Path) -> None:
+    async with running({"dual": DUAL}, tmp_path=tmp_path) as gateway:
+        client = Modern(gateway.http)
+        meta = {**ASKABLE, "progressToken": "p"}
+        async with client.streaming(call(1, "ask_name", meta)) as events:
+            assert (await events.message())["params"]["progressToken"] == "p"
+            state = (await events.message())["result"]["requestState"]
+            assert await events.at_end()
+        retry = call(2, "ask_name", ASKABLE)
+        answers = {"who": {"action": "accept", "content": {"name": "Ann"}}}
+        retry["params"] |= {"inputResponses": answers, "requestState": state}
+        answer = await client.post(retry, Accept="text/event-stream")
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert "Ann " in answer.text
+        await gateway.gone(1)
+
+
 async def test_the_sdks_client_finds_out_that_this_server_is_modern(shared: Gateway) -> None:
     async with httpx2.AsyncClient(headers=ALICE, timeout=PATIENCE) as http:
         transport = streamable_http_client(f"{shared.url}/dual/mcp", http_client=http)
