@@ -147,6 +147,7 @@ def ended(reason: Reason, /, server: str, **about: object) -> GatewayError:
         Reason.CHILD_EXITED: "the server's process ended",
         Reason.CHILD_CLOSED_STDOUT: "the server's process closed its output",
         Reason.CHILD_NOT_READING: "the server's process does not read its input",
+        Reason.START_FAILED: "the server refused its first request",
         Reason.START_TIMEOUT: "the server did not answer 'initialize' in time",
         Reason.MEMORY_MAX: "the server used more memory than memory_max allows",
         Reason.TASKS_MAX: "the server had more processes and threads than tasks_max allows",

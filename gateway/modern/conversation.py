@@ -26,6 +26,7 @@ from typing import Final
 
 import msgspec
 from mcp_types import METHOD_NOT_FOUND
+from mcp_types.version import LATEST_MODERN_VERSION
 
 from gateway.conversation import EPOCH_BITS
 from gateway.effects import Answered, Cancelled, Effect, Over, ToChild, ToStream
@@ -88,6 +89,8 @@ class ModernConversation:
         self._calls: dict[int, Call] = {}
         self.initialized = initialized
         """Whether the child has shown that it can serve."""
+        self.version = LATEST_MODERN_VERSION
+        """The revision that is spoken. Each request says so itself, so there is nothing to agree on."""
         self.counters: Counter[str] = Counter()
         """What was dropped, by why."""
 
@@ -133,6 +136,10 @@ class ModernConversation:
 
     def stand(self, stream: int) -> list[Effect]:  # noqa: ARG002
         """Nothing: there are no standing streams."""
+        return []
+
+    def reopen(self, stream: int) -> list[Effect]:  # noqa: ARG002
+        """Nothing: nobody comes back to a stream, for its end was the request's."""
         return []
 
     def close_stream(self, stream: int) -> list[Effect]:

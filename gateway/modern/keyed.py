@@ -44,7 +44,11 @@ class KeyedSessions:
     def resume(self, session: Session) -> None:
         """Go on with a session that an earlier gateway had."""
         assert session.key is not None
-        self._known[session.principal, session.server, session.key] = session
+        found_by = (session.principal, session.server, session.key)
+        older = self._known.get(found_by)
+        self._known[found_by] = session
+        if older is not None:
+            older.end(Reason.GATEWAY_LOST)
 
     async def start(self, principal: Principal, server: str, key: str, envelope: Members) -> Relay:
         """The bridge to the child for this key; who comes meanwhile waits for the same one.

@@ -38,6 +38,9 @@ MAX_OWNERS: Final = 1_000
 MAX_PAGES: Final = 100
 """Pages of a tool list that are asked for: a child that always has one more must not keep the gateway busy."""
 
+LISTING: Final = 30.0
+"""Seconds that a list may take, with all its pages: a call waits for it."""
+
 MAX_TOOLS: Final = 10_000
 """Tools with annotations that are kept of one list."""
 
@@ -114,11 +117,12 @@ class ToolHeaders:
         async with owner.asking:
             if owner.fresh_until > older_than:
                 return False
+            owner.schemas = {}
             try:
-                owner.schemas = await _listed(relay, server, envelope_of(envelope.message.params))
-            except GatewayError as error:
-                logger.debug("the tools of {!r} could not be listed, so no Mcp-Param is checked: {}", relay, error)
-                owner.schemas = {}
+                with anyio.fail_after(LISTING):
+                    owner.schemas = await _listed(relay, server, envelope_of(envelope.message.params))
+            except (GatewayError, TimeoutError) as error:
+                logger.debug("the tools of {!r} could not be listed, so no Mcp-Param is checked: {!r}", relay, error)
             owner.fresh_until = self._now() + FRESH
             return True
 

@@ -181,6 +181,13 @@ async def test_hanging_up_before_a_word_of_the_answer_cancels(shared: Gateway, a
             pass
 
 
+async def test_a_silent_answer_becomes_an_event_stream_before_a_proxy_gives_it_up(alice: Modern) -> None:
+    async with alice.streaming(call(1, "wait", name="long")) as events:
+        # The headers are here after COMMIT seconds, and nothing else.
+        assert events.response.status_code == 200
+        assert events.response.headers["x-accel-buffering"] == "no"
+
+
 async def test_one_id_in_flight_many_times_is_answered_each_time_with_its_own_answer(alice: Modern) -> None:
     answers: list[tuple[str, str]] = []
 
@@ -263,6 +270,11 @@ async def test_arguments_that_stand_in_headers_must_agree_with_them(alice: Moder
     for headers in ({}, {"Mcp_Param_Region": "south"}):
         wrong = await alice.post(call(2, "route", region="north"), **headers)
         assert (wrong.status_code, wrong.json()["id"], wrong.json()["error"]["code"]) == (400, 2, -32020)
+    message = call(3, "route", region="north")
+    once = [*headers_of(message).items(), *ALICE.items(), ("Mcp-Param-Region", "north")]
+    assert (await alice.http.post(alice.path, json=message, headers=once)).status_code == 200
+    twice = await alice.http.post(alice.path, json=message, headers=[*once, ("mcp-param-region", "south")])
+    assert (twice.status_code, twice.json()["error"]["code"]) == (400, -32020)
 
 
 async def test_off_sends_a_client_of_both_eras_back_to_initialize(alice: Modern) -> None:
@@ -335,6 +347,23 @@ async def test_a_question_keeps_an_anonymous_child_until_the_answer(tmp_path: Pa
         await gateway.gone(1)
 
 
+async def test_a_question_on_an_event_stream_keeps_its_child_too(tmp_path: Path) -> None:
+    async with running({"dual": DUAL}, tmp_path=tmp_path) as gateway:
+        client = Modern(gateway.http)
+        meta = {**ASKABLE, "progressToken": "p"}
+        async with client.streaming(call(1, "ask_name", meta)) as events:
+            assert (await events.message())["params"]["progressToken"] == "p"
+            state = (await events.message())["result"]["requestState"]
+            assert await events.at_end()
+        retry = call(2, "ask_name", ASKABLE)
+        answers = {"who": {"action": "accept", "content": {"name": "Ann"}}}
+        retry["params"] |= {"inputResponses": answers, "requestState": state}
+        answer = await client.post(retry, Accept="text/event-stream")
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert "Ann " in answer.text
+        await gateway.gone(1)
+
+
 async def test_the_sdks_client_finds_out_that_this_server_is_modern(shared: Gateway) -> None:
     async with httpx2.AsyncClient(headers=ALICE, timeout=PATIENCE) as http:
         transport = streamable_http_client(f"{shared.url}/dual/mcp", http_client=http)
@@ -356,3 +385,29 @@ async def test_a_session_by_key_outlives_its_gateway(tmp_path: Path, end: signal
             await front.said("went on with 1 of 1 sessions")
             assert await Modern(front.http, **ALICE).call(1, "whoami") == pid
             assert await Modern(front.http, **BOB).call(1, "whoami") != pid
+
+
+async def test_a_restart_ends_what_listens_and_fails_what_waits_and_the_child_is_told(tmp_path: Path) -> None:
+    async with supervisor(tmp_path, servers={"dual": DUAL}, auth=AUTH) as (program, path):
+        async with gateway(path, "--port", "0") as front:
+            client = Modern(front.http, **ALICE)
+            waits = call(2, "wait", {"progressToken": 1}, name="restarted")
+            async with (
+                client.streaming(listen(1, toolsListChanged=True)) as listens,
+                client.streaming(waits) as waiting,
+            ):
+                await listens.message()
+                await waiting.message()
+                front.process.send_signal(signal.SIGTERM)
+                failed = await waiting.message()
+                assert (failed["id"], failed["error"]["data"]["code"]) == (2, "gateway_restarted")
+                assert (await listens.message())["result"]["resultType"] == "complete"
+                assert await listens.at_end()
+            with anyio.fail_after(PATIENCE):
+                await front.process.wait()
+        async with gateway(path) as front:
+            client = Modern(front.http, **ALICE)
+            with anyio.fail_after(PATIENCE):
+                while "restarted" not in await client.call(1, "cancelled"):
+                    pass
+        assert program.process.returncode is None

@@ -90,8 +90,9 @@ def die() -> None:
 
 
 @server.tool()
-def ask_name(ctx: Context) -> Any:
+async def ask_name(ctx: Context) -> Any:
     """Ask the user's name, keep it, and say it."""
+    await ctx.report_progress(1)
     answers = ctx.input_responses
     if not answers:
         schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}

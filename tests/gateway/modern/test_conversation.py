@@ -296,6 +296,7 @@ def test_what_a_client_tells_goes_nowhere() -> None:
     assert talk.state.notify(Notification("notifications/cancelled", b'{"requestId":1}')) == []
     assert talk.state.respond(Response(b"1", b"{}", b"")) == []
     assert talk.state.stand(POST) == []
+    assert talk.state.reopen(POST) == []
     assert talk.state.expire_question(b"1") == []
     assert talk.dropped() == {"notification_of_client": 1, "answer_to_no_question": 1}
 

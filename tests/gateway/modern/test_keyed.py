@@ -47,6 +47,9 @@ class Fake:
         self.ended: Reason | None = None
         self.fault = fault
 
+    def end(self, reason: Reason) -> None:
+        self.ended = reason
+
     async def start(self) -> Bridge:
         if self.fault is not None:
             raise self.fault
@@ -141,4 +144,7 @@ async def test_a_session_of_an_earlier_gateway_is_found_and_not_opened_again() -
     table.keyed.resume(cast("Session", session))
     assert await table.start() is session.bridge  # type: ignore[comparison-overlap]
     assert session.bridge.asked == ["before"]
+    newer = Fake(ALICE, "s", "k", None)
+    table.keyed.resume(cast("Session", newer))
+    assert session.ended is Reason.GATEWAY_LOST
     assert repr(table.keyed) == "<KeyedSessions: 1>"
