@@ -14,7 +14,8 @@ from common.logs import masked
 from common.reasons import Reason
 from gateway.identity.principal import Principal
 from gateway.kept import Kept, Unreadable, read
-from gateway.sessions import Door, Session, Sessions
+from gateway.session import Door, Session
+from gateway.sessions import Sessions
 from supervisor.client import Inherited
 from supervisor.protocol import Lapsed
 
@@ -36,7 +37,7 @@ def leave(sessions: Sessions) -> None:
     Whoever still waits gets an error, and every stream is closed.
     """
     sessions.refuse(Reason.GATEWAY_RESTARTED)
-    for relay in sessions.relays():
+    for relay in sessions.leases.relays():
         if relay.kept:
             relay.leave()
         else:
@@ -49,9 +50,9 @@ def _take_up(sessions: Sessions, inherited: Inherited) -> bool:
         session = _restore(sessions, read(inherited.state), inherited.server)
     except Unreadable as error:
         logger.warning("a session of {} is let go: {}", inherited.server, error)
-        sessions.let_go(inherited.grant, Reason.GATEWAY_LOST)
+        sessions.leases.let_go(inherited.grant, Reason.GATEWAY_LOST)
         return False
-    sessions.attach(session, inherited.grant)
+    sessions.leases.attach(session, inherited.grant)
     logger.debug("went on with session {} of {} pid {}", masked(session.id), session.server, inherited.grant.pid)
     return True
 

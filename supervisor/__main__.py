@@ -22,8 +22,9 @@ import msgspec
 from loguru import logger
 
 from common import logs, notify
-from common.config.load import ConfigError, Settings, load
+from common.config.load import Settings, load
 from common.config.model import SupervisorSettings
+from common.config.source import ConfigError
 from common.prctl import hide_memory
 from supervisor.activation import ActivationError, inherited_listener, uid_of
 from supervisor.children import Children, running_children

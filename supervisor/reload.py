@@ -6,8 +6,10 @@ from pathlib import Path
 from loguru import logger
 
 from common import notify
-from common.config.load import ConfigError, Settings, load
-from common.config.model import REVEAL_SECRETS, GatewaySettings, Model, SupervisorSettings
+from common.config.load import Settings, load
+from common.config.model import GatewaySettings, Model, SupervisorSettings
+from common.config.source import ConfigError
+from common.config.values import REVEAL_SECRETS
 
 
 def needs_restart(old: Settings, new: Settings) -> list[str]:

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from common.config.model import Isolation, ServerSpec, SupervisorSettings
+from common.config.values import NO_ID
 
 _CAP_SETGID: Final = 6
 _CAP_SETUID: Final = 7
-_NO_ID: Final = 2**32 - 1
-"""What the kernel means nobody by."""
 
 
 class UserError(Exception):
@@ -157,7 +156,7 @@ def _user(server: str, user: str | None, group: int | None) -> Identity:
     try:
         entry = pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
     except (KeyError, OverflowError):
-        if user.isdecimal() and int(user) < _NO_ID:
+        if user.isdecimal() and int(user) < NO_ID:
             uid = int(user)
             return Identity(uid, uid if group is None else group)
         raise UserError(
@@ -168,7 +167,7 @@ def _user(server: str, user: str | None, group: int | None) -> Identity:
 
 
 def _group(server: str, group: str) -> int:
-    if group.isdecimal() and int(group) < _NO_ID:
+    if group.isdecimal() and int(group) < NO_ID:
         return int(group)
     try:
         return grp.getgrnam(group).gr_gid

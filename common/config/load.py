@@ -7,10 +7,10 @@ No problem ever quotes a value: it might be a secret.
 import difflib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -20,11 +20,12 @@ from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import ScalarNode
 
-from common.config.model import ConfigFile, GatewaySettings, ServerEntry, SupervisorSettings, WrittenFloat, WrittenInt
-from common.config.session_paths import PREFIX, SESSION_PATHS, begins_with_mark, mark
+from common.config.file import ConfigFile, ServerEntry
+from common.config.model import GatewaySettings, SupervisorSettings
+from common.config.session_paths import PREFIX, SESSION_PATHS, mark
+from common.config.source import ConfigError, KeyPath, Problem, Source
+from common.config.values import WrittenFloat, WrittenInt
 from common.config.variables import Unreadable, look_up
-
-KeyPath = tuple[str | int, ...]
 
 _PLACEHOLDER = re.compile(r"\$(\$?)\{([^}]*)\}")
 _QUOTED = re.compile(r"""(["'])(.*?)\1""")
@@ -50,39 +51,19 @@ _EXPECTED = {
 
 
 @dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong, and where: `line` counts from 1, and 0 stands for the file as a whole."""
-
-    file: str
-    line: int
-    key: str
-    text: str
-
-    def __str__(self) -> str:
-        where = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{where}: {self.key}: {self.text}" if self.key else f"{where}: {self.text}"
-
-
-class ConfigError(Exception):
-    """The file cannot be used; `problems` says why, a line each."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("\n".join(map(str, problems)))
-        self.problems = tuple(problems)
-
-
-@dataclass(frozen=True)
 class Settings:
     """The file's content, cut in two; no part of either program sees both."""
 
     gateway: GatewaySettings
     supervisor: SupervisorSettings
+    source: Source
+    """For what only the machine can tell to be wrong."""
 
 
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     """The checked content of the file at `path`, its `${VAR}`s taken from `environ` or its CREDENTIALS_DIRECTORY.
 
-    A relative `path` of a server is relative to the file's directory. Raises ConfigError, with every problem that was
+    A relative path is relative to the file's directory. Raises ConfigError, with every problem that was
     found and not just the first.
     """
     document = _parse(path)
@@ -91,12 +72,11 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     if reader.problems:
         raise ConfigError(reader.problems)
     try:
-        config = ConfigFile.model_validate(plain)
+        config = ConfigFile.model_validate(plain, context=path.resolve().parent)
     except ValidationError as error:
         problems = (reader.describe(detail) for detail in error.errors(include_url=False, include_input=False))
         raise ConfigError(sorted(set(problems), key=lambda problem: (problem.line, problem.key))) from None
-    config = _with_absolute_paths(config, path.resolve().parent)
-    return Settings(config.gateway(), config.supervisor(_command_lines(document)))
+    return Settings(config.gateway(), config.supervisor(_command_lines(document)), reader.source)
 
 
 def _parse(path: Path) -> CommentedMap:
@@ -154,15 +134,17 @@ class _Reader:
     """Turns the parsed document into plain data, and paths of keys back into lines."""
 
     def __init__(self, file: str, document: CommentedMap, environ: Mapping[str, str]) -> None:
-        self.file = file
-        self.document = document
+        self.source = Source(file, document)
         self.environ = environ
         self.problems: list[Problem] = []
 
     def plain(self, node: object, path: KeyPath) -> object:
         """`node` without ruamel's own types, its variables replaced; problems are collected, not raised."""
         if isinstance(node, CommentedMap):
-            return {str(key): self.plain(value, (*path, str(key))) for key, value in node.items()}
+            named = {str(key): self.plain(value, (*path, str(key))) for key, value in node.items()}
+            if len(named) < len(node):  # the parser takes 1 and "1" for two
+                self._problem(path, "the same key stands here twice")
+            return named
         if isinstance(node, CommentedSeq):
             return [self.plain(value, (*path, index)) for index, value in enumerate(node)]
         if isinstance(node, str):
@@ -170,6 +152,8 @@ class _Reader:
         return node
 
     def _expand(self, text: str, path: KeyPath) -> str:
+        self._check_characters(text, path)
+
         def replace(match: re.Match[str]) -> str:
             if match[1]:
                 return match[0][1:]
@@ -205,32 +189,21 @@ class _Reader:
             return ""
         if value is None:
             self._problem(path, f"the environment has no variable {name}; set it, or write $${{{name}}} for the text")
+        self._check_characters(value or "", path)
         return value or ""
 
-    def _problem(self, path: KeyPath, text: str) -> None:
-        self.problems.append(Problem(self.file, self.line(path), dotted(path), text))
+    def _check_characters(self, text: str, path: KeyPath) -> None:
+        """Tell of what no program can be given: zero bytes, which marks are made of, and halves of UTF-16's pairs."""
+        if "\0" in text or any("\ud800" <= each <= "\udfff" for each in text):
+            self._problem(path, "expected a text without zero bytes and without what no UTF-8 has")
 
-    def line(self, path: KeyPath) -> int:
-        """The line of the deepest key of `path` that the file has; 1 where it has none of them."""
-        node: Any = self.document
-        line = 1
-        for key in path:
-            try:
-                if isinstance(node, CommentedMap):
-                    original = next(each for each in node if str(each) == str(key))
-                    line, node = node.lc.key(original)[0] + 1, node[original]
-                elif isinstance(node, CommentedSeq) and isinstance(key, int):
-                    line, node = node.lc.item(key)[0] + 1, node[key]
-                else:
-                    break
-            except (StopIteration, KeyError, IndexError):
-                break
-        return line
+    def _problem(self, path: KeyPath, text: str) -> None:
+        self.problems.append(self.source.problem(path, text))
 
     def describe(self, detail: ErrorDetails) -> Problem:
         """One of pydantic's errors, in the words of the file."""
         path: KeyPath = tuple(part for part in detail["loc"] if part != "[key]")
-        return Problem(self.file, self.line(path), dotted(path), _sentence(detail, path))
+        return self.source.problem(path, _sentence(detail, path))
 
 
 def _sentence(detail: ErrorDetails, path: KeyPath) -> str:
@@ -275,29 +248,9 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
     return next((model for each in get_args(annotation) if (model := _model_in(each))), None)
 
 
-def dotted(path: KeyPath) -> str:
-    """`servers.fs.args[0]` for ("servers", "fs", "args", 0)."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return "".join(each if each.isprintable() else "�" for each in text)
-
-
 def _command_lines(document: CommentedMap) -> dict[str, str]:
     """Each server's command line as its author wrote it."""
     return {
         str(name): " ".join(map(str, (entry["command"], *(entry.get("args") or ()))))
         for name, entry in document["servers"].items()
     }
-
-
-def _with_absolute_paths(config: ConfigFile, directory: Path) -> ConfigFile:
-    servers = {
-        name: entry.model_copy(update={"path": _absolute(entry.path, directory)})
-        for name, entry in config.servers.items()
-    }
-    return config.model_copy(update={"servers": servers})
-
-
-def _absolute(path: str | None, directory: Path) -> str | None:
-    return path if path is None or begins_with_mark(path) else str(directory / path)

@@ -8,7 +8,8 @@ from common.reasons import Reason
 from gateway.errors import GatewayError, bad_request
 from gateway.http import bodies
 from gateway.http.mcp import SESSION_QUERY, query_id
-from gateway.sessions import Sessions, SessionSet
+from gateway.session_sets import SessionSet
+from gateway.sessions import Sessions
 
 
 class RestDoor:

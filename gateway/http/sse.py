@@ -14,7 +14,8 @@ from gateway.http.bodies import EVENT_STREAM
 from gateway.http.mcp import SESSION_QUERY, query_id, read_message
 from gateway.http.streams import EventStream, event_stream
 from gateway.jsonrpc import Notification, Request
-from gateway.sessions import Door, Sessions, not_found
+from gateway.session import Door, not_found
+from gateway.sessions import Sessions
 
 
 class SseDoor:

@@ -26,7 +26,8 @@ from gateway.http.streams import EventStream, event_stream
 from gateway.jsonrpc import Message, Notification, Request
 from gateway.outbox import Outbox
 from gateway.relay import Relay
-from gateway.sessions import Door, Session, Sessions, not_found
+from gateway.session import Door, Session, not_found
+from gateway.sessions import Sessions
 
 QUICK: Final = 1.0
 """Seconds within which an answer is plain JSON."""

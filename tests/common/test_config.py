@@ -7,9 +7,11 @@ from textwrap import dedent
 import pytest
 from pydantic import BaseModel
 
-from common.config.load import ConfigError, Problem, Settings, dotted, load
-from common.config.model import RESERVED_NAMES, REVEAL_SECRETS, GatewaySettings
+from common.config.load import Settings, load
+from common.config.model import GatewaySettings
 from common.config.session_paths import fill
+from common.config.source import ConfigError, Problem, dotted
+from common.config.values import RESERVED_NAMES, REVEAL_SECRETS
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,16 +21,27 @@ servers:
     command: run
 """
 ALL_KEYS = (
-    "allowed_hosts, auth, caches_dir, debug, drain_timeout, group, home, hostname, idle_timeout, inherit_env, "
-    "kill_grace, limits, max_lifetime, max_message_bytes, max_sessions, max_user_sessions, no_new_privs, node, packages, "
-    "port, queue_max, queue_timeout, reaping, reattach_grace, request_timeout, runtime_dir, sandbox, servers, "
-    "sessions_dir, start_timeout, stderr_files, stop_grace, terminate_grace, uid_range, user"
-)
-SERVER_KEYS = (
-    "args, command, env, group, home, idle_timeout, inherit_env, kill_grace, limits, max_lifetime, max_message_bytes, "
-    "max_sessions, max_user_sessions, no_new_privs, packages, path, request_timeout, sandbox, start_timeout, "
+    "affinity_cookie, affinity_header, allowed_hosts, anonymous, auth, caches_dir, debug, drain_timeout, era, group, "
+    "handles, home, hostname, idle_timeout, inherit_env, kill_grace, limits, max_lifetime, max_message_bytes, "
+    "max_sessions, max_user_sessions, modern, no_new_privs, node, packages, port, queue_max, queue_timeout, reaping, "
+    "reattach_grace, request_timeout, resumable, runtime_dir, sandbox, servers, sessions_dir, start_timeout, "
     "stderr_files, stop_grace, terminate_grace, uid_range, user"
 )
+SERVER_KEYS = (
+    "affinity_cookie, affinity_header, anonymous, args, command, env, era, group, handles, home, idle_timeout, "
+    "inherit_env, kill_grace, limits, max_lifetime, max_message_bytes, max_sessions, max_user_sessions, modern, "
+    "no_new_privs, packages, path, request_timeout, resumable, sandbox, start_timeout, stderr_files, stop_grace, "
+    "terminate_grace, uid_range, user"
+)
+PROTOCOL = {
+    "resumable": True,
+    "modern": "auto",
+    "era": "auto",
+    "anonymous": "ephemeral",
+    "affinity_header": None,
+    "affinity_cookie": False,
+    "handles": "off",
+}
 BAD_NAME = "expected a server name of 1 to 32 letters, digits, '.', '_' or '-' that begins with a letter or a digit"
 
 Loader = Callable[..., Settings]
@@ -94,6 +107,17 @@ def problems(loaded: Loader) -> Complainer:
         ("hostname: ''", "hostname: expected a text that is not empty"),
         ("allowed_hosts: example.com", "allowed_hosts: expected a list"),
         ("allowed_hosts: [a, '']", "allowed_hosts[1]: expected a text that is not empty"),
+        (
+            "allowed_hosts: ['https://a']",
+            "allowed_hosts[0]: expected a name, with or without a port, and nothing before or after them",
+        ),
+        ("inherit_env: [A=1]", "inherit_env[0]: expected the name of a variable, without '='"),
+        ("sandbox: bubblewarp", "sandbox: expected 'bubblewrap', 'none', or a map of its keys"),
+        ("sandbox: true", "sandbox: expected 'bubblewrap', 'none', or a map of its keys"),
+        ("sandbox: {writeable: [/x]}", "sandbox.writeable: unknown key; did you mean 'writable'?"),
+        ("uid_range: 0-9", "uid_range: expected a range of user ids such as 600000-665535, without 0"),
+        ("uid_range: 9-4294967295", "uid_range: expected a range of user ids such as 600000-665535, without 0"),
+        ('runtime_dir: "a\\0b"', "runtime_dir: expected a text without zero bytes and without what no UTF-8 has"),
         ("debug: loud", "debug: expected a map of keys to values"),
         ("debug:", "debug: expected a map of keys to values"),
         ("debug: {level: loud}", "debug.level: expected a value 'error', 'warn', 'info', 'debug' or 'verbose'"),
@@ -152,10 +176,24 @@ def test_a_problem_is_one_line_that_names_file_line_key_and_what_was_expected(
             "{command: run, env: {A: }}",
             "4: servers.fs.env.A: expected a text; if this is one, put it in quotes",
         ),
+        ("{command: run, env: {A=B: c}}", "4: servers.fs.env.A=B: expected the name of a variable, without '='"),
+        (
+            '{command: run, args: [a, "\\0session.dir\\0"]}',
+            "4: servers.fs.args[1]: expected a text without zero bytes and without what no UTF-8 has",
+        ),
+        (
+            '{command: "\\ud800"}',
+            "4: servers.fs.command: expected a text without zero bytes and without what no UTF-8 has",
+        ),
+        ("{command: run, limits: }", "4: servers.fs.limits: expected a map of keys to values"),
         ("{command: run, path: ''}", "4: servers.fs.path: expected a text that is not empty"),
         ("{command: run, max_sessions: 0}", "4: servers.fs.max_sessions: expected a value greater than or equal to 1"),
         (
             "{command: run, stop_grace: soon}",
+            "4: servers.fs.stop_grace: expected a duration such as 30s, 5m or 1h, or a number of seconds",
+        ),
+        (
+            "{command: run, stop_grace: }",
             "4: servers.fs.stop_grace: expected a duration such as 30s, 5m or 1h, or a number of seconds",
         ),
         (
@@ -312,6 +350,12 @@ def test_a_name_that_is_no_segment_of_a_path_is_no_servers(name: str, problems: 
     assert line.endswith(f": {BAD_NAME}")
 
 
+def test_a_server_by_number_and_one_by_its_digits_are_the_same(problems: Complainer) -> None:
+    assert problems("servers:\n  1: {command: a}\n  '1': {command: b}\n") == [
+        "config.yaml:1: servers: the same key stands here twice"
+    ]
+
+
 def test_a_problem_stays_on_one_line_whatever_stands_in_a_key(problems: Complainer) -> None:
     [line] = problems('servers:\n  "a\\nb":\n    command: run\n')
     assert line.endswith(BAD_NAME)
@@ -350,6 +394,7 @@ def test_a_server_has_the_default_limits(loaded: Loader) -> None:
         "start_timeout": 24.0,
         "request_timeout": 300.0,
         "max_message_bytes": 16 * 1024 * 1024,
+        **PROTOCOL,
     }
     assert settings.supervisor.servers["fs"].model_dump() == {
         "name": "fs",
@@ -436,8 +481,48 @@ def test_limits_hold_for_every_server_that_has_none_of_its_own(loaded: Loader) -
     assert of_all.graces.model_dump() == {"stop": 1, "terminate": 1.5, "kill": 2.5}
     assert own.graces.model_dump() == {"stop": 10, "terminate": 20, "kill": 30}
     policy, own_policy = settings.gateway.servers["fs"], settings.gateway.servers["own"]
-    assert policy.model_dump() == {"start_timeout": 0.5, "request_timeout": 90, "max_message_bytes": 1 << 20}
-    assert own_policy.model_dump() == {"start_timeout": 60, "request_timeout": 3600, "max_message_bytes": 1 << 16}
+    times = policy.model_dump(include={"start_timeout", "request_timeout", "max_message_bytes"})
+    own_times = own_policy.model_dump(include={"start_timeout", "request_timeout", "max_message_bytes"})
+    assert times == {"start_timeout": 0.5, "request_timeout": 90, "max_message_bytes": 1 << 20}
+    assert own_times == {"start_timeout": 60, "request_timeout": 3600, "max_message_bytes": 1 << 16}
+
+
+def test_what_is_spoken_holds_for_every_server_that_has_no_say_of_its_own(loaded: Loader) -> None:
+    settings = loaded("""\
+        modern: off
+        anonymous: shared
+        affinity_header: X-Conversation
+        servers:
+          own:
+            command: run
+            resumable: false
+            modern: relay
+            era: dual
+            anonymous: reject
+            affinity_header: null
+            affinity_cookie: true
+            handles: inject
+          fs:
+            command: run
+    """)
+    own, of_all = settings.gateway.servers["own"], settings.gateway.servers["fs"]
+    assert (of_all.modern, of_all.anonymous, of_all.affinity_header) == ("off", "shared", "X-Conversation")
+    assert own.model_dump(include=set(PROTOCOL)) == {
+        "resumable": False,
+        "modern": "relay",
+        "era": "dual",
+        "anonymous": "reject",
+        "affinity_header": None,
+        "affinity_cookie": True,
+        "handles": "inject",
+    }
+
+
+@pytest.mark.parametrize("name", ["Mcp-Session-Id", "authorization", "Cookie", "a header", "X_User", ""])
+def test_a_header_that_means_something_else_tells_no_clients_apart(problems: Complainer, name: str) -> None:
+    [complaint] = problems(f"affinity_header: {name!r}\nservers: {{fs: {{command: run}}}}\n")
+    assert "affinity_header" in complaint
+    assert "expected" in complaint
 
 
 @pytest.mark.parametrize(
@@ -590,6 +675,21 @@ def test_a_relative_path_is_relative_to_the_file(tmp_path: Path, monkeypatch: py
     assert path is not None
     assert Path(path).is_absolute()
     assert Path(path).resolve() == (tmp_path / "files").resolve()
+
+
+def test_every_relative_path_is_relative_to_the_file(loaded: Loader, tmp_path: Path) -> None:
+    text = f"""\
+runtime_dir: run
+sessions_dir: ./sessions
+caches_dir: caches
+sandbox: {{writable: [files], hidden: [/srv]}}{SERVER}"""
+    settings = loaded(text).supervisor
+    here = tmp_path.resolve()
+    places = (settings.runtime_dir, settings.sessions_dir, settings.caches_dir)
+    assert places == (f"{here}/run", f"{here}/sessions", f"{here}/caches")
+    sandbox = settings.servers["fs"].isolation.sandbox
+    assert sandbox is not None
+    assert (sandbox.writable, sandbox.hidden) == ((f"{here}/files",), ("/srv",))
 
 
 def test_an_absolute_path_is_itself(loaded: Loader) -> None:
@@ -830,7 +930,12 @@ def test_a_sessions_path_that_cannot_be_is_told(text: str, problem: str, problem
 
 def test_a_server_has_either_a_user_or_a_range_of_them(problems: Complainer) -> None:
     [line] = problems(f"{SERVER}    user: nobody\n    uid_range: 600000-600009\n")
-    assert line == "config.yaml:3: servers.fs: expected either 'user' or 'uid_range', not both"
+    assert line == "config.yaml:6: servers.fs.uid_range: expected either 'user' or 'uid_range', not both"
+
+
+def test_a_user_may_be_a_number_without_quotes(loaded: Loader) -> None:
+    isolation = loaded(f"{SERVER}    user: 1000\n    group: 1001\n").supervisor.servers["fs"].isolation
+    assert (isolation.user, isolation.group) == ("1000", "1001")
 
 
 def test_a_servers_own_user_is_instead_of_the_range_that_the_others_have(loaded: Loader) -> None:

@@ -4,8 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from common.config.load import ConfigError, load
+from common.config.load import load
+from common.config.source import ConfigError
 from common.config.variables import look_up
+
+
+def test_a_credential_with_a_zero_byte_is_a_problem_that_does_not_quote_it(tmp_path: Path) -> None:
+    (tmp_path / "TOKEN").write_bytes(b"hunter2\0")
+    config = tmp_path / "config.yaml"
+    config.write_text("servers:\n  one:\n    command: x\n    env: {A: '${TOKEN}'}\n")
+    with pytest.raises(ConfigError, match=r":4: servers\.one\.env\.A: expected a text without zero bytes") as caught:
+        load(config, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert "hunter2" not in str(caught.value)
 
 
 def test_the_environment_comes_first_then_the_credentials(tmp_path: Path) -> None:

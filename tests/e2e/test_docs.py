@@ -9,8 +9,9 @@ import anyio
 import pytest
 from ruamel.yaml import YAML
 
+from common.config.file import ConfigFile, ServerEntry, SessionLimits
 from common.config.load import load
-from common.config.model import ConfigFile, Isolation, Limits, ServerEntry, SessionLimits
+from common.config.model import Isolation, Limits
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from tests.support.gateway import LIGHT, NOTEPAD, ROOT, programs, running, write_config

@@ -15,7 +15,8 @@ from gateway.hotstate import HotState
 from gateway.identity.principal import Principal
 from gateway.jsonrpc import decode, notification, request
 from gateway.kept import VERSION, Kept, write
-from gateway.sessions import Door, Sessions
+from gateway.session import Door
+from gateway.sessions import Sessions
 from gateway.succession import leave, take_up
 from supervisor.client import Grant, Inherited, SupervisorClient
 from supervisor.protocol import PROTOCOL, Ending, Keep, Lapsed, Release, Welcome

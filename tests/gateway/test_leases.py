@@ -1,9 +1,9 @@
-"""The pure parts of sessions."""
+"""The pure parts of leases."""
 
 import pytest
 
 from gateway.identity.principal import ANONYMOUS, Principal
-from gateway.sessions import left_to_start
+from gateway.leases import left_to_start
 
 
 @pytest.mark.parametrize(

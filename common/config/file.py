@@ -1,0 +1,164 @@
+"""The whole configuration file as its author sees it: every key, its type, its default. Only the loader handles one."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ByteSize, Field
+
+from common.config.model import (
+    Auth,
+    Debug,
+    GatewaySettings,
+    Graces,
+    Isolation,
+    Limits,
+    Model,
+    Protocol,
+    ServerPolicy,
+    ServerSpec,
+    SupervisorSettings,
+)
+from common.config.values import (
+    Count,
+    Directory,
+    DrainTimeout,
+    HostName,
+    NodeName,
+    NonEmpty,
+    Port,
+    ServerName,
+    VariableName,
+    WholeNumber,
+    Word,
+)
+from common.units import Duration
+
+DEFAULT_IDLE_TIMEOUT: Final = 30 * 60.0
+"""Above LibreChat's own 15 minutes, so that its DELETE normally comes first."""
+
+
+class SessionLimits(Model):
+    """What holds for every session, and may be given for one server too."""
+
+    idle_timeout: Duration = DEFAULT_IDLE_TIMEOUT
+    max_lifetime: Duration = 24 * 3600.0
+    start_timeout: Duration = 24.0
+    request_timeout: Duration = 300.0
+    stop_grace: Duration = 2.0
+    terminate_grace: Duration = 3.0
+    kill_grace: Duration = 5.0
+    max_message_bytes: Annotated[ByteSize, Field(ge=1024, le=1 << 30)] = ByteSize(16 * 1024 * 1024)
+
+
+class ServerEntry(SessionLimits, Isolation, Protocol):
+    """One entry under `servers:`. A key of SessionLimits, Isolation or Protocol that it does not give is the file's."""
+
+    command: NonEmpty
+    args: tuple[Word, ...] = ()
+    path: Directory | None = None
+    env: dict[VariableName, Word] = Field(default_factory=dict)
+    max_sessions: Count | None = None
+    max_user_sessions: Count | None = None
+    limits: Limits = Limits()
+
+
+class ConfigFile(SessionLimits, Isolation, Protocol):
+    """The whole file, as its author sees it. Only the loader handles one."""
+
+    hostname: NonEmpty = "127.0.0.1"
+    port: Port = 3000
+    node: NodeName = "gw"
+    allowed_hosts: tuple[HostName, ...] = ()
+    debug: Debug = Debug()
+    auth: Auth = Auth()
+    drain_timeout: DrainTimeout = 5.0
+    max_sessions: Count = 200
+    max_user_sessions: Count | None = None
+    queue_max: Annotated[WholeNumber, Field(ge=0)] = 100
+    queue_timeout: Duration = 10.0
+    reaping: Literal["auto", "cgroup", "namespace", "tagged"] = "auto"
+    reattach_grace: Duration = 30.0
+    runtime_dir: Directory | None = None
+    sessions_dir: Directory | None = None
+    caches_dir: Directory | None = None
+    limits: Limits = Limits()
+    servers: dict[ServerName, ServerEntry] = Field(min_length=1)
+
+    def _limits(self, entry: ServerEntry) -> Limits:
+        """The file's limits, with those that the server gives itself, null included, in their place."""
+        return self.limits.model_copy(update=_given(entry.limits))
+
+    def _session_limits(self, entry: ServerEntry) -> SessionLimits:
+        return SessionLimits.model_construct(None, **self._either(entry, SessionLimits))
+
+    def _isolation(self, entry: ServerEntry) -> Isolation:
+        every = self._either(entry, Isolation)
+        if entry.model_fields_set & {"user", "uid_range"}:  # the server's own say in the matter is all there is of it
+            every |= {"user": entry.user, "uid_range": entry.uid_range}
+        return Isolation.model_construct(None, **every)
+
+    def _either(self, entry: ServerEntry, group: type[Model]) -> dict[str, Any]:
+        """The keys of `group`: what the server gives, null included, else what the file has."""
+        return {key: getattr(entry if key in entry.model_fields_set else self, key) for key in group.model_fields}
+
+    def gateway(self) -> GatewaySettings:
+        """The gateway's part."""
+        policies = {}
+        for name, entry in self.servers.items():
+            own = self._session_limits(entry)
+            policies[name] = ServerPolicy(
+                start_timeout=own.start_timeout,
+                request_timeout=own.request_timeout,
+                max_message_bytes=own.max_message_bytes,
+                **self._either(entry, Protocol),
+            )
+        return GatewaySettings(
+            hostname=self.hostname,
+            port=self.port,
+            node=self.node,
+            allowed_hosts=self.allowed_hosts,
+            auth=self.auth,
+            debug=self.debug,
+            drain_timeout=self.drain_timeout,
+            servers=policies,
+        )
+
+    def supervisor(self, as_written: Mapping[str, str]) -> SupervisorSettings:
+        """The supervisor's part. `as_written` has each server's command line before its variables were replaced."""
+        specs = {name: self._spec(name, entry, as_written[name]) for name, entry in self.servers.items()}
+        return SupervisorSettings(
+            debug=self.debug,
+            max_sessions=self.max_sessions,
+            max_user_sessions=self.max_user_sessions,
+            queue_max=self.queue_max,
+            queue_timeout=self.queue_timeout,
+            reaping=self.reaping,
+            reattach_grace=self.reattach_grace,
+            runtime_dir=self.runtime_dir,
+            sessions_dir=self.sessions_dir,
+            caches_dir=self.caches_dir,
+            servers=specs,
+        )
+
+    def _spec(self, name: str, entry: ServerEntry, as_written: str) -> ServerSpec:
+        own = self._session_limits(entry)
+        return ServerSpec(
+            name=name,
+            as_written=as_written,
+            command=entry.command,
+            args=entry.args,
+            path=entry.path,
+            env=entry.env,
+            idle_timeout=own.idle_timeout,
+            max_lifetime=own.max_lifetime,
+            graces=Graces(stop=own.stop_grace, terminate=own.terminate_grace, kill=own.kill_grace),
+            max_sessions=entry.max_sessions,
+            max_user_sessions=entry.max_user_sessions,
+            limits=self._limits(entry),
+            isolation=self._isolation(entry),
+        )
+
+
+def _given(model: BaseModel) -> dict[str, object]:
+    """What the file gives for `model`, null included."""
+    return {key: getattr(model, key) for key in model.model_fields_set}

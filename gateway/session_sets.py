@@ -1,0 +1,81 @@
+"""A **session set**: what a REST id stands for, at most one session for each server."""
+
+from typing import Final, Protocol
+
+from common.logs import masked
+from common.reasons import Reason
+from gateway.identity.principal import Principal
+from gateway.session import Session, not_found
+from gateway.unused import arm_unused
+
+GET_AN_ID: Final = "get a new id from GET /api/sessionid"
+"""What somebody is told to do whose id is none, or no longer."""
+
+
+class Table(Protocol):
+    """What a session set needs of the table that it is in (`gateway.sessions`)."""
+
+    def add_to_set(self, session_set: "SessionSet", server: str) -> Session:
+        """A new session of it. Raises GatewayError where `server` is not configured."""
+
+    def remove_set(self, ended: "SessionSet", reason: Reason) -> None:
+        """It has ended."""
+
+
+class SessionSet:
+    """One principal's sessions under one REST id."""
+
+    def __init__(self, table: Table, id_: str, principal: Principal) -> None:
+        self.id = id_
+        self.principal = principal
+        self.ended: Reason | None = None
+        self._table = table
+        self.owner: tuple[object, ...] = (principal,)
+        self._by_server: dict[str, Session] = {}
+        self._unused_timer = arm_unused(self)
+
+    def __repr__(self) -> str:
+        return f"<SessionSet {masked(self.id)}: {sorted(self._by_server)}>"
+
+    @property
+    def in_use(self) -> bool:
+        """Whether any of its sessions is."""
+        return any(session.in_use for session in self._by_server.values())
+
+    def session(self, server: str) -> Session:
+        """Its session with `server`, made if there is none yet.
+
+        Raises GatewayError where that one has ended: its state is lost, and going on with a fresh child in its place
+        would hide that.
+        """
+        self.rest()
+        session = self._by_server.get(server)
+        if session is not None and session.ended is not None and session.had_a_caller:
+            about = {"certificate": session.certificate} if session.certificate else {}
+            raise not_found(session.ended, remedy=GET_AN_ID, server=server, **about)
+        if session is None or session.ended is not None:
+            session = self._table.add_to_set(self, server)
+            self._by_server[server] = session
+        return session
+
+    def resume(self, session: Session) -> None:
+        """Go on with a session of it that an earlier gateway had."""
+        older = self._by_server.get(session.server)
+        if older is not None:
+            older.end(Reason.GATEWAY_LOST)
+        self._by_server[session.server] = session
+
+    def rest(self) -> None:
+        """Let the time in which it must be used begin anew."""
+        self._unused_timer.cancel()
+        if self.ended is None:
+            self._unused_timer = arm_unused(self)
+
+    def end(self, reason: Reason) -> None:
+        """End all of it. May be called again."""
+        if self.ended is None:
+            self.ended = reason
+            self._unused_timer.cancel()
+            for session in tuple(self._by_server.values()):
+                session.end(reason)
+            self._table.remove_set(self, reason)
