@@ -1,19 +1,13 @@
-"""A server with all that the official conformance suite asks for, in both eras of the protocol.
+"""A stdio server with all that the official conformance suite asks for, in both eras of the protocol.
 
-    everything.py          on stdin and stdout
-    everything.py --http   over Streamable HTTP, on a port of its own, which it prints: to see what the SDK itself scores
-
-The client's first message decides which era a process on stdin and stdout serves.
+The client's first message decides which era a process serves. `everything_legacy` is the same server without the newer
+era, `everything_http` the same over HTTP.
 """
 
 import json
-import socket
-import sys
 import warnings
 
 import anyio
-import hypercorn.asyncio
-import hypercorn.config
 import mcp_types as types
 from everything_calls import BUS, Call, InputRequired, ToolFailed, form
 from everything_tools import PIXEL, TOOLS, embedded, image, listed
@@ -21,16 +15,12 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import NotificationOptions, Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.stdio import stdio_server
-from mcp.server.streamable_http import EventCallback, EventMessage, EventStore
 from mcp.server.subscriptions import ListenHandler
 from mcp.shared.exceptions import MCPDeprecationWarning, MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 NAME = "everything"
 CHANGES = NotificationOptions(prompts_changed=True, resources_changed=True, tools_changed=True)
-RECONNECT = 100
-"""Milliseconds after which a client whose stream was closed may come back."""
-
 LEGACY_RESOURCE_NOT_FOUND = -32002
 
 
@@ -180,44 +170,13 @@ def make() -> Server:
     return server
 
 
-class Events(EventStore):
-    """Every event of every stream, for as long as the process lives."""
-
-    def __init__(self) -> None:
-        self._events: list[tuple[str, types.JSONRPCMessage | None]] = []
-
-    async def store_event(self, stream_id: str, message: types.JSONRPCMessage | None) -> str:
-        self._events.append((stream_id, message))
-        return str(len(self._events))
-
-    async def replay_events_after(self, last_event_id: str, send_callback: EventCallback) -> str | None:
-        last = int(last_event_id)
-        if not 0 < last <= len(self._events):
-            return None
-        stream, _ = self._events[last - 1]
-        for number, (of, message) in enumerate(self._events[last:], last + 1):
-            if of == stream and message is not None:
-                await send_callback(EventMessage(message, str(number)))
-        return stream
-
-
-async def serve_stdio() -> None:
+async def serve() -> None:
     """Serve on stdin and stdout until stdin closes."""
     server = make()
     async with stdio_server() as (reading, writing):
         await server.run(reading, writing, server.create_initialization_options(CHANGES))
 
 
-async def serve_http() -> None:
-    """Serve over HTTP until SIGTERM."""
-    app = make().streamable_http_app(event_store=Events(), retry_interval=RECONNECT)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = hypercorn.config.Config()
-        config.bind = [f"fd://{listener.fileno()}"]
-        print(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp", flush=True)
-        await hypercorn.asyncio.serve(app, config)
-
-
 if __name__ == "__main__":
     warnings.simplefilter("ignore", MCPDeprecationWarning)
-    anyio.run(serve_http if "--http" in sys.argv else serve_stdio)
+    anyio.run(serve)
