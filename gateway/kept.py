@@ -26,6 +26,8 @@ class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subject: str
     """Its principal's."""
     server: str
+    opened: str = ""
+    """What the translator between the session and its child has to know, where there is one."""
 
     def __repr__(self) -> str:
         return f"<Kept session of {self.server} on {self.door}>"

@@ -15,11 +15,13 @@ from common.reasons import Reason
 from gateway import errors
 from gateway.certificates import Certificates
 from gateway.drain import CallsInFlight
+from gateway.eras import Eras
 from gateway.errors import GatewayError, refused
 from gateway.hotstate import HotState, UnderWay
 from gateway.kept import VERSION, Kept, write
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
+from gateway.translation import choice
 from supervisor.client import Grant, OpenRefused, SupervisorClient, SupervisorLost
 from supervisor.protocol import Ending, Gone
 
@@ -35,10 +37,11 @@ def left_to_start(start_timeout: float, waited: float) -> float:
 class Leases:
     """The bridges to all children, by lease."""
 
-    def __init__(self, supervisor: SupervisorClient, hot_state: HotState | None = None) -> None:
+    def __init__(self, supervisor: SupervisorClient, eras: Eras, hot_state: HotState | None = None) -> None:
         self.calls = CallsInFlight()
         self.certificates = Certificates()
         self._supervisor = supervisor
+        self._eras = eras
         self._hot_state = hot_state
         self._relays: dict[int, Relay] = {}
         self._dropped: Counter[str] = Counter()
@@ -88,7 +91,8 @@ class Leases:
     def keep(self, session: Session, relay: Relay) -> None:
         """From now on another gateway could go on with `session`."""
         principal = session.principal
-        kept = Kept(VERSION, session.id, session.door.value, principal.issuer, principal.subject, session.server)
+        whose = (principal.issuer, principal.subject)
+        kept = Kept(VERSION, session.id, session.door.value, *whose, session.server, session.opened)
         relay.kept = True
         self._supervisor.keep(relay.lease, write(kept))
 
@@ -126,6 +130,7 @@ class Leases:
             start_within=start_within,
             notes=self._hot_state.slot(grant.lease) if self._hot_state is not None else None,
             resumes=resumes,
+            translator=choice.for_handshake(session, self._eras),
         )
         relay.calls = self.calls
         return relay

@@ -7,6 +7,7 @@ with another gateway.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -83,6 +84,7 @@ class Relay:
         self._conversation: Talk = talk or Conversation(
             answers_questions=answers_questions, epoch=supervisor.epoch, initialized=resumes is not None
         )
+        self._translator = translator
         self._interpreter = self._new_interpreter(translator)
         self._streams: dict[int, Outbox] = {}
         self._last_stream = 0
@@ -124,7 +126,7 @@ class Relay:
     @property
     def dropped(self) -> dict[str, int]:
         """How many messages were dropped, by why."""
-        return dict(self._conversation.counters)
+        return dict(self._conversation.counters + (self._translator.counters if self._translator else Counter()))
 
     # What the client says. All of it raises the session's end, once there is one.
 

@@ -65,6 +65,10 @@ class Session:
         self.door = door
         self.policy = policy
         self.ended: Reason | None = None
+        self.opened = ""
+        """What the translator before its child has to know, where there is one, for the gateway after this one."""
+        self.resumes = False
+        """Whether an earlier gateway saw its child through the handshake."""
         self._table = table
         self._relay: Relay | None = None
         self._caller: Caller | None = None

@@ -14,6 +14,7 @@ from typing import Final
 from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway.afterlife import Afterlife
+from gateway.eras import Eras
 from gateway.errors import GatewayError, refused
 from gateway.hotstate import HotState
 from gateway.identity.principal import Principal
@@ -58,7 +59,8 @@ class Sessions:
         """What holds for new sessions."""
         self._retired: dict[str, ServerPolicy] = {}
         """Of servers that the configuration no longer has; their live sessions go on."""
-        self.leases = Leases(supervisor, hot_state)
+        self.eras = Eras(policies)
+        self.leases = Leases(supervisor, self.eras, hot_state)
         """The children of all of them."""
         self.calls = self.leases.calls
         self.certificates = self.leases.certificates
@@ -72,6 +74,7 @@ class Sessions:
         """The servers are these now. Live sessions keep the policy that they began with."""
         known = {**self._retired, **self.policies}
         self.policies = policies
+        self.eras.take_over(policies)
         self._retired = {name: known[name] for name in {each.server for each in self._all()} - policies.keys()}
 
     def refuse(self, reason: Reason) -> None:

@@ -16,6 +16,7 @@ from gateway.identity.principal import Principal
 from gateway.kept import Kept, Unreadable, read
 from gateway.session import Door, Session
 from gateway.sessions import Sessions
+from gateway.translation import choice
 from supervisor.client import Inherited
 from supervisor.protocol import Lapsed
 
@@ -75,6 +76,8 @@ def _restore(sessions: Sessions, kept: Kept, server: str) -> Session:
     session = sessions.restore(kept.id, Principal(kept.issuer, kept.subject), server, _door(kept.door))
     if session is None:
         raise Unreadable("its id is another's")
+    choice.check(kept.opened)
+    session.opened, session.resumes = kept.opened, True
     return session
 
 

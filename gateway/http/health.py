@@ -40,6 +40,7 @@ class HealthDoor:
                 "supervisor": {"answers": answer is not None},
                 "sessions": counts.sessions,
                 **supervision(answer),
+                "eras": self._sessions.eras.report(),
                 "droppedMessages": dict(self._sessions.dropped_messages()),
             }
         return bodies.json_response(msgspec.json.encode(report), 200 if answer is not None else 503)

@@ -5,6 +5,7 @@ and it decides what becomes of that: the message as it is, another one, several,
 conversation are the gateway's own numbers, and the answers that it gives back bear them again.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,6 +55,9 @@ Step = Say | Hear | Wake | Hold | StepAside
 
 class Translator(Protocol):
     """Makes a child of one era look like one of the other. Every method says what is to be done, in order."""
+
+    counters: Counter[str]
+    """What was dropped, by why."""
 
     def to_child(self, message: Message) -> list[Step]:
         """The conversation says `message` to the child."""

@@ -28,6 +28,9 @@ GATEWAY = str(Path(sys.executable).parent / "mcp-gateway")
 LIGHT: dict[str, Any] = {"command": sys.executable, "args": ["-I", "-S", str(SERVERS / "light.py")]}
 """The spec of the light server."""
 
+MODERN: dict[str, Any] = {"command": sys.executable, "args": ["-I", "-S", str(SERVERS / "modern.py")]}
+"""The spec of the server that knows no handshake."""
+
 # The light server, as what an operator's wrapper script makes of it: a shell, and the server its child.
 WRAPPED: dict[str, Any] = {
     "command": "/bin/sh",

@@ -1,0 +1,42 @@
+"""JSON objects taken apart one level deep: what stands in them stays the bytes that it was. No I/O."""
+
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import Raw
+
+_decoder = msgspec.json.Decoder(dict[str, Raw])
+
+
+def members(data: bytes | Raw) -> dict[str, Raw]:
+    """The members of the JSON object `data`; none, where it is empty or no object."""
+    data = bytes(data)
+    if not data:
+        return {}
+    try:
+        return _decoder.decode(data)
+    except msgspec.MsgspecError:
+        return {}
+
+
+def is_object(data: bytes | Raw) -> bool:
+    """Whether the JSON `data` is an object."""
+    return bytes(data).lstrip()[:1] == b"{"
+
+
+def text(data: bytes | Raw) -> str | None:
+    """The string that the JSON `data` is; None where it is none."""
+    try:
+        return msgspec.json.decode(bytes(data), type=str)
+    except msgspec.MsgspecError:
+        return None
+
+
+def put(value: object) -> Raw:
+    """`value` as JSON."""
+    return Raw(msgspec.json.encode(value))
+
+
+def put_together(parts: Mapping[str, object]) -> bytes:
+    """The JSON object with these members."""
+    return msgspec.json.encode(parts)

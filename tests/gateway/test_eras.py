@@ -1,0 +1,80 @@
+"""What is known of the eras that servers speak: configured, seen, for how long."""
+
+import pytest
+
+from common.config.model import ServerPolicy
+from gateway.eras import HOLDS, Eras
+
+
+class Clock:
+    """A time that a test moves."""
+
+    def __init__(self) -> None:
+        self.time = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+def policy(era: str = "auto") -> ServerPolicy:
+    """Of a server whose era is configured so."""
+    return ServerPolicy.model_validate(
+        {"start_timeout": 1, "request_timeout": 1, "max_message_bytes": 1024, "era": era}
+    )
+
+
+@pytest.mark.parametrize(
+    ("era", "handshake", "modern"),
+    [("auto", None, None), ("legacy", True, False), ("modern", False, True), ("dual", True, True)],
+)
+def test_what_is_configured_holds(era: str, handshake: bool | None, modern: bool | None) -> None:
+    eras = Eras({"s": policy(era)})
+    eras.saw("s", handshake=False if handshake is None else not handshake)
+    eras.forget("s")
+    assert eras.handshake("s") is handshake
+    assert eras.modern("s") is modern
+
+
+@pytest.mark.parametrize(
+    ("seen", "era"),
+    [
+        ({"handshake": True}, "legacy"),
+        ({"handshake": True, "modern": False}, "legacy"),
+        ({"handshake": True, "modern": True}, "dual"),
+        ({"handshake": False, "modern": True}, "modern"),
+        ({"modern": True}, "modern"),
+        ({"modern": False}, "legacy"),
+    ],
+)
+def test_what_was_seen_is_reported_with_its_date(seen: dict[str, bool], era: str) -> None:
+    clock = Clock()
+    eras = Eras({"s": policy(), "t": policy("dual"), "u": policy()}, clock)
+    eras.saw("s", **seen)
+    assert eras.report() == {
+        "s": {"era": era, "since": "2027-01-15T08:00:00+00:00"},
+        "t": {"era": "dual", "since": "configured"},
+    }
+
+
+def test_one_sight_adds_to_another() -> None:
+    eras = Eras({"s": policy()})
+    eras.saw("s", handshake=True)
+    eras.saw("s", modern=True)
+    assert (eras.handshake("s"), eras.modern("s")) == (True, True)
+
+
+def test_what_was_seen_holds_for_a_day() -> None:
+    clock = Clock()
+    eras = Eras({"s": policy()}, clock)
+    eras.saw("s", modern=True)
+    clock.time += HOLDS
+    assert eras.modern("s") is True
+    clock.time += 1
+    assert eras.modern("s") is None
+
+
+def test_a_new_configuration_is_looked_at_anew() -> None:
+    eras = Eras({"s": policy()})
+    eras.saw("s", modern=True)
+    eras.take_over({"s": policy()})
+    assert eras.modern("s") is None
