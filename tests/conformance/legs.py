@@ -26,11 +26,15 @@ SPECS: Final[Mapping[str, dict[str, Any]]] = {
     # Whoever listens for changes must have the child that changes.
     "dual": {**_script("everything.py"), "anonymous": "shared"},
     "legacy": {**_script("everything_legacy.py"), "anonymous": "shared"},
+    "modern": _script("everything_modern.py"),
 }
-"""The gateway's servers: one that speaks both eras, and one that speaks the old one alone and asks by push."""
+"""The gateway's servers: one that speaks both eras, and one for each that speaks it alone."""
 
 DIRECT: Final = "direct"
 """In a server's place: the one of both eras, served over HTTP by the SDK itself. What it scores is the bar."""
+
+
+_CALLED: Final = {"dual": "of both eras", "legacy": "of the old era", "modern": "of the new era"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Leg:
         """The first columns of the table."""
         if self.server == DIRECT:
             return "of both eras", "directly", self.version
-        return {"dual": "of both eras", "legacy": "of the old era"}[self.server], "gateway", self.version
+        return _CALLED[self.server], "gateway", self.version
 
 
 # The gateway's answers are JSON where they come soon and alone, so the check of three streams at once has no streams to
@@ -67,6 +71,7 @@ LEGS: Final = (
     Leg("legacy", "2025-06-18", Counts(56, 0, 0)),
     Leg("legacy", "2025-11-25", Counts(80, 0, 2)),
     Leg("legacy", MODERN, Counts(149, 1, 1)),
+    Leg("modern", "2025-11-25", Counts(80, 0, 0)),
 )
 
 BY_HAND: Final = ("dual@2026-07-28", "legacy@2026-07-28")
