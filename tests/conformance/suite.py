@@ -14,7 +14,7 @@ import anyio
 from anyio.streams.text import TextReceiveStream
 
 from tests.conformance.counts import Findings, count
-from tests.conformance.legs import DIRECT, SPECS, Leg, expected
+from tests.conformance.legs import DIRECT, MODERN, SPECS, Leg, expected
 from tests.support.gateway import SERVERS, running
 from tests.support.processes import PATIENCE
 
@@ -69,7 +69,9 @@ async def run_all(
             tell(leg, found[leg])
 
     async with _servers(directory) as urls, anyio.create_task_group() as tasks:
-        for leg in legs:
+        # The scenarios of 2026-07-28 look at a stream for a second at most. They come first, before the machine is full of
+        # children that start.
+        for leg in sorted(legs, key=lambda leg: leg.version != MODERN):
             tasks.start_soon(run_one, leg, urls[leg.server])
     return {leg: found[leg] for leg in legs}
 
@@ -111,10 +113,10 @@ async def run(leg: Leg, url: str, directory: Path) -> Findings:
     done = await anyio.run_process(command, check=False, stderr=subprocess.STDOUT)
     output = done.stdout.decode(errors="replace")
     (directory / "output.txt").write_text(output)
-    counts, complaints = count({_scenario(path): path.read_bytes() for path in results.glob("*/checks.json")})
+    counts, complaints = count({scenario_of(path): path.read_bytes() for path in results.glob("*/checks.json")})
     return Findings(counts, complaints, done.returncode != 0, output)
 
 
-def _scenario(path: Path) -> str:
+def scenario_of(path: Path) -> str:
     """The scenario of a file of checks: its directory is `server-SCENARIO-TIME`."""
     return re.sub(r"^server-|-\d{4}-\d\d-\d\dT[\d-]+Z$", "", path.parent.name)

@@ -1,11 +1,13 @@
 """The suite's results are counted as the suite counts them."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conformance.counts import Complaint, Counts, Findings, count, table
+from tests.conformance.suite import scenario_of
 
 
 def checks(*of: dict[str, Any]) -> bytes:
@@ -34,6 +36,11 @@ def test_checks_are_counted_by_what_came_of_them() -> None:
 def test_what_is_no_list_of_checks_is_no_result(content: bytes) -> None:
     with pytest.raises(ValueError, match="ping: not a list of checks"):
         count({"ping": content})
+
+
+def test_a_results_directory_tells_the_scenario() -> None:
+    path = Path("results/server-server-sse-polling-2026-11-21T10-06-09-053Z/checks.json")
+    assert scenario_of(path) == "server-sse-polling"
 
 
 def test_the_table_has_a_row_for_each_leg() -> None:
