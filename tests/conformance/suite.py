@@ -69,8 +69,8 @@ async def run_all(
             tell(leg, found[leg])
 
     async with _servers(directory) as urls, anyio.create_task_group() as tasks:
-        # The scenarios of 2026-07-28 look at a stream for a second at most. They come first, before the machine is full of
-        # children that start.
+        # The scenarios of 2026-07-28 look at a stream for a second at most. They come first, before the machine is full
+        # of children that start.
         for leg in sorted(legs, key=lambda leg: leg.version != MODERN):
             tasks.start_soon(run_one, leg, urls[leg.server])
     return {leg: found[leg] for leg in legs}
