@@ -19,7 +19,7 @@ EXPECTED: Final = Path(__file__).parent / "expected-failures.yml"
 
 def _script(name: str) -> dict[str, Any]:
     # The suite's clients leave without a word, and each session's child is a Python with the whole SDK in its memory.
-    return {"command": sys.executable, "args": [str(SERVERS / name)], "idle_timeout": "5s"}
+    return {"command": sys.executable, "args": [str(SERVERS / name)], "idle_timeout": "15s"}
 
 
 SPECS: Final[Mapping[str, dict[str, Any]]] = {
