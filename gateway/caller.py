@@ -61,7 +61,9 @@ class Caller:
             await self._ask("initialize", hello)
         except GatewayError as error:
             if error.reason in (Reason.CHILD_ERROR, Reason.BAD_REQUEST):
-                raise GatewayError(Reason.START_FAILED, "the server refused 'initialize'", **error.about) from None
+                about = {"certificate": self._relay.certificate} if self._relay.certificate else {}
+                message = "the server refused 'initialize'"
+                raise GatewayError(Reason.START_FAILED, message, **error.about, **about) from None
             raise
         self._relay.notify(notification("notifications/initialized"))
 

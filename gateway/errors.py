@@ -52,7 +52,6 @@ _CALL = {
     Reason.SUPERVISOR_LOST: (503, CHILD_LOST),
     Reason.GATEWAY_RESTARTED: (503, CHILD_LOST),
     Reason.SHUTDOWN: (503, CHILD_LOST),
-    Reason.GATEWAY_RESTARTED: (503, CHILD_LOST),
     Reason.REQUEST_TIMEOUT: (504, TIMED_OUT),
     Reason.START_TIMEOUT: (504, TIMED_OUT),
 }
@@ -126,7 +125,6 @@ def ended(reason: Reason, /, server: str, **about: object) -> GatewayError:
         Reason.FILE_SIZE_MAX: "the server wrote a larger file than file_size_max allows",
         Reason.DIR_SIZE_MAX: "the server filled its session's directory beyond dir_size_max",
         Reason.MAX_LIFETIME: "the session reached its maximum lifetime",
-        Reason.GATEWAY_RESTARTED: "the gateway was restarted while the request was in flight; the session goes on",
         Reason.SHUTDOWN: "the gateway is shutting down",
         Reason.SUPERVISOR_LOST: "the gateway lost its supervisor",
         Reason.GATEWAY_RESTARTED: "the gateway restarted before the answer came; the session goes on",

@@ -1,47 +1,65 @@
 """Notes of what is under way with each child, in memory that outlives this process.
 
 The supervisor keeps the memory (memfd_create(2)) for the next gateway, and never looks into it. After a crash that one
-reads which requests wait for an answer that nobody can give any more, so that it can cancel them, and whether a message
-was cut off in the middle, so that it can end the line.
+reads which requests wait for an answer that nobody can give any more, so that it can cancel them; which questions of
+the child wait for an answer that never comes, so that it can decline them; and whether a message was cut off in the
+middle, so that it can end the line.
 
 It is an array of 64-bit words, each written at once. The first words say which layout it is; then come slots of equal
 size, one for each lease:
 
-    lease (0: free) | a message is half written (0 or 1) | ids of requests in flight (0: none) …
+    lease (0: free) | a message is half written (0 or 1) | ids of requests in flight (0: none) … | open questions …
 
-Notes are an aid and no more: a lease for which no slot is left, or a request for which no place is, goes unnoted, and
-then the child is not told that nobody waits.
+A question is the length of its id in bytes (0: none), written last and taken back first, and the bytes.
+
+Notes are an aid and no more: a lease for which no slot is left, a request or a question for which no place is, or a
+question with a long id, goes unnoted, and then the child is not told that nobody waits, or answers.
 """
 
 import fcntl
 import mmap
 import os
+import sys
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from loguru import logger
 
-MAGIC: Final = 0x6D63_7067_7774_0001
+MAGIC: Final = 0x6D63_7067_7774_0002
 """The layout's name; its last digits are its version."""
 
 SLOTS: Final = 4096
-SLOT_WORDS: Final = 32
-_LEASE, _HALF_WRITTEN, _FIRST_ID = 0, 1, 2
-_HEADER_WORDS: Final = SLOT_WORDS
-_SIZE: Final = 8 * (_HEADER_WORDS + SLOTS * SLOT_WORDS)
-
-NOTED_REQUESTS: Final = SLOT_WORDS - _FIRST_ID
+NOTED_REQUESTS: Final = 30
 """Requests in flight of one session of which a note can be taken."""
+
+NOTED_QUESTIONS: Final = 4
+"""Open questions of one child of which a note can be taken."""
+
+LONGEST_QUESTION: Final = 40
+"""Bytes of a question's id: a UUID in quotes has 38."""
+
+_WORD: Final = 8
+_QUESTION_WORDS: Final = 1 + LONGEST_QUESTION // _WORD
+_LEASE, _HALF_WRITTEN, _FIRST_ID = 0, 1, 2
+_FIRST_QUESTION: Final = _FIRST_ID + NOTED_REQUESTS
+SLOT_WORDS: Final = _FIRST_QUESTION + NOTED_QUESTIONS * _QUESTION_WORDS
+_QUESTIONS: Final = range(_FIRST_QUESTION, SLOT_WORDS, _QUESTION_WORDS)
+_HEADER_WORDS: Final = SLOT_WORDS
+_SIZE: Final = _WORD * (_HEADER_WORDS + SLOTS * SLOT_WORDS)
 
 _SEALS: Final = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK
 
 
 @dataclass(frozen=True)
 class UnderWay:
-    """What an earlier gateway had begun with a child: `calls` are the ids of requests without an answer."""
+    """What an earlier gateway had begun with a child: `calls` are the ids of requests without an answer.
+
+    `questions` are the ids, as JSON, of what the child asked and the client has not answered.
+    """
 
     half_written: bool = False
     calls: tuple[int, ...] = ()
+    questions: tuple[bytes, ...] = ()
 
 
 class Notes(Protocol):
@@ -52,6 +70,12 @@ class Notes(Protocol):
 
     def finish(self, call: int) -> None:
         """It no longer is."""
+
+    def ask(self, question: bytes) -> None:
+        """The child's `question`, an id, waits for the client's answer."""
+
+    def settle(self, question: bytes) -> None:
+        """It no longer does."""
 
     def begin_line(self) -> None:
         """The child may have got the beginning of a line from now on."""
@@ -72,6 +96,12 @@ class NoNotes:
     def finish(self, call: int) -> None:
         """Nothing."""
 
+    def ask(self, question: bytes) -> None:
+        """Nothing."""
+
+    def settle(self, question: bytes) -> None:
+        """Nothing."""
+
     def begin_line(self) -> None:
         """Nothing."""
 
@@ -89,8 +119,10 @@ class Slot:
         self._state = state
         self._words = state.words
         self._base = base
-        self._free = list(range(base + _FIRST_ID, base + SLOT_WORDS))
+        self._free = list(range(base + _FIRST_ID, base + _FIRST_QUESTION))
         self._places: dict[int, int] = {}
+        self._free_for_questions = [base + each for each in _QUESTIONS]
+        self._asked: dict[bytes, int] = {}
 
     def begin(self, call: int) -> None:
         """Note that the request `call` is in flight; dropped where there is no place left."""
@@ -104,6 +136,23 @@ class Slot:
         if place is not None:
             self._words[place] = 0
             self._free.append(place)
+
+    def ask(self, question: bytes) -> None:
+        """Note that `question` is open; dropped where there is no place left, or its id is too long."""
+        if not self._free_for_questions or len(question) > LONGEST_QUESTION or question in self._asked:
+            return
+        place = self._asked[question] = self._free_for_questions.pop()
+        for at in range(0, len(question), _WORD):
+            piece = question[at : at + _WORD].ljust(_WORD, b"\0")
+            self._words[place + 1 + at // _WORD] = int.from_bytes(piece, sys.byteorder)
+        self._words[place] = len(question)
+
+    def settle(self, question: bytes) -> None:
+        """It no longer is."""
+        place = self._asked.pop(question, None)
+        if place is not None:
+            self._words[place] = 0
+            self._free_for_questions.append(place)
 
     def begin_line(self) -> None:
         """Note that the child may have got the beginning of a line."""
@@ -182,10 +231,16 @@ class HotState:
         base = self._taken.get(lease)
         if base is None:
             return UnderWay()
-        ids = self.words[base + _FIRST_ID : base + SLOT_WORDS]
-        found = UnderWay(bool(self.words[base + _HALF_WRITTEN]), tuple(sorted(each for each in ids if each)))
+        ids = self.words[base + _FIRST_ID : base + _FIRST_QUESTION]
+        calls = tuple(sorted(each for each in ids if each))
+        questions = tuple(question for each in _QUESTIONS if (question := self._question(base + each)))
+        found = UnderWay(bool(self.words[base + _HALF_WRITTEN]), calls, questions)
         self.free(base)
         return found
+
+    def _question(self, place: int) -> bytes:
+        """The id that stands there; empty for none."""
+        return self.words[place + 1 : place + _QUESTION_WORDS].tobytes()[: self.words[place]]
 
     def retain(self, leases: set[int]) -> None:
         """Free the slots of all leases but these."""

@@ -90,7 +90,7 @@ def decode(data: bytes) -> Message:
 def _classify(envelope: _Envelope) -> Message:
     if envelope.jsonrpc != "2.0":
         raise Malformed('it lacks "jsonrpc": "2.0"')
-    id_, result = bytes(envelope.id), bytes(envelope.result)
+    id_, result = canonical(envelope.id), bytes(envelope.result)
     params, error = _unless_null(envelope.params), _unless_null(envelope.error)
     if id_ and id_[0] not in _FIRST_OF_ID:
         raise Malformed("its id is neither a number nor a string")
@@ -103,6 +103,17 @@ def _classify(envelope: _Envelope) -> Message:
     if not id_ or bool(result) == bool(error):
         raise Malformed("it is neither a request, a notification nor a response")
     return Response(id_, result, error)
+
+
+def canonical(id_: Raw) -> bytes:
+    """The JSON of an id or a token as everybody finds it who compares bytes; `decode` has checked it.
+
+    One library writes `"a\\/b"` or `"\\u00e9"`, and another sends that back as `"a/b"` or `"é"`: it is the same text.
+    """
+    data = bytes(id_)
+    if data[:1] != b'"' or b"\\" not in data:
+        return data
+    return msgspec.json.encode(msgspec.json.decode(data, type=str))
 
 
 def _unless_null(raw: Raw) -> bytes:
@@ -172,17 +183,17 @@ def progress_token(message: Request) -> bytes:
     if b"progressToken" not in message.params:
         return b""
     meta = _known_params(message.params)._meta
-    return bytes(meta.progressToken) if meta is not None else b""
+    return canonical(meta.progressToken) if meta is not None else b""
 
 
 def reported_token(message: Notification) -> bytes:
     """The JSON of the token of a `notifications/progress`; empty for none."""
-    return bytes(_known_params(message.params).progressToken)
+    return canonical(_known_params(message.params).progressToken)
 
 
 def cancelled_id(message: Notification) -> bytes:
     """The JSON of the id that a `notifications/cancelled` names; empty for none."""
-    return bytes(_known_params(message.params).requestId)
+    return canonical(_known_params(message.params).requestId)
 
 
 def with_cancelled_id(message: Notification, id_: int) -> Notification:

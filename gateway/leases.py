@@ -99,6 +99,7 @@ class Leases:
     def remove(self, relay: Relay) -> None:
         """Its session has ended, and its child with it."""
         self._relays.pop(relay.lease, None)
+        self.certificates.announce(relay.lease, relay.certificate)
         self._dropped.update(relay.dropped)
 
     async def _open(self, session: Session, within: float) -> Grant:

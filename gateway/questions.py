@@ -7,12 +7,14 @@ would hold its session for ever. `conversation` knows which ones are open, and `
 import asyncio
 from collections.abc import Callable, Set
 
+from gateway.hotstate import NoNotes, Notes
+
 
 class OpenQuestions:
     """A timer for each open question, and a hold on the session while there is one.
 
     `expire(question)` is called `patience` seconds after a question was first seen, and is to close it; `hold` and
-    `unhold` are called in turns.
+    `unhold` are called in turns. `notes` are for the gateway after this one.
     """
 
     def __init__(
@@ -22,11 +24,13 @@ class OpenQuestions:
         expire: Callable[[bytes], None],
         hold: Callable[[], None],
         unhold: Callable[[], None],
+        notes: Notes | None = None,
     ) -> None:
         self._patience = patience
         self._expire = expire
         self._hold = hold
         self._unhold = unhold
+        self._notes = notes or NoNotes()
         self._loop = asyncio.get_running_loop()
         self._timers: dict[bytes, asyncio.TimerHandle] = {}
 
@@ -40,7 +44,9 @@ class OpenQuestions:
         held = bool(self._timers)
         for gone in self._timers.keys() - questions:
             self._timers.pop(gone).cancel()
+            self._notes.settle(gone)
         for new in questions - self._timers.keys():
+            self._notes.ask(new)
             self._timers[new] = self._loop.call_later(self._patience, self._expire, new)
         if bool(self._timers) and not held:
             self._hold()

@@ -22,9 +22,11 @@ from gateway.drain import CallsInFlight
 from gateway.effects import Answered, Cancelled, Effect, Over, ToChild, ToStream
 from gateway.errors import GatewayError
 from gateway.hotstate import NoNotes, Notes, UnderWay
-from gateway.jsonrpc import Malformed, Message, Notification, Request, Response, decode, encode, notification
+from gateway.jsonrpc import Malformed, Message, Notification, Request, Response, decode, encode
+from gateway.noise import Noise
 from gateway.outbox import Outbox
 from gateway.questions import OpenQuestions
+from gateway.resumption import first_words
 from gateway.talk import Talk
 from gateway.translation.interpreter import Interpreter
 from gateway.translation.steps import Translator
@@ -37,8 +39,8 @@ EXIT_NEWS: Final = 1.0
 STALL: Final = 10.0
 """Seconds for which a full stream may hold up its child without the client taking anything from it."""
 
-LOGGED_NOISE: Final = 200
-"""Bytes of a line that is no message which the log gets to see."""
+_UNCERTIFIED: Final = frozenset({Reason.GATEWAY_RESTARTED, Reason.SUPERVISOR_LOST})
+"""Ends of a relay after which its child lives, or nobody is left to say how it died."""
 
 
 class Relay:
@@ -86,13 +88,18 @@ class Relay:
         )
         self._translator = translator
         self._interpreter = self._new_interpreter(translator)
+        self._noise = Noise(self.__repr__)
         self._streams: dict[int, Outbox] = {}
         self._last_stream = 0
         self._timers: dict[int, asyncio.TimerHandle | None] = {}
         self._full: dict[Outbox, asyncio.TimerHandle] = {}
         self._holds = 0
         self._questions = OpenQuestions(
-            policy.request_timeout, expire=self._expire_question, hold=self.hold, unhold=self.unhold
+            policy.request_timeout,
+            expire=self._expire_question,
+            hold=self.hold,
+            unhold=self.unhold,
+            notes=self._notes,
         )
         self._standing: Outbox | None = None
         self.used = resumes is not None
@@ -101,13 +108,16 @@ class Relay:
         """Whether another gateway could go on with the child."""
         self._resuming = resumes is not None
         """Whether the next line may lack its beginning, which an earlier gateway has read."""
+        self._gives_up = False
+        """Whether the child does not read its input, and is about to be ended for that."""
         self._exit_news: asyncio.TimerHandle | None = None
         self.ended: Reason | None = None
-        self.certificate = ""
-        """The id of its child's death certificate, where the supervisor was the one to end it."""
+        self.certificate = grant.certificate
+        """The id that its child's death certificate has, or will have."""
         self._channel = Channel(grant.stdin, grant.stdout, policy.max_message_bytes, self, self._notes)
         if resumes is not None:
-            self._resume(resumes)
+            for line in first_words(resumes):
+                self._to_child(line)
 
     def __repr__(self) -> str:
         state = self.ended or "open"
@@ -197,9 +207,10 @@ class Relay:
             message = decode(line)
         except Malformed as error:
             if self._resuming:
+                self._resuming = False  # of one line only can an earlier gateway have read the beginning
                 return  # no end of a JSON object is one, so this is exact
             self._conversation.counters["noise"] += 1
-            logger.warning("{!r} wrote what is no message ({}): {}", self, error, line[:LOGGED_NOISE])
+            self._noise.malformed(error, line)
             return
         if isinstance(message, Notification) and message.method == "notifications/tools/list_changed":
             self.on_list_changed()
@@ -225,8 +236,7 @@ class Relay:
     def on_oversized(self, size: int) -> None:
         """A line over the limit."""
         self._conversation.counters["oversized"] += 1
-        limit = self._policy.max_message_bytes
-        logger.warning("{!r} wrote a line of {} bytes; max_message_bytes is {}; dropped", self, size, limit)
+        self._noise.oversized(size, self._policy.max_message_bytes)
 
     def on_closed(self) -> None:
         """The child closed its output; usually it has ended, and the supervisor is about to say how."""
@@ -238,7 +248,7 @@ class Relay:
         if self.ended is None:
             self._channel.drain()
         if self.ended is None:
-            self.certificate = certificate
+            self.certificate = certificate or self.certificate
             self._end(reason, exit_)
             self._channel.close()
 
@@ -275,6 +285,7 @@ class Relay:
 
     def _let_go(self) -> None:
         """Nothing of it is left to a timer or a stream."""
+        self._noise.close()
         if self._exit_news is not None:
             self._exit_news.cancel()
         if self._interpreter is not None:
@@ -293,7 +304,7 @@ class Relay:
             about["signal"] = exit_.signal
         elif exit_ is not None and exit_.code is not None:
             about["exitCode"] = exit_.code
-        if self.certificate:
+        if self.certificate and reason not in _UNCERTIFIED:
             about["certificate"] = self.certificate
         return errors.ended(reason, self._server, **about)
 
@@ -306,14 +317,6 @@ class Relay:
             raise self._error(self.ended)
 
     # Within.
-
-    def _resume(self, under_way: UnderWay) -> None:
-        """Go on where an earlier gateway stopped: end the line that it began, cancel what nobody waits for any more."""
-        if under_way.half_written:
-            self._write(b"")
-        for call in under_way.calls:
-            params = {"requestId": call, "reason": "the gateway restarted"}
-            self._to_child(encode(notification("notifications/cancelled", params)))
 
     def _number(self, outbox: Outbox) -> int:
         """The number under which the conversation knows `outbox`."""
@@ -353,7 +356,7 @@ class Relay:
         return Interpreter(translator, say=self._write, hear=hear, hold=self.hold, unhold=self.unhold)
 
     def _to_child(self, line: bytes) -> None:
-        if self._interpreter is None:
+        if self._interpreter is None or not line:
             self._write(line)
         else:
             self._interpreter.to_child(decode(line))
@@ -362,8 +365,10 @@ class Relay:
         try:
             self._channel.write(line)
         except ChildNotReading:
-            logger.warning("{!r} does not read its input", self)
-            self._loop.call_soon(self.end, Reason.CHILD_NOT_READING)
+            if not self._gives_up:
+                self._gives_up = True
+                logger.warning("{!r} does not read its input", self)
+                self._loop.call_soon(self.end, Reason.CHILD_NOT_READING)
 
     def _finish(self, stream: int, call: int) -> None:
         """`call` is over; its stream ends with it, unless it is a standing one."""

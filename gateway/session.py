@@ -74,6 +74,8 @@ class Session:
         self._caller: Caller | None = None
         self._lapsed = False
         self._certificate = ""
+        self._failure: GatewayError | None = None
+        """Why its child could not be had, for who waited for it, too."""
         self._starting = anyio.Lock()
         self._on_forget = on_forget or arm_unused(self).cancel
 
@@ -114,7 +116,7 @@ class Session:
         """
         async with self._starting:
             if self.ended is not None:
-                raise not_found(self.ended)
+                raise self._failure or not_found(self.ended)
             if self._relay is None:
                 self._relay = await self._table.spawn(self)
                 if self.door is Door.STREAMABLE:
@@ -143,6 +145,7 @@ class Session:
                     self._caller = await self._shake_hands(relay)
                 return self._caller
         except GatewayError as error:
+            self._failure = self._failure or error
             self.end(error.reason)
             raise
 

@@ -4,6 +4,8 @@ from typing import Final, Protocol
 
 from common.logs import masked
 from common.reasons import Reason
+from gateway.caller import Caller
+from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
 from gateway.session import Session, not_found
 from gateway.unused import arm_unused
@@ -45,9 +47,11 @@ class SessionSet:
     def session(self, server: str) -> Session:
         """Its session with `server`, made if there is none yet.
 
-        Raises GatewayError where that one has ended: its state is lost, and going on with a fresh child in its place
-        would hide that.
+        Raises GatewayError where the set has ended, perhaps while a request to it was still being read; and where that
+        session has: its state is lost, and going on with a fresh child in its place would hide that.
         """
+        if self.ended is not None:
+            raise not_found(self.ended, remedy=GET_AN_ID)
         self.rest()
         session = self._by_server.get(server)
         if session is not None and session.ended is not None and session.had_a_caller:
@@ -57,6 +61,20 @@ class SessionSet:
             session = self._table.add_to_set(self, server)
             self._by_server[server] = session
         return session
+
+    async def caller(self, server: str) -> Caller:
+        """The gateway's own MCP client of its child of `server`. Raises GatewayError, as `session` and its `caller` do.
+
+        Whoever waits for a child that another request began to start gets one of their own when that request's client
+        hangs up, which ends what it began.
+        """
+        while True:
+            session = self.session(server)
+            try:
+                return await session.caller()
+            except GatewayError:
+                if session.ended is not Reason.CLIENT_GONE:
+                    raise
 
     def resume(self, session: Session) -> None:
         """Go on with a session of it that an earlier gateway had."""

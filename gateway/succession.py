@@ -3,7 +3,7 @@
 Where the supervisor runs as a service of its own it keeps the children of a gateway that has gone. The next one finds
 the same sessions, under the same ids and with the same owners, as soon as it accepts its first connection; what was in
 flight is lost, and everybody concerned is told: the client by an error or by its broken connection, the child by
-`notifications/cancelled`.
+`notifications/cancelled`, and by an error where it had asked the client something (`gateway.resumption`).
 """
 
 from collections.abc import Iterable

@@ -80,6 +80,8 @@ class Grant:
     pid: int
     stdin: int
     stdout: int
+    certificate: str = ""
+    """The id that its death certificate will have."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ class SupervisorClient:
         self._reader = reader
         self._refs = 0
         self._waiting: dict[int, asyncio.Future[FromSupervisor | Grant]] = {}
-        self._fresh: dict[int, Ending | None] = {}
+        self._fresh: dict[int, list[Ending | Gone]] = {}
         """Leases whose opener has not resumed yet, with the news that must wait for it."""
         self._closing: dict[int, tuple[int, ...]] = {}
         """The pipes of leases that were released, until the supervisor has heard of it."""
@@ -163,10 +165,9 @@ class SupervisorClient:
         if isinstance(answer, Refused):
             raise OpenRefused(answer.reason, answer.message, answer.retry_after)
         assert isinstance(answer, Grant)
-        ending = self._fresh.pop(answer.lease)
-        if ending is not None:
+        for news in self._fresh.pop(answer.lease):
             # The child is dead already. The caller, which goes on without a break, is to know the lease first.
-            asyncio.get_running_loop().call_soon(self._report, ending)
+            asyncio.get_running_loop().call_soon(self._report, news)
         return answer
 
     async def ask(self) -> Answer:
@@ -319,33 +320,36 @@ class SupervisorClient:
         except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
             return
 
-    def _handle(self, message: FromSupervisor, fds: list[int]) -> None:  # noqa: C901 - one case for each message
+    def _handle(self, message: FromSupervisor, fds: list[int]) -> None:
         match message:
-            case Opened(ref=ref, lease=lease, pid=pid):
+            case Opened(ref=ref, lease=lease, pid=pid, certificate=certificate):
                 if len(fds) != MAX_FDS:
                     raise ProtocolError(f"a child came with {len(fds)} descriptors")
-                self._resolve(ref, Grant(lease, pid, *fds))
+                self._resolve(ref, Grant(lease, pid, fds[0], fds[1], certificate))
             case Refused(ref=ref) | Answer(ref=ref):
                 self._resolve(ref, message)
             case Expiring(lease=lease):
                 if lease in self._used or lease in self._held:
                     self._send(Renew((lease,)))
-            case Ending(lease=lease) if lease in self._fresh:
-                self._fresh[lease] = message
-            case Ending():
-                self._report(message)
-            case Gone():
-                self.on_gone(message)
+            case Ending() | Gone():
+                waits_for_opener = self._fresh.get(message.lease)
+                if waits_for_opener is None:
+                    self._report(message)
+                else:
+                    waits_for_opener.append(message)
             case Settings(settings=settings):
                 self.on_settings(bytes(settings))
             case Welcome() | Kept() | Lapsed():
                 raise ProtocolError("a greeting in the middle of a connection")
 
-    def _report(self, ending: Ending) -> None:
-        _close(self._closing.pop(ending.lease, ()))
-        self._held.discard(ending.lease)
-        self._used.discard(ending.lease)
-        self.on_ending(ending)
+    def _report(self, news: Ending | Gone) -> None:
+        if isinstance(news, Gone):
+            self.on_gone(news)
+            return
+        _close(self._closing.pop(news.lease, ()))
+        self._held.discard(news.lease)
+        self._used.discard(news.lease)
+        self.on_ending(news)
 
     def _resolve(self, ref: int, answer: FromSupervisor | Grant) -> None:
         future = self._waiting.pop(ref, None)
@@ -353,13 +357,17 @@ class SupervisorClient:
             self._give_back(answer)
             return
         if isinstance(answer, Grant):
-            self._fresh[answer.lease] = None
+            self._fresh[answer.lease] = []
         future.set_result(answer)
 
     def _give_back(self, answer: FromSupervisor | Grant) -> None:
-        if isinstance(answer, Grant):
-            self._fresh.pop(answer.lease, None)
-            self.release(answer.lease, Reason.CLIENT_GONE, (answer.stdin, answer.stdout))
+        if not isinstance(answer, Grant):
+            return
+        pipes = (answer.stdin, answer.stdout)
+        if self._fresh.pop(answer.lease, None):
+            _close(pipes)  # it has ended, so no other word of its end will come that could close them
+        else:
+            self.release(answer.lease, Reason.CLIENT_GONE, pipes)
 
 
 def _close(fds: Iterable[int]) -> None:
@@ -435,7 +443,7 @@ def _greeted(greeting: Welcome | None, body: bytes, fds: list[int], inheritance:
     except (ProtocolError, ValueError) as error:
         _close(fds)
         raise ProtocolError(str(error)) from None
-    grant = Grant(message.lease, message.pid, *fds)
+    grant = Grant(message.lease, message.pid, fds[0], fds[1], message.certificate)
     inheritance.children.append(Inherited(grant, message.server, message.state, message.age))
     return greeting
 

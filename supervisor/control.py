@@ -211,7 +211,10 @@ class Connection:
         self.send(Welcome(PROTOCOL, settings, self._custody.epoch, self._custody.keeps, follow, names), fds)
         for child, pipes in kept:
             assert child.state_for_gateway is not None
-            self.send(Kept(child.lease, child.pid, child.spec.name, child.state_for_gateway, child.age), pipes)
+            self.send(
+                Kept(child.lease, child.pid, child.spec.name, child.state_for_gateway, child.age, child.certificate),
+                pipes,
+            )
         for each in lapsed:
             self.send(each)
         self._announcer.connection = self
@@ -230,7 +233,7 @@ class Connection:
             self.send(Refused(message.ref, error.reason, error.message, error.retry_after))
             return
         # From here on the gateway holds the only other ends: its death is EOF to the child.
-        self.send(Opened(message.ref, child.lease, child.pid), (stdin, stdout))
+        self.send(Opened(message.ref, child.lease, child.pid, child.certificate), (stdin, stdout))
 
     def _drop_unsent(self) -> None:
         while True:

@@ -174,6 +174,8 @@ class Kept(_Message, frozen=True, tag="kept"):
     """What the earlier gateway said of it; see `Keep`."""
     age: float
     """Seconds since its spawn."""
+    certificate: str = ""
+    """The id that its death certificate will have."""
 
     def __repr__(self) -> str:
         return f"Kept(lease={self.lease}, pid={self.pid}, server={self.server!r}, age={self.age:.1f})"
@@ -203,6 +205,8 @@ class Opened(_Message, frozen=True, tag="opened"):
     ref: int
     lease: int
     pid: int
+    certificate: str = ""
+    """The id that its death certificate will have, for whoever ends it and wants to name it at once."""
 
 
 class Refused(_Message, frozen=True, tag="refused"):

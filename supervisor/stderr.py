@@ -17,6 +17,7 @@ from typing import Final
 
 from loguru import logger
 
+from common.bucket import Bucket
 from supervisor.redact import KEY_BEGINS, KEY_ENDS, REDACTED, Redactor
 
 _READ: Final = 65536
@@ -37,25 +38,6 @@ FILES_KEPT: Final = 200
 
 _KEY_LINES: Final = 200
 """Lines after which a private key whose end never came is over."""
-
-
-class Bucket:
-    """How many of something may pass: `size` at once, `rate` more each second. No clock."""
-
-    def __init__(self, size: float, rate: float, now: float) -> None:
-        self._size = size
-        self._rate = rate
-        self._left = size
-        self._filled = now
-
-    def take(self, now: float) -> bool:
-        """Whether one more may pass now."""
-        self._left = min(self._size, self._left + (now - self._filled) * self._rate)
-        self._filled = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
 
 
 class StderrFile:

@@ -16,6 +16,7 @@ from common.config.model import GatewaySettings
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.http import bodies
+from gateway.http.streams import abandon
 from gateway.identity.credentials import Authenticator
 
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
@@ -61,8 +62,15 @@ class Guards:
             raise GatewayError(Reason.UNAUTHENTICATED, "expected valid credentials in the header Authorization")
 
     async def finish(self, response: Response) -> Response:
-        """Headers that hold for every answer; and the request is read to its end, for the next one comes behind it."""
-        await bodies.discard_rest()
+        """Headers that hold for every answer; and the request is read to its end, for the next one comes behind it.
+
+        A client that hangs up meanwhile never begins the event stream that it would have got, so that is over, too.
+        """
+        try:
+            await bodies.discard_rest()
+        except BaseException:
+            abandon(response)
+            raise
         if response.status_code == 401:
             response.headers["WWW-Authenticate"] = self._authenticator.challenge
         response.headers.setdefault("Cache-Control", "no-store")

@@ -42,8 +42,7 @@ class RestDoor:
         policy = self._sessions.policy(server)
         session_set = self._find()
         arguments = await _read_arguments(policy.max_message_bytes)
-        session = session_set.session(server)
-        caller = await session.caller()
+        caller = await session_set.caller(server)
         return bodies.json_response(await caller.call(tool, arguments))
 
     def _find(self) -> SessionSet:

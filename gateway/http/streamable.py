@@ -125,7 +125,7 @@ class StreamableDoor:
         try:
             relay = await session.start()
             outbox = relay.new_outbox()
-            relay.request(message, outbox)
+            relay.request(message, outbox, can_carry_more=bodies.accepts(EVENT_STREAM))
             response = await _answer(relay, outbox, hung_up)
         except GatewayError as error:
             session.end(error.reason)

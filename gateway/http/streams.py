@@ -22,7 +22,11 @@ _HEADERS: Final = {
 
 
 class EventStream(ResponseBody):
-    """The body of an event stream; `on_close` is called once, however the stream ends, if it was begun at all."""
+    """The body of an event stream; `on_close` is called once, however the stream ends.
+
+    Whoever waits for anything between making it and beginning it must `abandon` its answer where the wait is cancelled:
+    else it is never begun, never ends, and whatever is to end with it lives on.
+    """
 
     def __init__(self, outbox: Outbox, on_close: Callable[[], None], opening: bytes = sse.COMMENT) -> None:
         self._outbox = outbox
@@ -33,6 +37,10 @@ class EventStream(ResponseBody):
         return self._events()
 
     async def __aexit__(self, exc_type: type, exc_value: BaseException, tb: TracebackType) -> None:
+        self._on_close()
+
+    def abandon(self) -> None:
+        """It will never be begun."""
         self._on_close()
 
     async def _events(self) -> AsyncIterator[bytes]:
@@ -51,3 +59,9 @@ def event_stream(body: EventStream) -> Response:
     response = Response(body, content_type=EVENT_STREAM, headers=_HEADERS)
     response.timeout = None
     return response
+
+
+def abandon(response: Response) -> None:
+    """Nobody will get `response`; nothing happens where it is no event stream."""
+    if isinstance(response.response, EventStream):
+        response.response.abandon()

@@ -8,7 +8,7 @@ import pytest
 
 from common.reasons import Reason
 from supervisor.protocol import Certificate, Exit, Open
-from tests.support.gateway import LIGHT, Gateway, running
+from tests.support.gateway import LIGHT, Gateway, light, running
 from tests.support.rawmcp import Streamable, call, request, sse
 from tests.support.supervisor import played
 
@@ -126,3 +126,22 @@ async def test_the_certificate_of_a_handshake_that_failed_is_named_where_the_chi
             "exitCode": 3,
             "certificate": "c1",
         }
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        (light("--mute", start_timeout=1), "start_timeout"),
+        (light("--refuse"), "start_failed"),
+    ],
+    ids=["start_timeout", "start_failed"],
+)
+async def test_a_child_that_the_gateway_ends_has_a_certificate_too(
+    tmp_path: Path, spec: dict[str, object], reason: str
+) -> None:
+    async with running({"light": spec}, tmp_path=tmp_path) as gateway:
+        failed = await gateway.call(await gateway.session_id(), "whoami")
+        assert failed.json()["error"]["code"] == reason
+        certificate = failed.json()["error"]["about"]["certificate"]
+        said = (await gateway.http.get(f"/api/certificates/{certificate}")).json()
+        assert (said["id"], said["reason"]) == (certificate, reason)

@@ -446,3 +446,18 @@ async def test_a_child_that_dies_while_there_is_no_gateway_is_not_replaced_unsai
             assert [each.status_code for each in lost] == [404, 404]
             assert all(Reason.CHILD_EXITED in each.text for each in lost)
             assert await front.text(clients.rest, "notes", "other") == ["by another"]
+
+
+@pytest.mark.parametrize("end", ENDS, ids=lambda end: end.name)
+async def test_what_the_child_had_asked_is_declined_when_the_gateway_is_another(
+    tmp_path: Path, end: signal.Signals
+) -> None:
+    async with supervisor(tmp_path) as (program, path):
+        async with gateway(path) as front:
+            session = await Streamable(front.http).open()
+            async with session.streaming(call(1, "wonder", id="w7")) as events:
+                assert (await events.message())["id"] == "w7"
+                assert said(await events.message()) == "asked"
+            await stop(front, end)
+        async with gateway(path):
+            await program.said("stderr: answered: .*" + ("restarted" if end is signal.SIGKILL else "cannot be asked"))

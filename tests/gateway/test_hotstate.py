@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from gateway.hotstate import NOTED_REQUESTS, SLOTS, HotState, NoNotes, UnderWay
+from gateway.hotstate import LONGEST_QUESTION, NOTED_QUESTIONS, NOTED_REQUESTS, SLOTS, HotState, NoNotes, UnderWay
 
 
 @contextmanager
@@ -41,6 +41,33 @@ def test_the_next_gateway_learns_what_was_under_way() -> None:
             assert after.take_over(1) == UnderWay(half_written=False, calls=(5, 1 << 40))
             assert after.take_over(2) == UnderWay(half_written=True, calls=())
             assert after.take_over(3) == UnderWay()
+
+
+def test_the_next_gateway_learns_which_questions_are_open() -> None:
+    with notes() as state:
+        longest = b'"%b"' % (b"x" * (LONGEST_QUESTION - 2))
+        first, second = state.slot(1), state.slot(2)
+        for question in (b"0", longest, b'"12345678"', b"1"):
+            first.ask(question)
+        first.settle(b"0")
+        first.ask(b"1")
+        second.ask(longest[:-1] + b'x"')
+        second.settle(b"17")
+        with successor(state) as after:
+            assert set(after.take_over(1).questions) == {longest, b'"12345678"', b"1"}
+            assert after.take_over(2).questions == ()
+
+
+def test_a_question_for_which_there_is_no_place_goes_unnoted() -> None:
+    with notes() as state:
+        slot = state.slot(1)
+        for question in range(NOTED_QUESTIONS + 2):
+            slot.ask(b"%d" % question)
+        slot.settle(b"%d" % NOTED_QUESTIONS)
+        slot.settle(b"0")
+        slot.ask(b"99")
+        with successor(state) as after:
+            assert set(after.take_over(1).questions) == {b"1", b"2", b"3", b"99"}
 
 
 def test_a_line_that_came_to_its_end_needs_no_other() -> None:
@@ -101,6 +128,8 @@ def test_a_lease_for_which_there_is_no_slot_goes_unnoted() -> None:
         over = state.slot(SLOTS + 1)
         assert isinstance(over, NoNotes)
         over.begin(1)
+        over.ask(b"1")
+        over.settle(b"1")
         over.begin_line()
         over.end_line()
         over.finish(1)

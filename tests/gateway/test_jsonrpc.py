@@ -31,9 +31,19 @@ def envelope(members: bytes) -> bytes:
 # What is a message.
 
 
-@pytest.mark.parametrize("id_", [b"1", b"0", b"-7", b"1.5", b'"abc"', b'""', b'"\\u0041"', b"9" * 40])
+@pytest.mark.parametrize("id_", [b"1", b"0", b"-7", b"1.5", b'"abc"', b'""', b"9" * 40])
 def test_a_number_or_a_text_is_an_id_and_stays_as_it_was_written(id_: bytes) -> None:
     assert decode(envelope(b'"id":%b,"method":"ping"' % id_)) == Request(id_, "ping", b"")
+
+
+@pytest.mark.parametrize(
+    ("written", "text"), [(b'"\\u0041"', b'"A"'), (b'"a\\/b"', b'"a/b"'), (b'"\\u00e9"', '"é"'.encode())]
+)
+def test_a_text_is_the_same_id_and_the_same_token_however_it_is_escaped(written: bytes, text: bytes) -> None:
+    assert decode(envelope(b'"id":%b,"result":1' % written)) == Response(text, b"1", b"")
+    assert cancelled_id(Notification("notifications/cancelled", b'{"requestId":%b}' % written)) == text
+    assert reported_token(Notification("notifications/progress", b'{"progressToken":%b}' % written)) == text
+    assert progress_token(Request(b"1", "x", b'{"_meta":{"progressToken":%b}}' % written)) == text
 
 
 def test_the_number_1_and_the_text_1_are_two_ids() -> None:

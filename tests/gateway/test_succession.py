@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 import anyio
 import msgspec
 import pytest
+from loguru import logger
 
 from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.hotstate import HotState
 from gateway.identity.principal import Principal
-from gateway.jsonrpc import decode, notification, request
+from gateway.jsonrpc import Response, decode, notification, request
 from gateway.kept import VERSION, Kept, write
 from gateway.session import Door
 from gateway.sessions import Sessions
@@ -171,15 +172,19 @@ async def test_what_an_earlier_gateway_had_begun_is_brought_to_an_end() -> None:
         notes = here.hot_state.slot(child.lease)
         notes.begin(7)
         notes.begin(9)
+        notes.ask(b'"q1"')
         notes.begin_line()
         take_up(
             here.sessions, [child.inherited(state("gw.a", STREAMABLE)), quiet.inherited(state("gw.b", STREAMABLE))], []
         )
-        end, *cancelled = child.read().split(b"\n")
+        end, *cancelled, answer = child.read().rstrip(b"\n").split(b"\n")
         assert end == b""
         params = [{"requestId": call, "reason": "the gateway restarted"} for call in (7, 9)]
         expected = [notification("notifications/cancelled", each) for each in params]
-        assert [decode(line) for line in cancelled if line] == expected
+        assert [decode(line) for line in cancelled] == expected
+        declined = decode(answer)
+        assert isinstance(declined, Response)
+        assert (declined.id, b"restarted" in declined.error) == (b'"q1"', True)
         assert quiet.read() == b""
         assert repr(here.hot_state).startswith("<HotState: 2 of")
 
@@ -220,6 +225,25 @@ async def test_a_gateway_that_leaves_lets_go_and_ends_nothing_that_can_be_kept()
         assert error.value.reason is Reason.GATEWAY_RESTARTED
         relay.on_ending(Reason.CHILD_EXITED, None)
         assert relay.ended is Reason.GATEWAY_RESTARTED
+
+
+async def test_a_child_that_does_not_read_is_ended_and_that_is_said_once() -> None:
+    said: list[str] = []
+    sink = logger.add(lambda message: said.append(str(message)), format="{message}", level="WARNING")
+    try:
+        async with next_gateway() as here:
+            child = here.child()
+            take_up(here.sessions, [child.inherited(state("gw.a", STREAMABLE))], [])
+            relay = here.sessions.find("gw.a", ALICE, "light", Door.STREAMABLE).relay
+            assert relay is not None
+            for _ in range(20):
+                relay.notify(notification("notifications/large", {"text": "x" * POLICY.max_message_bytes}))
+            while relay.ended is None:
+                await anyio.lowlevel.checkpoint()
+            assert await here.told() == [Release(child.lease, Reason.CHILD_NOT_READING)]
+    finally:
+        logger.remove(sink)
+    assert [line.strip().endswith("does not read its input") for line in said] == [True]
 
 
 async def test_a_session_that_ends_leaves_no_note() -> None:

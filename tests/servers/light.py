@@ -254,6 +254,9 @@ def handle(message):
         if "--refuse" in sys.argv:
             send({"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32000, "message": "not today"}})
             return
+        if "--chatty" in sys.argv:
+            params = {"level": "info", "data": "about to answer"}
+            send({"jsonrpc": "2.0", "method": "notifications/message", "params": params})
         info = {"name": "light", "version": "1"}
         version = message["params"]["protocolVersion"]
         answer(message["id"], {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info})

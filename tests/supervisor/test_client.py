@@ -1,5 +1,6 @@
 """The gateway's end of the control socket, with the test as the supervisor at the other end."""
 
+import asyncio
 import os
 import socket
 from pathlib import Path
@@ -13,18 +14,24 @@ from supervisor.client import Grant, Inherited, SupervisorLost, connect
 from supervisor.linux import peer_pidfd
 from supervisor.protocol import (
     PROTOCOL,
+    Certificate,
     Ending,
     Entrust,
+    Exit,
     FromSupervisor,
+    Gone,
     Goodbye,
     Hello,
     Kept,
     Lapsed,
+    Open,
     Opened,
     ProtocolError,
+    Settings,
     Welcome,
 )
 from tests.support.control import connected, playing_supervisor
+from tests.support.processes import open_files
 
 SETTINGS = msgspec.Raw(b"{}")
 
@@ -170,3 +177,43 @@ def test_on_an_older_kernel_the_process_is_found_by_its_pid(answers: list[object
     assert (pidfd is not None) == known
     if pidfd is not None:
         os.close(pidfd)
+
+
+async def test_news_of_a_child_reach_nobody_before_the_child_does() -> None:
+    certificate = Certificate("c1", "light", Reason.CHILD_EXITED, Exit(3))
+    ending, gone = Ending(2, Reason.CHILD_EXITED, Exit(3), "c1"), Gone(2, certificate)
+    async with connected((Welcome(PROTOCOL, SETTINGS), 0)) as (other, client), anyio.create_task_group() as tasks:
+        heard: list[object] = []
+        client.on_ending = client.on_gone = heard.append
+
+        async def open_child() -> None:
+            grant = await client.open("light", "label")
+            heard.append(grant.lease)
+            client.release(grant.lease, Reason.CLIENT_GONE, (grant.stdin, grant.stdout))
+
+        tasks.start_soon(open_child)
+        while not any(isinstance(message, Open) for message, _ in other.heard):
+            await anyio.lowlevel.checkpoint()
+        await other.says_at_once((Opened(1, 2, 3), 2), (ending, 0), (gone, 0))
+        while len(heard) < 3:
+            await anyio.lowlevel.checkpoint()
+        assert heard == [2, ending, gone]
+
+
+async def test_a_child_that_died_before_its_opener_gave_up_costs_no_descriptor() -> None:
+    ending = Ending(2, Reason.CHILD_EXITED, Exit(3), "c1")
+    async with connected((Welcome(PROTOCOL, SETTINGS), 0)) as (other, client):
+        opening = asyncio.ensure_future(client.open("light", "label"))
+        while not any(isinstance(message, Open) for message, _ in other.heard):
+            await anyio.lowlevel.checkpoint()
+        before = open_files(os.getpid())
+
+        # The framework cancels what serves a client that hangs up, and here it does so in the very moment.
+        def cancel(_: bytes) -> None:
+            opening.cancel()
+
+        client.on_settings = cancel
+        await other.says_at_once((Opened(1, 2, 3), 2), (ending, 0), (Settings(SETTINGS), 0))
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        assert open_files(os.getpid()) == before

@@ -61,7 +61,7 @@ FROM_SUPERVISOR: list[FromSupervisor] = [
     Kept(4, 1234, "light", "{}", 1.5),
     Lapsed(4, "light", "{}", Reason.CHILD_EXITED),
     Settings(msgspec.Raw(b'{"port":3000}')),
-    Opened(7, 4, 1234),
+    Opened(7, 4, 1234, "bcdf"),
     Refused(7, Reason.MAX_SESSIONS, "all taken"),
     Refused(7, Reason.MAX_SESSIONS, "all taken", 5.0),
     Expiring(4),
@@ -186,7 +186,7 @@ def test_a_message_does_not_change_after_it_was_made(message: FromGateway | From
 
 def test_a_frame_is_its_length_its_descriptors_count_and_its_body() -> None:
     assert encode(Ask(7)) == frame(b'{"type":"ask","ref":7}')
-    assert encode(Opened(1, 2, 3), 2) == frame(b'{"type":"opened","ref":1,"lease":2,"pid":3}', fds=2)
+    assert encode(Opened(1, 2, 3), 2) == frame(b'{"type":"opened","ref":1,"lease":2,"pid":3,"certificate":""}', fds=2)
 
 
 def test_an_empty_body_is_a_frame() -> None:

@@ -28,6 +28,14 @@ class Supervisor:
         for fd in opened:
             os.close(fd)
 
+    async def says_at_once(self, *messages: tuple[FromSupervisor, int]) -> None:
+        """Send messages, each with so many descriptors, that arrive together."""
+        opened = [os.open(os.devnull, os.O_RDWR) for _, fds in messages for _ in range(fds)]
+        data = b"".join(encode(message, fds) for message, fds in messages)
+        await (self._end.send_fds(data, opened) if opened else self._end.send(data))
+        for fd in opened:
+            os.close(fd)
+
     async def listen(self) -> None:
         """Until the gateway has gone."""
         reader = FrameReader()

@@ -1,0 +1,56 @@
+"""What one child writes on stdout that is no message: banners, prints, lines over the limit.
+
+The log shows the first of it, and afterwards how much more there was: a child that writes nothing else must not fill the
+disk.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from loguru import logger
+
+from common.bucket import Bucket
+
+LOGGED_AT_ONCE: Final = 20
+"""Lines of one child that are logged in one go."""
+
+LOGGED_PER_SECOND: Final = 0.2
+"""Lines of one child that are logged each second after that."""
+
+LOGGED_BYTES: Final = 200
+"""Bytes of a line that the log gets to see."""
+
+
+class Noise:
+    """The noise of the child that `who` describes; `clock` gives seconds."""
+
+    def __init__(self, who: Callable[[], str], clock: Callable[[], float] = time.monotonic) -> None:
+        self._who = who
+        self._clock = clock
+        self._bucket = Bucket(LOGGED_AT_ONCE, LOGGED_PER_SECOND, clock())
+        self._untold = 0
+
+    def __repr__(self) -> str:
+        return f"<Noise: {self._untold} lines were not logged>"
+
+    def malformed(self, why: Exception, line: bytes) -> None:
+        """It wrote `line`, which is no message."""
+        self._log("wrote what is no message ({}): {}", why, line[:LOGGED_BYTES])
+
+    def oversized(self, size: int, limit: int) -> None:
+        """It wrote a line of `size` bytes, which was dropped."""
+        self._log("wrote a line of {} bytes; max_message_bytes is {}; dropped", size, limit)
+
+    def close(self) -> None:
+        """Nothing more will come of it. May be called again."""
+        if self._untold:
+            logger.warning("{} wrote {} more lines that were no messages or too long", self._who(), self._untold)
+            self._untold = 0
+
+    def _log(self, text: str, *facts: object) -> None:
+        if not self._bucket.take(self._clock()):
+            self._untold += 1
+            return
+        self.close()
+        logger.warning("{} " + text, self._who(), *facts)
