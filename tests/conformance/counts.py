@@ -65,8 +65,8 @@ def _checks(scenario: str, content: bytes) -> list[dict[str, Any]]:
     return checks
 
 
-Row = tuple[str, str, str, Findings | None]
-"""Who was asked, at which revision, through what, and what came of it; None where it was not run."""
+Row = tuple[str, str, str, Findings]
+"""Who was asked, through what, at which revision, and what came of it."""
 
 
 def table(rows: Iterable[Row]) -> list[str]:
@@ -75,9 +75,6 @@ def table(rows: Iterable[Row]) -> list[str]:
     lines = [head, "-" * len(head)]
     for server, reached, revision, found in rows:
         start = f"{server:<22}{reached:<10}{revision:<12}"
-        if found is None:
-            lines.append(f"{start}not run")
-            continue
         counts = found.counts
         note = "  unexpected" if found.unexpected else ""
         lines.append(f"{start}{counts.passed:>8}{counts.failed:>8}{counts.warned:>10}{note}")

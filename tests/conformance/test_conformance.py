@@ -4,12 +4,10 @@ import pytest
 
 from tests.conformance.conftest import COUNTS
 from tests.conformance.counts import Findings, Row
-from tests.conformance.legs import BY_HAND, LEGS, Leg, expected
+from tests.conformance.legs import LEGS, Leg, expected
 from tests.conformance.suite import run_all
 
 pytestmark = pytest.mark.slow
-
-TESTED = [leg for leg in LEGS if leg.name not in BY_HAND]
 
 
 @pytest.fixture(scope="module")
@@ -17,19 +15,19 @@ async def findings(
     tmp_path_factory: pytest.TempPathFactory, anyio_backend: str, request: pytest.FixtureRequest
 ) -> dict[Leg, Findings]:
     """What came of all legs."""
-    found = await run_all(TESTED, tmp_path_factory.mktemp("conformance"))
-    rows: list[Row] = [(*leg.row, found.get(leg)) for leg in LEGS]
+    found = await run_all(LEGS, tmp_path_factory.mktemp("conformance"))
+    rows: list[Row] = [(*leg.row, found[leg]) for leg in LEGS]
     request.config.stash[COUNTS] = rows
     return found
 
 
-@pytest.mark.parametrize("leg", TESTED, ids=[leg.name for leg in TESTED])
+@pytest.mark.parametrize("leg", LEGS, ids=[leg.name for leg in LEGS])
 async def test_as_many_checks_pass_as_can(findings: dict[Leg, Findings], leg: Leg) -> None:
     found = findings[leg]
     assert found.counts == leg.counts, "\n".join(map(str, found.complaints)) + "\n" + found.output[-3000:]
 
 
-@pytest.mark.parametrize("leg", TESTED, ids=[leg.name for leg in TESTED])
+@pytest.mark.parametrize("leg", LEGS, ids=[leg.name for leg in LEGS])
 async def test_nothing_fails_but_what_cannot_pass_and_that_does(findings: dict[Leg, Findings], leg: Leg) -> None:
     assert not findings[leg].unexpected, findings[leg].output[-3000:]
 
