@@ -11,7 +11,6 @@ from loguru import logger
 from common.config.model import SupervisorSettings
 from supervisor.ledger import Ledger, Run, this_boot
 from supervisor.places import PlaceError, runtime_directory
-from supervisor.placing import missing_programs
 from supervisor.reaping import Reaping, ReapingError, choose
 from supervisor.seal import seal_tags
 from supervisor.sweep import sweep
@@ -39,19 +38,21 @@ class Ground:
         """End what runs before this one left. See supervisor.sweep."""
         await sweep(self.runtime, CensusTaker(), wipe)
 
-    def close(self) -> None:
-        """Take back what was made for this run. What cannot be, the next start's sweep will."""
-        _release(self.reaping)
-        self.ledger.close()
+    def close(self, *, all_wiped: bool = True) -> None:
+        """Take back what was made for this run. What cannot be, rooms that were not wiped too, the next sweep will."""
+        released = _release(self.reaping)
+        self.ledger.close(forget=all_wiped and released)
 
 
-def _release(reaping: Reaping) -> None:
-    """Remove the cgroup of this run, which is empty."""
+def _release(reaping: Reaping) -> bool:
+    """Remove the cgroup of this run, which is empty; whether that is done."""
     if reaping.run is not None:
         try:
             reaping.run.everything().remove()
         except OSError as error:
             logger.error("the cgroup {} cannot be removed: {}", reaping.run.path, error.strerror)
+            return False
+    return True
 
 
 def prepare(settings: SupervisorSettings, rooms: Path | None = None) -> Ground:
@@ -65,9 +66,6 @@ def prepare(settings: SupervisorSettings, rooms: Path | None = None) -> Ground:
         reaping = choose(settings.reaping, installation)
     except (PlaceError, ReapingError) as error:
         raise GroundError(str(error)) from None
-    if missing := missing_programs(reaping, settings.servers.values()):
-        _release(reaping)
-        raise GroundError("\n".join(missing))
     cgroup = str(reaping.run.path) if reaping.run is not None else None
     try:
         ledger = Ledger(runtime, Run(installation, this_boot(), cgroup, str(rooms) if rooms is not None else None))

@@ -5,8 +5,9 @@ import pwd
 
 import pytest
 
-from common.config.model import Debug, Graces, Isolation, ServerSpec, SupervisorSettings
+from common.config.model import Isolation, ServerSpec
 from supervisor.users import AllInUse, Identities, Identity, UserError, user_ids_in_use
+from tests.support.specs import server_spec, supervisor_settings
 
 NOBODY = pwd.getpwnam("nobody")
 FREE = (3_000_000_000, 3_000_000_002)
@@ -20,29 +21,12 @@ def in_range(group: str | None = None) -> Isolation:
 
 def spec(isolation: Isolation, name: str = "fs") -> ServerSpec:
     """A server whose children run as this says."""
-    return ServerSpec(
-        name=name,
-        as_written="x",
-        command="x",
-        args=(),
-        path=None,
-        env={},
-        idle_timeout=1,
-        max_lifetime=1,
-        graces=Graces(stop=1, terminate=1, kill=1),
-        max_sessions=None,
-        isolation=isolation,
-    )
-
-
-def settings(*servers: ServerSpec) -> SupervisorSettings:
-    """The settings of these servers."""
-    return SupervisorSettings(debug=Debug(), max_sessions=9, servers={each.name: each for each in servers})
+    return server_spec(name, isolation=isolation)
 
 
 def identities(*servers: ServerSpec, in_use: set[int] | None = None) -> Identities:
     """Identities on a machine where these user ids have processes."""
-    return Identities(settings(*servers), may_change=True, in_use=lambda: in_use or set())
+    return Identities(supervisor_settings(*servers), may_change=True, in_use=lambda: in_use or set())
 
 
 def whom(isolation: Isolation) -> Identity | None:
@@ -53,7 +37,7 @@ def whom(isolation: Isolation) -> Identity | None:
 def refusal(isolation: Isolation, *, may_change: bool = True) -> str:
     """Why not."""
     with pytest.raises(UserError) as caught:
-        Identities(settings(spec(isolation)), may_change=may_change)
+        Identities(supervisor_settings(spec(isolation)), may_change=may_change)
     return str(caught.value)
 
 
@@ -91,13 +75,13 @@ def test_the_supervisors_own_user_is_no_change() -> None:
 @pytest.mark.parametrize("isolation", [Isolation(user="no-such"), Isolation(user=str(2**32 - 1))])
 def test_a_user_that_does_not_exist_is_told_with_its_remedy(isolation: Isolation) -> None:
     assert refusal(isolation) == (
-        f"servers.fs: there is no user '{isolation.user}' on this machine; make it (useradd --system), "
+        "servers.fs.user: there is no such user on this machine; make it (useradd --system), "
         "or give one that exists, by name or number"
     )
 
 
 def test_a_group_that_does_not_exist_is_told_with_its_remedy() -> None:
-    assert refusal(Isolation(group="no-such")).startswith("servers.fs: there is no group 'no-such' on this machine")
+    assert refusal(Isolation(group="no-such")).startswith("servers.fs.group: there is no such group on this machine")
 
 
 @pytest.mark.parametrize(
@@ -109,7 +93,25 @@ def test_a_group_that_does_not_exist_is_told_with_its_remedy() -> None:
     ],
 )
 def test_a_supervisor_that_may_not_change_users_says_so(isolation: Isolation, key: str) -> None:
-    assert refusal(isolation, may_change=False).startswith(f"servers.fs: '{key}' needs a supervisor that may change")
+    assert refusal(isolation, may_change=False).startswith(f"servers.fs.{key}: needs a supervisor that may change")
+
+
+def test_every_server_that_cannot_be_is_told() -> None:
+    wrong = [
+        spec(Isolation(user="no-such"), "one"),
+        spec(Isolation(), "two"),
+        spec(Isolation(group="no-such"), "three"),
+    ]
+    with pytest.raises(UserError) as caught:
+        identities(*wrong)
+    assert [(each.server, each.key) for each in caught.value.mistakes] == [("one", "user"), ("three", "group")]
+
+
+def test_a_range_with_somebody_of_this_machine_in_it_is_refused() -> None:
+    first, last = NOBODY.pw_uid, NOBODY.pw_uid + 1
+    assert refusal(Isolation.model_validate({"uid_range": f"{first}-{last}"})).startswith(
+        f"servers.fs.uid_range: {first} is the user nobody of this machine, whose files sessions could reach; "
+    )
 
 
 # A user id of one's own.
@@ -175,7 +177,7 @@ def test_a_new_configuration_changes_what_is_next_and_not_what_is_given_out() ->
     before, after = spec(in_range()), spec(in_range(), "new")
     table = identities(before)
     table.acquire(before)
-    table.take_over(settings(after), may_change=True)
+    table.take_over(supervisor_settings(after), may_change=True)
     assert table.acquire(after) == Identity(FREE[0] + 1, FREE[0] + 1)
 
 
@@ -183,5 +185,5 @@ def test_a_new_configuration_that_asks_for_too_much_changes_nothing() -> None:
     server = spec(in_range())
     table = identities(server)
     with pytest.raises(UserError):
-        table.take_over(settings(spec(Isolation(user="no-such"))), may_change=True)
+        table.take_over(supervisor_settings(spec(Isolation(user="no-such"))), may_change=True)
     assert table.acquire(server) == Identity(FREE[0], FREE[0])
