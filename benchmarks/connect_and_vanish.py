@@ -185,7 +185,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--cycles", type=int, default=1000, metavar="N", help="how many clients (default: 1000)")
     parser.add_argument("--step", type=int, default=100, metavar="N", help="count after each N (default: 100)")
-    return anyio.run(_run, parser.parse_args(argv))
+    arguments = parser.parse_args(argv)
+    # Growth is measured from the middle to the end, so there must be one.
+    if arguments.step < 1 or arguments.cycles < 2 * arguments.step:
+        parser.error("--cycles must be twice --step, or more")
+    return anyio.run(_run, arguments)
 
 
 async def _run(arguments: argparse.Namespace) -> int:

@@ -22,7 +22,7 @@ import msgspec
 from loguru import logger
 
 from common import logs, notify
-from common.config.load import Settings, load
+from common.config.load import Settings
 from common.config.model import SupervisorSettings
 from common.config.source import ConfigError
 from common.prctl import hide_memory
@@ -30,11 +30,11 @@ from supervisor.activation import ActivationError, inherited_listener, uid_of
 from supervisor.children import Children, running_children
 from supervisor.control import Announcer, SocketError, listen, listening, serve_each, serve_one
 from supervisor.custody import Custody
+from supervisor.feasible import load_for_here
 from supervisor.foresight import warnings
 from supervisor.ground import Ground, GroundError, prepare, seal
 from supervisor.linux import become_subreaper, die_with_parent, has_terminal
 from supervisor.places import PlaceError
-from supervisor.placing import missing_programs
 from supervisor.protocol import Settings as NewSettings
 from supervisor.reload import Refused, Reloader, for_gateway
 from supervisor.rooms import Rooms, wipe_leftovers
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.parent:
         die_with_parent(arguments.parent, signal.SIGTERM)
     try:
-        settings = load(arguments.config)
+        settings = load_for_here(arguments.config)
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201 - one line each, as they are
         return 2
@@ -99,7 +99,11 @@ def _bound(arguments: argparse.Namespace) -> socket.socket | None:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m supervisor", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="the configuration file")
-    parser.add_argument("--check", action="store_true", help="check the configuration, start nothing")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="check the configuration, here; start nothing",
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--control-fd", type=int, help="a connected Unix socket, the gateway at its other end")
     where.add_argument("--socket", type=Path, help="listen for the gateway here")
@@ -108,10 +112,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _prepare_for(ground: Ground, rooms: Rooms, settings: SupervisorSettings) -> None:
+def _prepare_for(rooms: Rooms, settings: SupervisorSettings) -> None:
     """Be ready for what the configuration says now. Raises Refused."""
-    if missing := missing_programs(ground.reaping, settings.servers.values()):
-        raise Refused("\n".join(missing))
     try:
         rooms.take_over(settings)
     except (PlaceError, UserError) as error:
@@ -137,7 +139,7 @@ async def _run(
             arguments.config,
             settings,
             announce=lambda changed: announcer(NewSettings(msgspec.Raw(changed))),
-            prepare=partial(_prepare_for, ground, rooms),
+            prepare=partial(_prepare_for, rooms),
         )
         await tasks.start(_follow_signals, tasks.cancel_scope, reload, name="signals")
         async with running_children(settings.supervisor, announcer, ground, rooms) as children:

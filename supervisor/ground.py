@@ -11,7 +11,6 @@ from loguru import logger
 from common.config.model import SupervisorSettings
 from supervisor.ledger import Ledger, Run, this_boot
 from supervisor.places import PlaceError, runtime_directory
-from supervisor.placing import missing_programs
 from supervisor.reaping import Reaping, ReapingError, choose
 from supervisor.seal import seal_tags
 from supervisor.sweep import sweep
@@ -65,9 +64,6 @@ def prepare(settings: SupervisorSettings, rooms: Path | None = None) -> Ground:
         reaping = choose(settings.reaping, installation)
     except (PlaceError, ReapingError) as error:
         raise GroundError(str(error)) from None
-    if missing := missing_programs(reaping, settings.servers.values()):
-        _release(reaping)
-        raise GroundError("\n".join(missing))
     cgroup = str(reaping.run.path) if reaping.run is not None else None
     try:
         ledger = Ledger(runtime, Run(installation, this_boot(), cgroup, str(rooms) if rooms is not None else None))

@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -115,10 +116,22 @@ def _check_owner(directory: Path, forbidden: int, key: str) -> None:
         raise PlaceError(f"{directory} is open to others; close it (chmod 700), or give '{key}' another directory")
 
 
-def _check_reachable(directory: Path, key: str) -> None:
+def is_reachable(directory: Path) -> bool:
+    """Whether every user may pass through `directory`, which need not be there, and all above it."""
+    return _closed_to_others(directory) is None
+
+
+def _closed_to_others(directory: Path) -> Path | None:
     for each in (directory, *directory.resolve().parents):
-        if not each.stat().st_mode & stat.S_IXOTH:
-            raise PlaceError(
-                f"children that run as other users cannot reach {directory}, because {each} is closed to them; "
-                f"give '{key}' another directory, or open that one to passing through (chmod o+x)"
-            )
+        with suppress(FileNotFoundError):
+            if not each.stat().st_mode & stat.S_IXOTH:
+                return each
+    return None
+
+
+def _check_reachable(directory: Path, key: str) -> None:
+    if (each := _closed_to_others(directory)) is not None:
+        raise PlaceError(
+            f"children that run as other users cannot reach {directory}, because {each} is closed to them; "
+            f"give '{key}' another directory, or open that one to passing through (chmod o+x)"
+        )

@@ -1,7 +1,6 @@
 """Where a child is put: its cgroup leaf, its namespace or sandbox, its limits; decided for each spawn."""
 
 import resource
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from common.reasons import Reason
 from supervisor import sandbox
 from supervisor.cgroups import Leaf
 from supervisor.environment import SpawnError
+from supervisor.places import is_reachable
 from supervisor.reaping import Reaping
 from supervisor.rooms import Room
 from supervisor.wrapper import Inside, Wrapping
@@ -54,14 +54,18 @@ class Placer:
             soft_open_files=self.soft_open_files,
             file_size=spec.limits.file_size_max,
             inside=inside,
-            sandbox=self._sandbox(spec, room.path),
+            sandbox=self._sandbox(spec, room),
         )
         return Place(wrapping, leaf)
 
-    def _sandbox(self, spec: ServerSpec, room: Path | None) -> list[str]:
+    def _sandbox(self, spec: ServerSpec, room: Room) -> list[str]:
         if spec.isolation.sandbox is None:
             return []
-        return sandbox.options(spec.isolation.sandbox, room, self.private, self.shared)
+        private, shared = self.private, self.shared
+        if room.identity is not None:  # bwrap fails at a path that its user cannot get to, however it is told to try
+            private = tuple(each for each in private if is_reachable(each.parent))
+            shared = shared if shared is not None and is_reachable(shared) else None
+        return sandbox.options(spec.isolation.sandbox, room.path, private, shared)
 
     def _leaf(self, spec: ServerSpec, lease: int) -> Leaf | None:
         run = self.reaping.run
@@ -74,12 +78,3 @@ class Placer:
             message = f"server '{spec.name}' could not be started"
             raise SpawnError(Reason.SPAWN_FAILED, message, f"no cgroup for it: {error}") from error
         return leaf
-
-
-def missing_programs(reaping: Reaping, specs: Iterable[ServerSpec]) -> list[str]:
-    """What the configuration asks for and the machine has not, a line each."""
-    return [
-        f"servers.{spec.name}.sandbox: bubblewrap is not installed; on Debian, 'apt-get install bubblewrap' does it"
-        for spec in specs
-        if spec.isolation.sandbox is not None and "bwrap" not in reaping.programs
-    ]

@@ -88,13 +88,16 @@ def _namespace(programs: Mapping[str, str]) -> Inside | None:
 
 def _works(command: list[str]) -> bool:
     """Whether a process can be started by `command` that sees itself as the first of its own /proc."""
+    result = probe([*command, "sh", "-c", "echo /proc/[0-9]*"])
+    return result is not None and result.returncode == 0 and result.stdout.split() == [b"/proc/1"]
+
+
+def probe(command: list[str]) -> "subprocess.CompletedProcess[bytes] | None":
+    """How `command`, which takes a moment, ended, and what it printed; None where it did not start, or end in time."""
     try:
-        result = subprocess.run(
-            [*command, "sh", "-c", "echo /proc/[0-9]*"], capture_output=True, timeout=_PROBE_TIMEOUT, check=False
-        )
+        return subprocess.run(command, capture_output=True, timeout=_PROBE_TIMEOUT, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return result.returncode == 0 and result.stdout.split() == [b"/proc/1"]
+        return None
 
 
 def cleared(run: Path) -> bool:

@@ -6,10 +6,11 @@ from pathlib import Path
 from loguru import logger
 
 from common import notify
-from common.config.load import Settings, load
+from common.config.load import Settings
 from common.config.model import GatewaySettings, Model, SupervisorSettings
 from common.config.source import ConfigError
 from common.config.values import REVEAL_SECRETS
+from supervisor.feasible import load_for_here
 
 
 def needs_restart(old: Settings, new: Settings) -> list[str]:
@@ -72,7 +73,7 @@ class Reloader:
         """Take over what can be; a file with a mistake in it changes nothing, and each mistake is a line in the log."""
         notify.notify(*notify.reloading())
         try:
-            new = load(self._path)
+            new = load_for_here(self._path)
             self._prepare(new.supervisor)
         except (ConfigError, Refused) as error:
             for problem in str(error).splitlines():

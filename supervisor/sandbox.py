@@ -26,6 +26,11 @@ def hides(sandbox: Sandbox, path: Path) -> str | None:
     return next((hidden for hidden in (*_HIDDEN, *sandbox.hidden) if path.is_relative_to(hidden)), None)
 
 
+def is_hidden_anyway(path: Path) -> bool:
+    """Whether `path` is below what looks empty in every sandbox, where a directory to cover is made if there is none."""
+    return any(path.is_relative_to(hidden) for hidden in _HIDDEN)
+
+
 def options(sandbox: Sandbox, room: Path | None, private: Iterable[Path], shared: Path | None = None) -> list[str]:
     """What to tell `bwrap`. `room` is the session's directory; `private` are directories that nobody inside may see,
     and `shared` is one that everybody may read, wherever it is.

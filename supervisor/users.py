@@ -7,7 +7,7 @@ given out so that the one that has been unused for longest comes first, and neve
 import grp
 import os
 import pwd
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,8 +19,24 @@ _CAP_SETGID: Final = 6
 _CAP_SETUID: Final = 7
 
 
+@dataclass(frozen=True)
+class Mistake:
+    """What of a server's configuration cannot be had on this machine; `text` says what to do, and quotes no value."""
+
+    server: str
+    key: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"servers.{self.server}.{self.key}: {self.text}"
+
+
 class UserError(Exception):
-    """The configuration names a user that cannot be had; the text names the key, and what to do."""
+    """The configuration names users that cannot be had; a line for each, with the key, and what to do."""
+
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(map(str, self.mistakes)))
 
 
 class AllInUse(Exception):
@@ -63,14 +79,21 @@ class Identities:
     def take_over(self, settings: SupervisorSettings, *, may_change: bool | None = None) -> None:
         """From now on go by `settings`; what is given out stays so. Raises UserError, and then nothing has changed."""
         may_change = may_change_user() if may_change is None else may_change
+        accounts = {entry.pw_uid: entry.pw_name for entry in pwd.getpwall()}
         fixed: dict[str, Identity | None] = {}
         groups: dict[str, int | None] = {}
+        mistakes: list[Mistake] = []
         for name, spec in settings.servers.items():
-            group = groups[name] = None if spec.isolation.group is None else _group(name, spec.isolation.group)
-            if spec.isolation.uid_range is None:
-                fixed[name] = _identity(name, spec.isolation, group, may_change=may_change)
-            else:
-                _require(name, "uid_range", may_change=may_change)
+            try:
+                group = groups[name] = None if spec.isolation.group is None else _group(spec.isolation.group)
+                if spec.isolation.uid_range is None:
+                    fixed[name] = _identity(spec.isolation, group, may_change=may_change)
+                else:
+                    _check_range(*spec.isolation.uid_range, accounts, may_change=may_change)
+            except _Mistaken as mistaken:
+                mistakes.append(Mistake(name, *mistaken.args))
+        if mistakes:
+            raise UserError(mistakes)
         self._fixed, self._groups = fixed, groups
 
     @property
@@ -131,27 +154,44 @@ def _user_ids_of(pid: str) -> Iterable[int]:
     return map(int, line.split()[1:])
 
 
-def _identity(server: str, isolation: Isolation, group: int | None, *, may_change: bool) -> Identity | None:
+class _Mistaken(Exception):
+    """The key, and what is wrong with it."""
+
+
+def _identity(isolation: Isolation, group: int | None, *, may_change: bool) -> Identity | None:
     """As whom the children of a server without a range run; None for this process's own user."""
     if isolation.user is None and group is None:
         return None
-    identity = _user(server, isolation.user, group)
+    identity = _user(isolation.user, group)
     if (identity.uid, identity.gid) == (os.geteuid(), os.getegid()):
         return None
-    _require(server, "group" if isolation.user is None else "user", may_change=may_change)
+    _require("group" if isolation.user is None else "user", may_change=may_change)
     return identity
 
 
-def _require(server: str, key: str, *, may_change: bool) -> None:
-    if not may_change:
-        raise UserError(
-            f"servers.{server}: '{key}' needs a supervisor that may change users, and this one may not; "
-            "run it as root, give it CAP_SETUID, CAP_SETGID, CAP_CHOWN, CAP_KILL, CAP_SYS_RESOURCE and "
-            "CAP_DAC_OVERRIDE, or take the key away"
+def _check_range(first: int, last: int, accounts: Mapping[int, str], *, may_change: bool) -> None:
+    """A session that has somebody's user id can read and write what is theirs."""
+    _require("uid_range", may_change=may_change)
+    taken = sorted(uid for uid in accounts if first <= uid <= last)
+    if taken:
+        raise _Mistaken(
+            "uid_range",
+            f"{taken[0]} is the user {accounts[taken[0]]} of this machine, whose files sessions could reach; "
+            "expected user ids that nobody has, such as 600000-665535",
         )
 
 
-def _user(server: str, user: str | None, group: int | None) -> Identity:
+def _require(key: str, *, may_change: bool) -> None:
+    if not may_change:
+        raise _Mistaken(
+            key,
+            "needs a supervisor that may change users, and this one may not; "
+            "run it as root, give it CAP_SETUID, CAP_SETGID, CAP_CHOWN, CAP_KILL, CAP_SYS_RESOURCE and "
+            "CAP_DAC_OVERRIDE, or take the key away",
+        )
+
+
+def _user(user: str | None, group: int | None) -> Identity:
     user = str(os.geteuid()) if user is None else user
     try:
         entry = pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
@@ -159,20 +199,22 @@ def _user(server: str, user: str | None, group: int | None) -> Identity:
         if user.isdecimal() and int(user) < NO_ID:
             uid = int(user)
             return Identity(uid, uid if group is None else group)
-        raise UserError(
-            f"servers.{server}: there is no user '{user}' on this machine; make it (useradd --system), "
-            "or give one that exists, by name or number"
+        raise _Mistaken(
+            "user",
+            "there is no such user on this machine; make it (useradd --system), or give one that exists, "
+            "by name or number",
         ) from None
     return Identity(entry.pw_uid, entry.pw_gid if group is None else group, entry.pw_name, entry.pw_dir)
 
 
-def _group(server: str, group: str) -> int:
+def _group(group: str) -> int:
     if group.isdecimal() and int(group) < NO_ID:
         return int(group)
     try:
         return grp.getgrnam(group).gr_gid
     except KeyError:
-        raise UserError(
-            f"servers.{server}: there is no group '{group}' on this machine; make it (groupadd --system), "
-            "or give one that exists, by name or number"
+        raise _Mistaken(
+            "group",
+            "there is no such group on this machine; make it (groupadd --system), or give one that exists, "
+            "by name or number",
         ) from None

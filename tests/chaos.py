@@ -37,7 +37,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scenario", metavar="WORDS", default="", help="only scenarios whose names contain WORDS")
     parser.add_argument("--rounds", type=int, default=1, metavar="N", help="play all of it N times (default: 1)")
     parser.add_argument("--kinds", action="store_true", help="a row for each kind of server")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    # What plays nothing would end well.
+    if not any(arguments.scenario in scenario.name for scenario in SCENARIOS):
+        parser.error(f"no scenario's name contains {arguments.scenario!r}")
+    if arguments.rounds < 1:
+        parser.error("--rounds must be 1 or more")
+    return arguments
 
 
 async def _play_all(arguments: argparse.Namespace, rows: list[Row]) -> None:

@@ -3,17 +3,41 @@
 import asyncio
 import gc
 import inspect
+import os
+import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.support.processes import bearing
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """Hypercorn and the pipes are asyncio's, so that is what everything is tested on."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def marker_of_the_run() -> str:
+    """What every process that this run starts bears in its environment, and what it starts in turn."""
+    marker = f"run-{uuid.uuid4()}"
+    os.environ["LC_TEST_RUN"] = marker
+    return marker
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_outlives_its_module(marker_of_the_run: str) -> Iterator[None]:
+    """Fail the last test of a module that left a process which is nobody's child any more."""
+    yield
+    left = bearing(marker_of_the_run)
+    for each in left:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+    assert not left, f"left behind: {left}"
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +75,7 @@ def _descriptors() -> dict[str, str]:
             target = str(link.readlink())
         except FileNotFoundError:
             continue
-        # The event loop of the tests' own runner comes and goes with them.
-        if not target.startswith(("anon_inode:[eventpoll]", "/proc/")):
+        # The event loop of the tests' own runner comes and goes with them; the other is this very look.
+        if target not in ("anon_inode:[eventpoll]", f"/proc/{os.getpid()}/fd"):
             found[link.name] = target
     return found

@@ -83,6 +83,20 @@ def test_the_librechat_snippet_is_yaml_and_keeps_librechats_rules() -> None:
     assert librechat["mcpSettings"]["allowedAddresses"][0] in server["url"]
 
 
+def test_the_samples_of_configuration_load(tmp_path: Path) -> None:
+    [whole] = blocks(section("Configuration"), "yaml")
+    [sandbox] = blocks((ROOT / "docs" / "configuration.md").read_text(), "yaml")
+    path = tmp_path / "config.yaml"
+    path.write_text(whole)
+    [server] = load(path, {}).supervisor.servers.values()
+    assert server.isolation.sandbox is not None
+    assert server.isolation.sandbox.writable == (server.args[-1],)
+    path.write_text(f"{sandbox}servers: {{files: {{command: x}}}}\n")
+    [server] = load(path, {}).supervisor.servers.values()
+    assert server.isolation.sandbox is not None
+    assert not server.isolation.sandbox.network
+
+
 def test_every_key_is_documented_with_its_default() -> None:
     table = (ROOT / "docs" / "configuration.md").read_text()
     shared = SessionLimits.model_fields.keys() | Isolation.model_fields.keys() | {"limits"}

@@ -1,6 +1,8 @@
 """`scripts/install`: what it writes, that it may be run again, and that it can be undone."""
 
+import os
 import re
+import shutil
 import socket
 import subprocess
 from pathlib import Path
@@ -62,6 +64,68 @@ def test_what_it_does_not_understand_it_does_not_begin(options: list[str]) -> No
     assert result.stderr.startswith("install: ")
 
 
+def test_a_checkout_that_is_closed_to_others_is_installed_open_to_the_services(tmp_path: Path) -> None:
+    checkout, root = tmp_path / "checkout", tmp_path / "root"
+    shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(".*", "node_modules", "__pycache__"))
+    subprocess.run(["chmod", "-R", "go=", str(checkout)], check=True)
+    subprocess.run([str(checkout / "scripts" / "install"), "--root", str(root)], capture_output=True, check=True)
+    code = root / "opt" / "mcp-gateway"
+    modes = {path.stat().st_mode & 0o777 for path in [code, *code.rglob("*")]}
+    assert modes == {0o755, 0o644}
+
+
+def test_a_drop_in_of_the_operators_stays_until_all_is_purged(tmp_path: Path) -> None:
+    install("--root", str(tmp_path))
+    own = tmp_path / "etc/systemd/system/mcp-gateway.service.d/override.conf"
+    own.parent.mkdir()
+    own.write_text("[Service]\n")
+    install("--root", str(tmp_path), "--undo")
+    assert own.exists()
+    install("--root", str(tmp_path), "--undo", "--purge")
+    assert not own.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("passwd", "group", "options", "said"),
+    [
+        ("", "", (), "useradd --system --user-group "),
+        ("", "mcp-gateway:x:7:", (), "useradd --system --gid mcp-gateway "),
+        ("mcp-gateway:x:7:7:made by mcp-gateway:/:/x", "", ("--undo", "--purge"), "userdel mcp-gateway"),
+        ("mcp-gateway:x:7:7:Somebody:/:/x", "", ("--undo", "--purge"), "the user mcp-gateway stays"),
+    ],
+    ids=["neither", "a group", "our user", "somebody's user"],
+)
+def test_a_user_and_a_group_of_that_name_may_be_there_before(
+    passwd: str, group: str, options: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = f'#!/bin/sh\ncase $1 in passwd) echo "{passwd}";; group) echo "{group}";; esac | grep .\n'
+    for name, text in (("getent", script), ("systemctl", "#!/bin/sh\n"), ("useradd", "#!/bin/sh\n")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert f"install: {said}" in install("--dry-run", *options)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_environment_that_is_broken_is_made_again(whole: bool, tmp_path: Path) -> None:
+    (tmp_path / "requirements").mkdir()
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    for name in ("requirements/runtime.txt", "pyproject.toml", ".venv/installed-runtime"):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (1, 2 if name.startswith(".venv") else 1))
+    pythons = {
+        tmp_path / ".venv/bin/python": f"exit {int(not whole)}",
+        tmp_path / "python": '[ "$1" = -c ] || echo "$@"',
+    }
+    for path, line in pythons.items():
+        path.write_text(f"#!/bin/sh\n{line}\n")
+        path.chmod(0o755)
+    command = ["sh", "-c", f". {ROOT}/scripts/environment; environment runtime"]
+    env = {**os.environ, "PYTHON": str(tmp_path / "python")}
+    result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert ("-m venv --clear .venv\n" in result.stdout) is not whole
+
+
 REAL = """
 set -eu
 mkdir -p /run/over/etc /run/over/etc-work /run/over/opt /run/over/opt-work
@@ -79,7 +143,9 @@ for each in 1 2; do
   said=$(curl -sf -X POST "localhost:$PORT/api/notepad/whoami?sessionId=$id"); echo "$said"
   echo "user: $(ps -o uid= -p $(echo "$said" | grep -o '"pid": *[0-9]*' | grep -o '[0-9]*' | head -n 1))"
 done
+rm /etc/systemd/system/mcp-supervisor.socket
 scripts/install --undo --purge
+systemctl is-active mcp-gateway mcp-supervisor || true
 ls -d /opt/mcp-gateway /etc/mcp-gateway /run/mcp-gateway /var/*/mcp-gateway $OUT/units/mcp-* 2>/dev/null || true
 getent passwd mcp-gateway || echo nobody
 """
@@ -102,4 +168,4 @@ async def test_on_a_real_systemd_it_serves_and_goes(tmp_path: Path) -> None:
     first, second = map(int, re.findall(r"^user: +(\d+)$", output, re.MULTILINE))
     assert first != second
     assert {first, second} < set(range(600000, 665536))
-    assert output.endswith("userdel mcp-gateway\nnobody\n")
+    assert output.endswith("userdel mcp-gateway\ninactive\ninactive\nnobody\n")

@@ -239,7 +239,7 @@ async def test_a_reload_takes_over_the_servers_and_a_mistake_changes_nothing() -
         echo gone: $(call $(session) old notes)
         echo new: $(call $(session) new notes)
         echo 'servres:' >> $WORK/config.yaml
-        systemctl reload mcp-supervisor && echo reloaded
+        for unit in mcp-supervisor mcp-gateway; do systemctl reload $unit && echo reloaded; done
         systemctl kill --kill-whom=main -s HUP mcp-supervisor
         until_ grep -q 'the configuration was not taken over' $SAID
         echo still: $(call $(session) new notes)

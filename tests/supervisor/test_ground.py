@@ -13,9 +13,10 @@ from supervisor.cgroups import Leaf, own_cgroup
 from supervisor.environment import SpawnError
 from supervisor.ground import GroundError, prepare
 from supervisor.ledger import Ledger, Run, this_boot
-from supervisor.placing import Placer, missing_programs
+from supervisor.placing import Placer
 from supervisor.reaping import Reaping, Wanted, choose
 from supervisor.rooms import Room
+from supervisor.users import Identity
 from supervisor.wrapper import Inside
 
 
@@ -93,17 +94,6 @@ def test_a_mode_that_cannot_be_had_is_refused(tmp_path: Path, monkeypatch: pytes
         prepare(settings(tmp_path, "namespace"))
 
 
-def test_a_sandbox_without_bubblewrap_is_refused_and_nothing_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = runs_here()
-    monkeypatch.setattr(reaping, "_PATH", "/nowhere")
-    with pytest.raises(GroundError, match=r"^servers\.fs\.sandbox: bubblewrap is not installed; .*apt-get install"):
-        prepare(settings(tmp_path, "cgroup", spec(Sandbox())))
-    assert runs_here() == before
-    assert list((tmp_path / "run").iterdir()) == []
-
-
 def test_a_ledger_that_cannot_be_kept_is_refused_and_nothing_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +137,17 @@ def test_a_sandbox_comes_before_the_mode(tmp_path: Path) -> None:
     assert "/room" in wrapping.sandbox
 
 
+def test_a_sandbox_is_not_told_of_what_its_user_cannot_get_to(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    places = ((closed / "run", Path("/usr/run")), closed / "cache")
+    own = Placer(TAGGED, 1024, *places).place(spec(Sandbox()), 1, ROOM).wrapping.sandbox
+    assert {str(closed / "run"), "/usr/run", str(closed / "cache")} < set(own)
+    others = Placer(TAGGED, 1024, *places).place(spec(Sandbox()), 1, dataclasses.replace(ROOM, identity=Identity(7, 7)))
+    assert not [each for each in others.wrapping.sandbox if each.startswith(str(closed))]
+    assert "/usr/run" in others.wrapping.sandbox
+
+
 @pytest.mark.parametrize(("wanted", "expected"), [(None, None), (64, 64)])
 def test_open_files_are_limited_as_far_as_the_supervisor_is(wanted: int | None, expected: int | None) -> None:
     wrapping = Placer(TAGGED, 1024).place(spec(limits=Limits(open_files_max=wanted)), 1, ROOM).wrapping
@@ -167,10 +168,3 @@ def test_a_place_in_a_cgroup_has_a_leaf_until_it_is_cleared() -> None:
     place.clear()
     assert not place.leaf.path.exists()
     chosen.run.everything().remove()
-
-
-def test_only_what_is_asked_for_can_be_missing() -> None:
-    without = Reaping("tagged", {"sh": "/bin/sh"})
-    assert missing_programs(without, [spec()]) == []
-    assert len(missing_programs(without, [spec(Sandbox()), spec(Sandbox())])) == 2
-    assert missing_programs(TAGGED, [spec(Sandbox())]) == []

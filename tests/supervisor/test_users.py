@@ -91,13 +91,13 @@ def test_the_supervisors_own_user_is_no_change() -> None:
 @pytest.mark.parametrize("isolation", [Isolation(user="no-such"), Isolation(user=str(2**32 - 1))])
 def test_a_user_that_does_not_exist_is_told_with_its_remedy(isolation: Isolation) -> None:
     assert refusal(isolation) == (
-        f"servers.fs: there is no user '{isolation.user}' on this machine; make it (useradd --system), "
+        "servers.fs.user: there is no such user on this machine; make it (useradd --system), "
         "or give one that exists, by name or number"
     )
 
 
 def test_a_group_that_does_not_exist_is_told_with_its_remedy() -> None:
-    assert refusal(Isolation(group="no-such")).startswith("servers.fs: there is no group 'no-such' on this machine")
+    assert refusal(Isolation(group="no-such")).startswith("servers.fs.group: there is no such group on this machine")
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,25 @@ def test_a_group_that_does_not_exist_is_told_with_its_remedy() -> None:
     ],
 )
 def test_a_supervisor_that_may_not_change_users_says_so(isolation: Isolation, key: str) -> None:
-    assert refusal(isolation, may_change=False).startswith(f"servers.fs: '{key}' needs a supervisor that may change")
+    assert refusal(isolation, may_change=False).startswith(f"servers.fs.{key}: needs a supervisor that may change")
+
+
+def test_every_server_that_cannot_be_is_told() -> None:
+    wrong = [
+        spec(Isolation(user="no-such"), "one"),
+        spec(Isolation(), "two"),
+        spec(Isolation(group="no-such"), "three"),
+    ]
+    with pytest.raises(UserError) as caught:
+        identities(*wrong)
+    assert [(each.server, each.key) for each in caught.value.mistakes] == [("one", "user"), ("three", "group")]
+
+
+def test_a_range_with_somebody_of_this_machine_in_it_is_refused() -> None:
+    first, last = NOBODY.pw_uid, NOBODY.pw_uid + 1
+    assert refusal(Isolation.model_validate({"uid_range": f"{first}-{last}"})).startswith(
+        f"servers.fs.uid_range: {first} is the user nobody of this machine, whose files sessions could reach; "
+    )
 
 
 # A user id of one's own.

@@ -28,12 +28,6 @@ from tests.support.rawmcp import HELLO, Sse, Streamable, notification, request, 
 MODES: Final = ("cgroup", "namespace", "tagged")
 """How trees are kept whole: the values of `reaping` that are tried."""
 
-SWEEPS_AT_START: Final = True
-"""Whether a start ends what the run before it left behind, when all its programs were killed at once."""
-
-STRAYS_END_WITH_A_TREE: Final = True
-"""Whether a process that took off every mark of its tree ends with the next tree, and not only with the gateway."""
-
 ROGUE: Final = SERVERS / "rogue.py"
 
 READY: Final = (
@@ -42,8 +36,6 @@ READY: Final = (
 UNREADY: Final = ("mute", "never-ready", "exits-at-once")
 """Kinds that never answer `initialize`."""
 KINDS: Final = READY + UNREADY
-_WHILE_IT_RUNS: Final = tuple(kind for kind in KINDS if kind != "escapee" or STRAYS_END_WITH_A_TREE)
-"""Kinds of which nothing is left even though the gateway goes on."""
 
 _OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "forker": ("--slots", "150"),
@@ -201,34 +193,29 @@ def _kill(*programs: str) -> Callable[[Stage], Awaitable[None]]:
 
 
 _POST, _STREAM = Stage.over_streamable_http, Stage.over_sse
-_ALL_AT_ONCE = Scenario(
-    "all three killed, and a new start", _POST, _kill("launcher", "supervisor", "gateway"), starts_again=True
-)
 
 SCENARIOS: Final = (
-    Scenario("DELETE", _POST, Stage.delete, kinds=_WHILE_IT_RUNS),
-    Scenario("client hangs up its stream", _STREAM, Stage.hang_up, kinds=_WHILE_IT_RUNS),
+    Scenario("DELETE", _POST, Stage.delete),
+    Scenario("client hangs up its stream", _STREAM, Stage.hang_up),
     Scenario(
         "client hangs up while initializing",
         Stage.half_open,
         Stage.hang_up,
-        kinds=_WHILE_IT_RUNS,
         options=("--silent",),
     ),
     Scenario(
         "idle, or never ready",
         _POST,
         Stage.wait,
-        kinds=_WHILE_IT_RUNS,
         keys={"idle_timeout": "1500ms", "start_timeout": "2s"},
     ),
-    Scenario("leaders killed", _POST, Stage.kill_leaders, kinds=_WHILE_IT_RUNS),
+    Scenario("leaders killed", _POST, Stage.kill_leaders),
     Scenario("wrapper killed", _POST, Stage.kill_wrappers, kinds=("wrapper",)),
     Scenario("launcher gets SIGTERM", _POST, Stage.terminate),
     Scenario("launcher killed", _POST, _kill("launcher")),
     Scenario("gateway killed", _STREAM, _kill("gateway")),
     Scenario("supervisor killed", _STREAM, _kill("supervisor")),
-    *((_ALL_AT_ONCE,) if SWEEPS_AT_START else ()),
+    Scenario("all three killed, and a new start", _POST, _kill("launcher", "supervisor", "gateway"), starts_again=True),
 )
 
 _GRACES: Final = {"stop_grace": "100ms", "terminate_grace": "200ms"}

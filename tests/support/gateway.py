@@ -57,6 +57,7 @@ class Gateway:
         self.url = ""
         self.http: httpx2.AsyncClient
         self.lines: list[str] = []
+        self.has_said_all = anyio.Event()
         self._news = anyio.Event()
         self._mark = 0
 
@@ -78,6 +79,7 @@ class Gateway:
             self.lines += lines
             self._tell()
         self._tell()
+        self.has_said_all.set()
 
     def _tell(self) -> None:
         self._news.set()
@@ -182,6 +184,8 @@ async def programs(command: list[str], env: Mapping[str, str] | None = None) -> 
                         process.send_signal(signal.SIGTERM)
                         with anyio.fail_after(PATIENCE):
                             await process.wait()
+                    with anyio.move_on_after(PATIENCE):  # whoever holds it open for longer is left behind
+                        await gateway.has_said_all.wait()
                 finally:
                     if process.returncode is None:
                         process.kill()
@@ -192,6 +196,8 @@ async def programs(command: list[str], env: Mapping[str, str] | None = None) -> 
                 with suppress(psutil.NoSuchProcess):
                     each.kill()
         assert not left, f"left behind: {left}\n{gateway.log}"
+        # Not before its end, which is when much goes wrong.
+        assert not any(line.startswith("Traceback") for line in gateway.lines), gateway.log
 
 
 @asynccontextmanager
@@ -216,4 +222,3 @@ async def running(
         gateway.url = (await gateway.said(r"listening on (\S+) for"))[1]
         async with gateway.connecting():
             yield gateway
-        assert not any(line.startswith("Traceback") for line in gateway.lines), gateway.log

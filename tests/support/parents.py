@@ -1,11 +1,14 @@
 """A parent that can be killed: a process that starts one child, as any user, and then only waits."""
 
 import os
+import select
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+
+from tests.support.processes import PATIENCE
 
 NOBODY = 65534
 """A user that may do nothing in particular."""
@@ -38,6 +41,8 @@ class Parent:
 def parent_of(command_of: Callable[[int], Sequence[str]], user: int | None = None) -> Iterator[Parent]:
     """A parent whose child runs `command_of(the parent's pid)`; on leaving the parent is killed and reaped.
 
+    What then lives of the child, and of its process group, is killed too: it is nobody's child any more.
+
     It is forked: so it needs to read no file, and may be a user who cannot.
     """
     says, childs_end = os.pipe()
@@ -47,11 +52,17 @@ def parent_of(command_of: Callable[[int], Sequence[str]], user: int | None = Non
         _be_a_parent(command_of, user, childs_end, parents_end)
     os.close(childs_end)
     os.close(parents_end)
+    child = int(os.read(tells, 100))
+    pidfd = os.pidfd_open(child)  # while its parent, who never reaps, lives
     try:
-        yield Parent(pid, int(os.read(tells, 100)), says)
+        yield Parent(pid, child, says)
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+        with suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
+        select.select([pidfd], [], [], PATIENCE)
+        os.close(pidfd)
         os.close(says)
         os.close(tells)
 

@@ -9,7 +9,6 @@ child's call is parked until the same request comes again with the answers. So a
 its life, and another one at the conversation for each try.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -17,6 +16,7 @@ import msgspec
 
 from gateway.jsonrpc import Response
 from gateway.translation.legacy_child.envelope import Asked
+from gateway.translation.legacy_child.handshake import Askable
 from gateway.translation.legacy_child.questions import Question
 
 
@@ -42,7 +42,7 @@ class Call:
     token: bytes
     """The progress token of the try that waits now; the child's is that of the first one."""
     level: str
-    capabilities: Mapping[str, object]
+    capabilities: Askable
     state: State = State.WAITING
     at_child: bool = False
     """Whether the child has got it, and has not answered."""

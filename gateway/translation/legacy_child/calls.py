@@ -18,11 +18,11 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
 from msgspec import Raw
 
 from gateway.jsonrpc import Notification, Request, Response, cancelled_id, reported_token
-from gateway.translation import meta
+from gateway.translation import meta, raw
 from gateway.translation.legacy_child import logs, questions, results
 from gateway.translation.legacy_child.call import Call, OwnIds, State, new_call
 from gateway.translation.legacy_child.envelope import Asked
-from gateway.translation.legacy_child.handshake import Welcome
+from gateway.translation.legacy_child.handshake import Askable, Welcome
 from gateway.translation.legacy_child.parking import NoGood, Parking
 from gateway.translation.legacy_child.questions import Question
 from gateway.translation.legacy_child.results import Completer
@@ -55,7 +55,7 @@ class Calls:
     def __init__(
         self,
         welcome: Welcome,
-        declared: Mapping[str, object],
+        declared: Askable,
         ids: OwnIds,
         counters: Counter[str],
         new_handle: Callable[[], str],
@@ -151,7 +151,7 @@ class Calls:
             self._counters["progress_for_nobody"] += 1
             return []
         if call.token != token:
-            params = meta.members(message.params) or {}
+            params = raw.members(message.params)
             params["progressToken"] = Raw(call.token)
             message = Notification(message.method, msgspec.json.encode(params))
         return [Hear(message, int(call.client))]

@@ -10,8 +10,8 @@ from mcp_types import CLIENT_CAPABILITIES_META_KEY, LOG_LEVEL_META_KEY
 from mcp_types.methods import INPUT_REQUIRED_METHODS
 
 from gateway.jsonrpc import Request, progress_token
-from gateway.translation import meta
-from gateway.translation.legacy_child.handshake import ASKABLE
+from gateway.translation import meta, raw
+from gateway.translation.legacy_child.handshake import Askable, askable
 from gateway.translation.meta import ENVELOPE_KEYS, Members
 
 LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
@@ -29,7 +29,7 @@ class Asked:
     """A modern request, taken apart. `legacy` is what the child gets of it, with the same number."""
 
     legacy: Request
-    capabilities: Mapping[str, object]
+    capabilities: Askable
     level: str
     token: bytes
     state: str | None
@@ -47,7 +47,7 @@ class Asked:
     @property
     def interactive(self) -> bool:
         """Whether its client would answer."""
-        return self.can_be_asked and any(name in self.capabilities for name in ASKABLE)
+        return self.can_be_asked and bool(self.capabilities)
 
     def digest(self) -> bytes:
         """What a retry must have in common with the first try; the order of members is none of it."""
@@ -59,21 +59,21 @@ class Asked:
 
 def read(request: Request) -> Asked:
     """Take `request` apart. Raises Unreadable."""
-    params = meta.members(request.params)
-    if params is None:
-        raise Unreadable("params is no object")
+    params = raw.members(request.params)
+    if not params and request.params not in (b"", b"{}"):
+        raise Unreadable("params is no object, or goes too deep")
     taken = meta.take_meta(params, ENVELOPE_KEYS)
     state, responses = _take_retry(params)
-    level = meta.text(taken.get(LOG_LEVEL_META_KEY, b"")) or ""
+    level = raw.text(taken.get(LOG_LEVEL_META_KEY, b"")) or ""
     legacy = Request(request.id, request.method, msgspec.json.encode(params) if request.params else b"")
     return Asked(
         legacy=legacy,
-        capabilities=_object(bytes(taken.get(CLIENT_CAPABILITIES_META_KEY, b""))),
+        capabilities=askable(_object(bytes(taken.get(CLIENT_CAPABILITIES_META_KEY, b"")))),
         level=level if level in LEVELS else "",
         token=progress_token(legacy),
         state=state if request.method in INPUT_REQUIRED_METHODS else None,
         responses=responses,
-        subject=meta.text(params.get("uri" if request.method == "resources/read" else "name", b"")) or "",
+        subject=raw.text(params.get("uri" if request.method == "resources/read" else "name", b"")) or "",
         arguments=bytes(params.get("arguments", b"")),
     )
 
@@ -81,13 +81,12 @@ def read(request: Request) -> Asked:
 def _take_retry(params: Members) -> tuple[str | None, Members]:
     """Take what makes a request a retry out of `params`."""
     raw_state, raw_responses = bytes(params.pop("requestState", b"")), bytes(params.pop("inputResponses", b""))
-    state = meta.text(raw_state)
+    state = raw.text(raw_state)
     if state is None and raw_state not in _ABSENT:
         raise Unreadable("requestState is no string")
-    responses = meta.members(raw_responses) if raw_responses not in _ABSENT else {}
-    if responses is None:
+    if raw_responses not in _ABSENT and not raw.is_object(raw_responses):
         raise Unreadable("inputResponses is no object")
-    return state, responses
+    return state, raw.members(raw_responses)
 
 
 def _object(data: bytes) -> Mapping[str, object]:

@@ -10,12 +10,19 @@ from mcp_types.version import LATEST_HANDSHAKE_VERSION
 from msgspec import Raw
 
 from gateway.jsonrpc import Request
-from gateway.translation import meta
+from gateway.translation import raw
 from gateway.translation.legacy_child.results import MODERN_VERSIONS
 from gateway.translation.meta import Members
 
-ASKABLE: Final = ("elicitation", "sampling", "roots")
-"""The capabilities of a client that let a child ask it something, and that both eras know."""
+Askable = dict[str, dict[str, dict[str, object]]]
+"""Of a client's capabilities those that let a child ask it something, in their one form."""
+
+_ASKABLE: Final[Mapping[str, tuple[str, ...]]] = {
+    "elicitation": ("form", "url"),
+    "sampling": ("context", "tools"),
+    "roots": (),
+}
+"""What both eras know of them."""
 
 ACCEPTED: Final = "notifications/initialized"
 
@@ -24,15 +31,24 @@ def initialize(id_: bytes, capabilities: Mapping[str, object], client_info: Mapp
     """The handshake's request, for clients with these capabilities."""
     params = {
         "protocolVersion": LATEST_HANDSHAKE_VERSION,
-        "capabilities": {name: _legacy(name, capabilities[name]) for name in ASKABLE if name in capabilities},
+        "capabilities": askable(capabilities),
         "clientInfo": client_info,
     }
     return Request(id_, "initialize", msgspec.json.encode(params))
 
 
-def _legacy(name: str, capability: object) -> object:
-    """Modern clients do not say that their roots have changed."""
-    return {} if name == "roots" else capability
+def askable(capabilities: Mapping[str, object]) -> Askable:
+    """What of these capabilities makes a difference to a legacy child, the same for all that mean the same.
+
+    There are only a few dozen such sets, whatever clients say, so one may be part of what keys a child.
+    """
+    found: Askable = {}
+    for name, subs in _ASKABLE.items():
+        if isinstance(declared := capabilities.get(name), dict):
+            found[name] = {sub: {} for sub in subs if isinstance(declared.get(sub), dict)}
+    if found.get("elicitation") == {"form": {}}:
+        found["elicitation"] = {}  # that is what it means, and all that older children know
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +87,14 @@ class Welcome:
 
 def read_welcome(result: bytes) -> Welcome | None:
     """What the child said of itself in `result`; None where that is no InitializeResult."""
-    members = meta.members(result)
-    if not members or meta.text(members.get("protocolVersion", b"")) is None:
+    members = raw.members(result)
+    if raw.text(members.get("protocolVersion", b"")) is None:
         return None
-    capabilities = meta.members(members.get("capabilities", b""))
-    if capabilities is None:
+    capabilities = members.get("capabilities", Raw(b"{}"))
+    if not raw.is_object(capabilities):
         return None
-    if meta.members(members.get("serverInfo", b"")) is None:
-        del members["serverInfo"]
-    if meta.text(members.get("instructions", b"")) is None:
+    if not raw.is_object(members.get("serverInfo", b"")):
+        members.pop("serverInfo", None)
+    if raw.text(members.get("instructions", b"")) is None:
         members.pop("instructions", None)
-    return Welcome(members, {name: meta.members(each) or {} for name, each in capabilities.items()})
+    return Welcome(members, {name: raw.members(each) for name, each in raw.members(capabilities).items()})

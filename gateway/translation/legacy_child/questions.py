@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 import msgspec
 from mcp_types import INTERNAL_ERROR, METHOD_NOT_FOUND
 from msgspec import Raw
 
 from gateway.jsonrpc import Request, Response
-from gateway.translation import meta
+from gateway.translation import meta, raw
 from gateway.translation.legacy_child import results
+from gateway.translation.legacy_child.handshake import Askable
 from gateway.translation.meta import Members
 
 ELICIT: Final = "elicitation/create"
@@ -42,12 +43,12 @@ class Question:
 
 def read(request: Request) -> Question:
     """The question that `request` is, without what only legacy clients know."""
-    return Question(request.id, request.method, _without_legacy(meta.members(request.params) or {}))
+    return Question(request.id, request.method, _without_legacy(raw.members(request.params)))
 
 
 def to_urls(elicitations: list[Members]) -> list[Question]:
     """The questions that stand in an error which says where a client has to go first."""
-    mode = {"mode": meta.encoded("url")}
+    mode = {"mode": raw.put("url")}
     return [Question(b"", ELICIT, {**_without_legacy(each), **mode}) for each in elicitations]
 
 
@@ -61,30 +62,28 @@ def _without_legacy(params: Members) -> Members:
 def required_capability(question: Question) -> dict[str, dict[str, dict[str, object]]]:
     """The ClientCapabilities without which this must not be asked."""
     if question.method == ELICIT:
-        return {"elicitation": {"url" if meta.text(question.params.get("mode", b"")) == "url" else "form": {}}}
+        return {"elicitation": {"url" if raw.text(question.params.get("mode", b"")) == "url" else "form": {}}}
     if question.method == SAMPLE and ("tools" in question.params or "toolChoice" in question.params):
         return {"sampling": {"tools": {}}}
     return {CAPABILITY_OF[question.method]: {}}
 
 
-def is_declared(required: Mapping[str, Mapping[str, object]], declared: Mapping[str, object]) -> bool:
+def is_declared(required: Mapping[str, Mapping[str, object]], declared: Askable) -> bool:
     """Whether a client that declared `declared` has what is `required`. To elicit and no more means forms."""
     for name, subs in required.items():
-        if not isinstance(found := declared.get(name), dict):
+        if (found := declared.get(name)) is None:
             return False
-        has = {"form"} if name == "elicitation" and "url" not in found else set(cast("dict[str, object]", found))
-        if not subs.keys() <= has | found.keys():
+        implied = {"form"} if name == "elicitation" and not found else set()
+        if not subs.keys() <= found.keys() | implied:
             return False
     return True
 
 
 def acceptable(question: Question, data: Raw) -> bytes:
     """The client's answer as the child gets it; empty where it is none to this question."""
-    members = meta.members(data)
-    if not members:
-        return b""
+    members = raw.members(data)
     if question.method == ELICIT:
-        fits = meta.text(members.get("action", b"")) in _ACTIONS
+        fits = raw.text(members.get("action", b"")) in _ACTIONS
     elif question.method == SAMPLE:
         fits = {"role", "content", "model"} <= members.keys()
     else:
@@ -110,7 +109,7 @@ def refused(id_: bytes) -> Response:
     return results.error(id_, METHOD_NOT_FOUND, "the client cannot be asked this")
 
 
-def unasked(question: Question, declared: Mapping[str, object]) -> Response:
+def unasked(question: Question, declared: Askable) -> Response:
     """What the child gets for a question that belongs to no call: there is nobody who could be asked."""
     if not is_declared(required_capability(question), declared):
         return refused(question.id)

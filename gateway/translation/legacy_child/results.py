@@ -15,7 +15,7 @@ from mcp_types.methods import CACHEABLE_METHODS
 from msgspec import Raw
 
 from gateway.jsonrpc import Response
-from gateway.translation import meta
+from gateway.translation import meta, raw
 from gateway.translation.meta import Members
 
 MODERN_VERSIONS: Final = ("2026-07-28",)
@@ -26,7 +26,7 @@ RESOURCE_NOT_FOUND: Final = -32002
 _COMPLETE: Final = b'"resultType":"complete"'
 _NEVER_CACHED: Final = b'"ttlMs":0,"cacheScope":"private"'
 _OURS: Final = (b'"resultType"', b'"_meta"', b'"ttlMs"', b'"cacheScope"')
-_NOT_A_RESULT: Final = "the server's answer is not an object"
+_NOT_A_RESULT: Final = "the server's answer is not an object, or goes too deep"
 
 
 class Completer:
@@ -45,8 +45,8 @@ class Completer:
             return b""
         if not any(name in result for name in _OURS):
             return meta.spliced(result, self._added_to_cacheable if method in CACHEABLE_METHODS else self._added)
-        members = meta.members(result)
-        return self._put_into(members, method) if members is not None else b""
+        members = raw.members(result)
+        return self._put_into(members, method) if members else b""
 
     def _put_into(self, members: Members, method: str) -> bytes:
         """Of what is there already only `_meta` counts: this child does not know what the rest means."""
@@ -78,9 +78,9 @@ def modern_error(data: bytes, method: str, uri: str) -> bytes:
     except msgspec.MsgspecError:
         return _encoded(INTERNAL_ERROR, "the server's error is none", None)
     if found.code == RESOURCE_NOT_FOUND:
-        about = meta.members(found.data) or {}
+        about = raw.members(found.data)
         if method == "resources/read":
-            about.setdefault("uri", meta.encoded(uri))
+            about.setdefault("uri", raw.put(uri))
         return _encoded(INVALID_PARAMS, found.message, about)
     if found.code == URL_ELICITATION_REQUIRED:
         return _encoded(INTERNAL_ERROR, found.message, {})
@@ -91,15 +91,15 @@ def wanted_urls(data: bytes) -> list[Members]:
     """The elicitations that a child wants to have been gone through first, where the error `data` says so; else none."""
     if b"%d" % URL_ELICITATION_REQUIRED not in data:
         return []
-    error_ = meta.members(data) or {}
+    error_ = raw.members(data)
     if bytes(error_.get("code", b"")) != b"%d" % URL_ELICITATION_REQUIRED:
         return []
-    listed = (meta.members(error_.get("data", b"")) or {}).get("elicitations", Raw(b"[]"))
+    listed = raw.members(error_.get("data", b"")).get("elicitations", Raw(b"[]"))
     try:
         each = msgspec.json.decode(bytes(listed), type=list[Members])
     except msgspec.MsgspecError:
         return []
-    return [elicitation for elicitation in each if meta.text(elicitation.get("url", b"")) is not None]
+    return [elicitation for elicitation in each if raw.text(elicitation.get("url", b"")) is not None]
 
 
 def error(id_: bytes, code: int, message: str, data: object = None) -> Response:

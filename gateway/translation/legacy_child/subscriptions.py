@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
 from msgspec import Raw
 
 from gateway.jsonrpc import Notification, Request
-from gateway.translation import meta
+from gateway.translation import meta, raw
 from gateway.translation.legacy_child import results
 from gateway.translation.legacy_child.call import OwnIds
 from gateway.translation.legacy_child.handshake import Welcome
-from gateway.translation.meta import SUBSCRIPTION_ID_META_KEY
 from gateway.translation.steps import Hear, Say, Step
 
 LISTEN: Final = "subscriptions/listen"
@@ -85,7 +85,7 @@ class Subscriptions:
         self._listening.update(uris)
         self._listeners[request.id] = _Listener(frozenset(_LISTS[name][1] for name in flags), frozenset(uris))
         honoured = {**dict.fromkeys(flags, True), **({"resourceSubscriptions": uris} if uris else {})}
-        return [_tagged(ACKNOWLEDGED, {"notifications": meta.encoded(honoured)}, request.id), *steps]
+        return [_tagged(ACKNOWLEDGED, {"notifications": raw.put(honoured)}, request.id), *steps]
 
     def end(self, number: bytes) -> list[Step] | None:
         """The listen `number` is over; None where there is none."""
@@ -99,11 +99,8 @@ class Subscriptions:
 
     def tell(self, message: Notification) -> list[Step]:
         """The child says that something changed."""
-        params = meta.members(message.params)
-        if params is None:
-            self._counters["message_for_nobody"] += 1
-            return []
-        uri = meta.text(params.get("uri", b"")) or ""
+        params = raw.members(message.params)
+        uri = raw.text(params.get("uri", b"")) or ""
         hearing = [number for number, each in self._listeners.items() if each.wants(message.method, uri)]
         if not hearing:
             self._counters["message_for_nobody"] += 1

@@ -45,9 +45,9 @@ class _Phase(Enum):
 class LegacyChild:
     """The translator for one legacy child.
 
-    `capabilities` are what the child is told that its client can do: of all that share it, so they are part of the
-    isolation key. `welcome` is the InitializeResult that an earlier gateway got of this child, whose handshake is over.
-    `epoch` is how many gateways there were before this one; `new_handle()` is a string that nobody can guess.
+    `capabilities` are what the child is told that its client can do: of all that share it, so `askable` of them is part
+    of the isolation key. `welcome` is the InitializeResult that an earlier gateway got of this child, whose handshake is
+    over. `epoch` is how many gateways there were before this one; `new_handle()` is a string that nobody can guess.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class LegacyChild:
         """What was dropped or refused, by why."""
         self.welcome = b""
         """The InitializeResult, once the child has given one: for the gateway after this one."""
-        self._capabilities = capabilities
+        self._capabilities = handshake.askable(capabilities)
         self._client_info = client_info
         self._ids = OwnIds(epoch)
         self._new_handle = new_handle

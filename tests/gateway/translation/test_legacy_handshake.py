@@ -1,9 +1,11 @@
 """The handshake that a legacy child gets, and what a modern client gets of it."""
 
+import json
 from typing import Any
 
 import pytest
 
+from gateway.translation.legacy_child import askable
 from gateway.translation.legacy_child.translator import QUEUED
 from tests.gateway.translation.playbook import (
     EVERYTHING,
@@ -72,6 +74,23 @@ def test_the_child_is_told_only_of_what_both_eras_know() -> None:
     bridge = Bridge(welcome=None, declares={"roots": {"listChanged": True}, "extensions": {"x": {}}, "tasks": {}})
     said = bridge.says(1, "server/discover")[0]["child"]
     assert said["params"]["capabilities"] == {"roots": {}}
+
+
+@pytest.mark.parametrize(
+    ("declared", "askable_"),
+    [
+        ({}, {}),
+        ({"tasks": {}, "extensions": {"x": {}}, "experimental": {}}, {}),
+        ({"elicitation": {}}, {"elicitation": {}}),
+        ({"elicitation": {"form": {"applyDefaults": True}}}, {"elicitation": {}}),
+        ({"elicitation": {"url": {}, "x": {}}}, {"elicitation": {"url": {}}}),
+        ({"elicitation": {"url": {}, "form": {}}}, {"elicitation": {"form": {}, "url": {}}}),
+        ({"sampling": {"tools": {}}, "roots": {"listChanged": True}}, {"sampling": {"tools": {}}, "roots": {}}),
+        ({"sampling": 5, "roots": None, "elicitation": []}, {}),
+    ],
+)
+def test_clients_that_can_be_asked_the_same_are_the_same_to_a_child(declared: Any, askable_: Any) -> None:
+    assert askable(declared) == askable_
 
 
 def test_an_older_child_is_as_good() -> None:
@@ -155,8 +174,8 @@ def test_the_gateway_after_this_one_needs_no_handshake() -> None:
     first = Bridge(welcome=None)
     first.says(1, "server/discover")
     first.child(id=1, result=WELCOME)
-    second = Bridge(welcome=None)
-    second.translator = type(second.translator)(EVERYTHING, {}, welcome=first.translator.welcome, epoch=1)
+    second = Bridge(welcome=json.loads(first.translator.welcome), epoch=1)
+    assert json.loads(second.translator.welcome) == WELCOME
     assert second.says(2, "server/discover") == [{"client": {"id": 2, "result": DISCOVERED}}]
     assert second.calls(3) == [{"child": call_at_child(3)}]
     assert second.child(id=3, result=text("3")) == [complete(3, "3")]

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from gateway.jsonrpc import Notification, Response
+from gateway.jsonrpc import Notification, Request, Response
 from gateway.translation.legacy_child.table import IN_FLIGHT
 from tests.gateway.translation.playbook import (
+    CAPABILITIES,
     EVERYTHING,
     META,
     NOBODY,
@@ -14,6 +15,7 @@ from tests.gateway.translation.playbook import (
     Bridge,
     call_at_child,
     complete,
+    plain,
     text,
 )
 
@@ -154,6 +156,44 @@ def test_a_modern_client_has_nothing_to_tell_and_nothing_to_answer() -> None:
 def test_a_retry_of_the_wrong_shape_is_refused(params: dict[str, Any]) -> None:
     [step] = Bridge().calls(1, **params)
     assert step["client"]["error"]["code"] == -32602
+
+
+DEEP = b"[" * 5000 + b"]" * 5000
+
+
+def test_a_result_that_goes_too_deep_is_an_error() -> None:
+    bridge = Bridge()
+    bridge.calls(1)
+    [step] = bridge.translator.from_child(Response(b"1", b'{"_meta":{},"content":' + DEEP + b"}", b""))
+    assert b'"code":-32603' in step.message.error  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("params", [b"[]", b"[1]", b'{"name":"t","arguments":' + DEEP + b"}"])
+def test_params_that_are_no_object_are_refused(params: bytes) -> None:
+    [step] = Bridge().translator.to_child(Request(b"1", "tools/call", params))
+    assert b'"code":-32602' in step.message.error  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("capabilities", [b"5", b"[]", b'"x"', b'{"roots":1e999}'])
+def test_capabilities_that_are_none_declare_nothing(capabilities: bytes) -> None:
+    params = b'{"name":"t","_meta":{"%b":%b}}' % (CAPABILITIES.encode(), capabilities)
+    for id_ in (b"1", b"2"):
+        [step] = plain(Bridge().translator.to_child(Request(id_, "tools/call", params)))
+        assert step["child"]["method"] == "tools/call"
+
+
+@pytest.mark.parametrize("arguments", [b"null", b"1e999", b'"x"', b"[" * 500 + b"]" * 500])
+def test_arguments_of_any_kind_can_be_asked_about(arguments: bytes) -> None:
+    bridge = Bridge()
+    params = b'{"name":"t","arguments":%b,"_meta":{"%b":{"elicitation":{}}}}' % (arguments, CAPABILITIES.encode())
+    bridge.translator.to_child(Request(b"1", "tools/call", params))
+    bridge.child_asks(90)
+    state = bridge.wakes("ask 1")[0]["client"]["result"]["requestState"]
+    again = (
+        b'{"requestState":"%b","inputResponses":{"elicitation_1":{"action":"cancel"}},' % state.encode() + params[1:]
+    )
+    steps = plain(bridge.translator.to_child(Request(b"2", "tools/call", again)))
+    assert steps[1] == {"child": {"id": 90, "result": {"action": "cancel"}}}
 
 
 def test_answers_without_a_state_are_passed_over() -> None:
