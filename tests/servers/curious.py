@@ -1,7 +1,9 @@
 """A server of the SDK's that asks its client, over the handshake's protocol alone: questions are pushed, not returned."""
 
 import anyio
+from mcp.server.lowlevel import NotificationOptions
 from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.stdio import stdio_server
 from mcp_types import SamplingMessage, TextContent
 from pydantic import BaseModel
 
@@ -75,5 +77,12 @@ async def change(ctx: Context) -> str:
     return "changed"
 
 
+async def serve() -> None:
+    """Serve on stdin and stdout until stdin closes. `server.run` would not declare that the tools change."""
+    own = server._lowlevel_server
+    async with stdio_server() as (reading, writing):
+        await own.run(reading, writing, own.create_initialization_options(NotificationOptions(tools_changed=True)))
+
+
 if __name__ == "__main__":
-    server.run("stdio")
+    anyio.run(serve)
