@@ -94,7 +94,7 @@ class GatewayError(Exception):
     @property
     def modern_status(self) -> int:
         """The HTTP status for a client of 2026-07-28: 200 where it is the child that failed, as for its own errors."""
-        return self.status if self.reason in _REQUEST else 200
+        return self.status if self.reason in _REQUEST or self.status == 503 else 200
 
     @property
     def headers(self) -> dict[str, str]:

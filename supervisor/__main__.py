@@ -165,7 +165,7 @@ async def _run(
                         notify.notify(notify.READY)
                         await serve_each(listener, serve, custody, arguments.peer)
         tasks.cancel_scope.cancel()
-    ground.close()
+    ground.close(all_wiped=not rooms.unwiped)
     return status
 
 

@@ -7,6 +7,9 @@ Who finds no place waits, within a bound. When a place comes free it goes to the
 requests in the order in which they came; whoever still has no room (a server that is full, a user who has enough) is
 passed over, so that nobody waits for a place that they could not take. Where no user is named, each session counts as
 a user of its own, but only in the queue: no cap for each user holds for them.
+
+Nor can anybody fill the queue: where it is full, the last request of whoever has most waiting gives way to that of a
+user who has fewer, and is refused.
 """
 
 from collections import Counter, OrderedDict, deque
@@ -122,6 +125,12 @@ class Queue:
         self._turns.move_to_end(queue)
         self.leave(ticket)
 
+    def who_gives_way_to(self, request: Request) -> int | None:
+        """The last ticket of whoever has most waiting, if that is still no fewer than `request`'s user has then."""
+        longest = max(self._turns.values(), key=len, default=None)
+        own = len(self._turns.get(request.queue, ()))
+        return longest[-1] if longest is not None and len(longest) > own + 1 else None
+
     def in_turn(self) -> Iterator[tuple[int, Request]]:
         """All that wait, each user's in order, the user whose turn it is first."""
         for turn in self._turns.values():
@@ -148,6 +157,7 @@ class Admission:
         self.queue = Queue()
         self.taken = Taken()
         self._places: dict[int, Request] = {}
+        self._displaced: list[int] = []
 
     def ask(self, ticket: int, request: Request) -> Standing | Refusal:
         """A place now, a place in the queue, or neither.
@@ -158,16 +168,25 @@ class Admission:
         if refusal is None:
             self._take(ticket, request)
             return Standing.ADMITTED
-        if refusal.retry_after is None or len(self.queue) >= self.settings.queue_max:
+        if refusal.retry_after is None or not self._is_room_in_queue(request):
             return refusal
         self.queue.join(ticket, request)
         return Standing.WAITS
 
-    def give_up(self, ticket: int, request: Request) -> Refusal:
-        """It has waited long enough: take it out of the queue, and say what was in its way to the end."""
+    def displaced(self) -> list[int]:
+        """The tickets that gave way to others since this was last asked, and wait no longer."""
+        told, self._displaced = self._displaced, []
+        return told
+
+    def give_up(self, ticket: int, request: Request) -> Refusal | None:
+        """It has waited long enough: take it out of the queue, and say what was in its way to the end.
+
+        Who had to give way may have room by the time it is told: then it has a place, and this is None.
+        """
         self.queue.leave(ticket)
         refusal = admit(self.settings, request, self.taken)
-        assert refusal is not None, "whoever has room does not wait"
+        if refusal is None:
+            self._take(ticket, request)
         return refusal
 
     def leave(self, ticket: int) -> list[int]:
@@ -189,6 +208,17 @@ class Admission:
     def holds(self, ticket: int) -> bool:
         """Whether this one has a place."""
         return ticket in self._places
+
+    def _is_room_in_queue(self, request: Request) -> bool:
+        """Whether `request` may wait; where the queue is full, somebody may have to give way."""
+        if len(self.queue) < self.settings.queue_max:
+            return True
+        ticket = self.queue.who_gives_way_to(request)
+        if ticket is None:
+            return False
+        self.queue.leave(ticket)
+        self._displaced.append(ticket)
+        return True
 
     def _next(self) -> int | None:
         if self.taken.total >= self.settings.max_sessions:

@@ -122,7 +122,7 @@ class Leaf:
     def _event(self, file: str, name: str) -> int:
         try:
             lines = (self.path / file).read_text().splitlines()
-        except FileNotFoundError:
+        except OSError:  # there is no such controller, or no descriptor to look with: then it is not known
             return 0
         return next((int(line.split()[1]) for line in lines if line.split()[0] == name), 0)
 

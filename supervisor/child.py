@@ -14,6 +14,7 @@ import anyio
 from loguru import logger
 
 from common.config.model import Graces, ServerSpec
+from common.descriptors import close_all
 from common.reasons import Reason
 from supervisor.lifecycle import State
 from supervisor.placing import Place
@@ -71,8 +72,7 @@ class Child:
 
     def close_pipes(self) -> None:
         """Let go of its pipes. While they are open it sees neither the end of its input nor a broken pipe."""
-        for fd in self.pipes:
-            os.close(fd)
+        close_all(self.pipes)
         self.pipes = ()
 
     def stop_idling(self) -> None:
@@ -123,8 +123,7 @@ def duplicates(*fds: int) -> tuple[int, ...]:
         for fd in fds:
             made.append(os.dup(fd))  # noqa: PERF401 - what was made before a failure must be known
     except OSError as error:
-        for fd in made:
-            os.close(fd)
+        close_all(made)
         logger.error("no descriptor is left to keep a child for a later gateway: {}", error.strerror)
         return ()
     return tuple(made)

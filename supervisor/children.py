@@ -4,8 +4,6 @@
 that the gateway must know of is announced, by the function that `announce` is.
 """
 
-import asyncio
-import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
@@ -20,8 +18,10 @@ from common.config.model import Graces, ServerSpec, SupervisorSettings
 from common.limits import raise_open_files_limit
 from common.reasons import Reason
 from supervisor.admission import Request
+from supervisor.births import Births
 from supervisor.certificates import certify, log_end
 from supervisor.child import Child, count_by_server, duplicates
+from supervisor.clocks import Clocks
 from supervisor.environment import SpawnError
 from supervisor.fetches import Fetches
 from supervisor.gate import Gate
@@ -29,18 +29,14 @@ from supervisor.ground import Ground
 from supervisor.helpers import Helpers
 from supervisor.lifecycle import Effect, Event, State, advance
 from supervisor.limits import exit_of_init, limit_of
-from supervisor.linux import Census, Process
 from supervisor.meter import Meter
 from supervisor.places import caches_path
-from supervisor.placing import Place, Placer
-from supervisor.protocol import EXPIRY_NOTICE, Answer, Ending, Exit, Expiring, FromSupervisor, Gone
-from supervisor.redact import Redactor
+from supervisor.placing import Placer
+from supervisor.protocol import Answer, Ending, Exit, FromSupervisor, Gone
 from supervisor.rooms import Room, Rooms
-from supervisor.spawn import Spawned, spawn
-from supervisor.stderr import StderrTail, open_file
-from supervisor.tags import make_tag
-from supervisor.tree import CensusTaker, Reaper, Tree, end_everything, signal_all, strays
-from supervisor.users import AllInUse
+from supervisor.stderr import open_file
+from supervisor.strays import Strays
+from supervisor.tree import CensusTaker, Reaper, end_everything
 
 HASTY: Final = Graces(stop=0.2, terminate=0.3, kill=1.0)
 """Graces after the gateway's death: nobody waits for the child any more, but it may want to flush a file."""
@@ -82,18 +78,17 @@ class Children:
         self._settings = settings
         self._reaping = ground.reaping
         self._ledger = ground.ledger
-        self._sealed = ground.sealed
-        self._placer = Placer(
-            ground.reaping, raise_open_files_limit(), (ground.runtime, rooms.base), caches_path(settings)
-        )
         self._announce = announce
         self._tasks = tasks
         self._rooms = rooms
         self._by_lease: dict[int, Child] = {}
         self._by_pid: dict[int, Child] = {}
         self._last_lease = 0
-        self._installation = ground.ledger.run.installation
         self._census = CensusTaker()
+        self._strays = Strays(ground, self._by_pid.keys)
+        placer = Placer(ground.reaping, raise_open_files_limit(), (ground.runtime, rooms.base), caches_path(settings))
+        self._births = Births(ground, rooms, placer, self._census, self._strays, self._clear)
+        self._clocks = Clocks(announce, self._end)
         self._helpers = Helpers(ground, self._census)
         self.fetches = Fetches(self._helpers, tasks)
         """Of the packages that servers are started from."""
@@ -117,12 +112,12 @@ class Children:
         lease, request = self._last_lease, Request(server, user, label)
         await self.gate.enter(lease, request)
         try:
-            child, spawned = self._start(await self._resolve(server), lease, label, user)
+            child, spawned = self._births.start(await self._resolve(server), lease, label, user)
         except SpawnError as error:
             self.gate.could_not_spawn(lease, request, error)
             raise
-        except anyio.get_cancelled_exc_class():
-            self.gate.left(lease)
+        except BaseException:
+            self.gate.gave_up(lease, request)
             raise
         spec = child.spec
         if spec.isolation.stderr_files:
@@ -130,66 +125,21 @@ class Children:
         if self.keeps_pipes:
             child.pipes = duplicates(spawned.stdin, spawned.stdout)
         self._by_lease[lease] = self._by_pid[child.pid] = child
-        self._watch_idleness(child)
-        self._watch_lifetime(child)
+        self._clocks.start(child)
         logger.info("spawned {} pid {} for session {}", server, child.pid, label)
         return child, spawned.stdin, spawned.stdout
 
     async def _resolve(self, server: str) -> ServerSpec:
-        """How to start `server`, once its package is there.
+        """How to start `server`, once its package is there: as the configuration has it by then.
 
         Raises SpawnError for one that was taken out of the configuration while somebody waited for it.
         """
-        try:
-            spec = self._settings.servers[server]
-        except KeyError:
-            message = f"there is no server '{server}' any more"
-            raise SpawnError(Reason.SERVER_NOT_FOUND, message, message) from None
-        return await self.fetches.resolve(spec)
-
-    def _start(self, spec: ServerSpec, lease: int, label: str, user: str) -> tuple[Child, Spawned]:
-        """A room, a place and a process. Raises SpawnError, and then nothing is left of any of them."""
-        tag = make_tag(self._installation, lease)
-        room = self._make_room(spec)
-        try:
-            place = self._placer.place(spec, lease, room)
-            spawned = self._spawn(spec, tag, place, room)
-        except SpawnError as error:
-            self._clear(room)
-            logger.error("server {}: {}: {}", spec.name, error.reason, error.detail)
-            raise
-        pid = spawned.process.pid
-        self._ledger.born(lease, pid)
-        child = Child(
-            lease=lease,
-            label=label,
-            spec=spec,
-            room=room,
-            process=spawned.process,
-            place=place,
-            tree=self._tree(pid, tag, place),
-            stderr=StderrTail(spawned.stderr, f"{spec.name} pid {pid}", Redactor(spec.env)),
-            graces=spec.graces,
-            user=user,
-        )
-        return child, spawned
-
-    def _spawn(self, spec: ServerSpec, tag: int, place: Place, room: Room) -> Spawned:
-        try:
-            return spawn(spec, tag, place.wrapping, self._reaping.programs, room)
-        except SpawnError:
-            place.clear()
-            raise
-
-    def _tree(self, leader: int, tag: int, place: Place) -> Tree:
-        return Tree(
-            leader,
-            tag,
-            self._census,
-            leaf=place.leaf,
-            has_init=place.wrapping.has_init,
-            strays=self._strays,
-        )
+        while (spec := self._settings.servers.get(server)) is not None:
+            resolved = await self.fetches.resolve(spec)
+            if spec == self._settings.servers.get(server):  # its user, for one, is no longer known otherwise
+                return resolved
+        message = f"there is no server '{server}' any more"
+        raise SpawnError(Reason.SERVER_NOT_FOUND, message, message)
 
     def keep(self, lease: int, state: str) -> None:
         """This one is ready, and `state` is what a later gateway needs to go on with it."""
@@ -254,7 +204,7 @@ class Children:
         """There is a gateway again, after `away` seconds that count for no idle clock."""
         for child in self.kept():
             child.last_used += away
-            self._watch_idleness(child)
+            self._clocks.watch_idleness(child)
 
     async def all_gone(self) -> None:
         """Wait until no child is left. Whatever bounds the wait, the ending goes on."""
@@ -274,7 +224,7 @@ class Children:
         run = self._reaping.run
         enforced = run is not None and {"memory", "pids"} <= run.controllers
         running = lambda: [child for child in self._by_lease.values() if child.state is not State.GONE]  # noqa: E731
-        await Meter(self._census, running, self.over_limit, self._kill_strays, measure_usage=not enforced).run()
+        await Meter(self._census, running, self.over_limit, self._strays.kill, measure_usage=not enforced).run()
 
     def over_limit(self, child: Child, limit: Reason) -> None:
         """`child` uses more than it may: its end is immediate."""
@@ -283,20 +233,6 @@ class Children:
         child.limit = limit
         child.reason = child.reason or limit
         self._dispatch(child, Event.OVER_LIMIT)
-
-    def _strays(self, census: Census) -> dict[int, Process]:
-        """What got away from every tree. Under a seal nothing can."""
-        if self._sealed:
-            return {}
-        found = strays(census, os.getpid(), self._by_pid.keys(), make_tag(self._installation, 0))
-        run = self._reaping.run
-        return {pid: each for pid, each in found.items() if run is None or not run.holds(pid)}
-
-    def _kill_strays(self, census: Census) -> None:
-        if found := self._strays(census):
-            logger.warning("{} processes took off every mark of their trees; killing them", len(found))
-            for pidfd in signal_all(found.values(), signal.SIGKILL):
-                os.close(pidfd)  # not waited for: what hangs in the kernel would be, once a second
 
     def report(self, ref: int) -> Answer:
         """How it stands, as the answer to the question `ref`."""
@@ -312,18 +248,6 @@ class Children:
         )
 
     # What happens by itself.
-
-    def _make_room(self, spec: ServerSpec) -> Room:
-        try:
-            return self._rooms.make(spec)
-        except AllInUse as error:
-            message = f"server '{spec.name}' has as many sessions as there are user ids for it"
-            logger.warning("refused a child of {}: {}", spec.name, error)
-            raise SpawnError(Reason.MAX_SESSIONS, message, str(error)) from None
-        except OSError as error:
-            logger.error("server {}: {}: {}", spec.name, Reason.ROOM_FAILED, error)
-            message = f"a session of server '{spec.name}' could not be given a directory of its own"
-            raise SpawnError(Reason.ROOM_FAILED, message, str(error)) from error
 
     def _clear(self, room: Room) -> None:
         """Take the room back, and wipe it; nothing lives in it any more."""
@@ -349,30 +273,14 @@ class Children:
 
     @staticmethod
     def _limit_hit(child: Child, exit_: Exit) -> Reason | None:
-        """The limit that ended it, where the kernel did so without telling us."""
+        """The limit that ended it, where the kernel did so without telling us.
+
+        That the kernel once refused a fork explains no end that we brought about ourselves.
+        """
         if exit_.code == 0:
             return None
-        return limit_of(exit_) or (child.place.leaf.limit_hit() if child.place.leaf is not None else None)
-
-    def _watch_idleness(self, child: Child) -> None:
-        """Ask once before the lease ends as idle; the clock that matters is `last_used`, so a renewal costs nothing."""
-        loop = asyncio.get_running_loop()
-        left = child.last_used + child.spec.idle_timeout - time.monotonic()
-        if left > 0:
-            child.idle_timer = loop.call_later(left, self._watch_idleness, child)
-            return
-        self._announce(Expiring(child.lease))
-        child.idle_timer = loop.call_later(EXPIRY_NOTICE, self._expire, child, time.monotonic())
-
-    def _expire(self, child: Child, asked: float) -> None:
-        if child.last_used >= asked:
-            self._watch_idleness(child)
-        else:
-            self._end(child, Reason.IDLE_TIMEOUT)
-
-    def _watch_lifetime(self, child: Child) -> None:
-        loop = asyncio.get_running_loop()
-        child.lifetime_timer = loop.call_later(child.spec.max_lifetime, self._end, child, Reason.MAX_LIFETIME)
+        limit = limit_of(exit_) or (child.place.leaf.limit_hit() if child.place.leaf is not None else None)
+        return None if limit is Reason.TASKS_MAX and child.reason is not None else limit
 
     # How a state changes, and what follows.
 

@@ -1,20 +1,24 @@
-"""The gateway's side of the control socket, and with `supervisor.protocol` all that it may import from here."""
+"""The gateway's side of the control socket, and with `supervisor.protocol` all that it may import from here.
+
+What is said before anything else, and handed over with it, is `supervisor.greeting`.
+"""
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+import socket
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
 import anyio.abc
 
+from common.descriptors import close_all
 from common.reasons import Reason
+from supervisor.greeting import Grant, Inheritance, Inherited, SupervisorLost, greet, receive
 from supervisor.protocol import (
     EXPIRY_NOTICE,
     MAX_FDS,
-    PROTOCOL,
     Answer,
     Ask,
     Ending,
@@ -26,7 +30,6 @@ from supervisor.protocol import (
     Gone,
     Goodbye,
     Heirloom,
-    Hello,
     Keep,
     Kept,
     Lapsed,
@@ -52,12 +55,6 @@ WELCOME_TIMEOUT: Final = 20.0
 LEAVE_TIMEOUT: Final = 5.0
 """Seconds that the supervisor may take to hang up after the gateway's goodbye."""
 
-_READ: Final = 65536
-
-
-class SupervisorLost(Exception):
-    """The control socket is at its end, and so is every child."""
-
 
 class OpenRefused(Exception):
     """The supervisor gives no child; `reason` and `message` say why, and may be shown to a caller.
@@ -70,53 +67,6 @@ class OpenRefused(Exception):
         self.retry_after = retry_after
         self.reason = reason
         self.message = message
-
-
-@dataclass(frozen=True)
-class Grant:
-    """A child: its lease, and its stdin and stdout, two descriptors that the receiver owns."""
-
-    lease: int
-    pid: int
-    stdin: int
-    stdout: int
-    certificate: str = ""
-    """The id that its death certificate will have."""
-
-
-@dataclass(frozen=True)
-class Inherited:
-    """A child that an earlier gateway left to this one, with what that gateway said of it. `age` is in seconds."""
-
-    grant: Grant
-    server: str
-    state: str = field(repr=False)
-    age: float
-
-    @property
-    def lease(self) -> int:
-        return self.grant.lease
-
-
-@dataclass
-class Inheritance:
-    """All that an earlier gateway left. Whoever takes something out of it owns its descriptors."""
-
-    children: list[Inherited] = field(default_factory=list)
-    lapsed: list[Lapsed] = field(default_factory=list)
-    """Children that ended before this gateway came."""
-    heirlooms: dict[Heirloom, int] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.children) + len(self.lapsed)
-
-    def close(self) -> None:
-        """Close what nobody has taken."""
-        _close(self.heirlooms.values())
-        for child in self.children:
-            _close((child.grant.stdin, child.grant.stdout))
-        self.heirlooms.clear()
-        self.children.clear()
 
 
 class SupervisorClient:
@@ -207,7 +157,7 @@ class SupervisorClient:
         self._held.discard(lease)
         self._used.discard(lease)
         if self.lost.is_set():
-            _close(pipes)
+            close_all(pipes)
             return
         self._closing[lease] = pipes
         self._send(Release(lease, reason))
@@ -227,9 +177,9 @@ class SupervisorClient:
             for future in self._waiting.values():
                 if not future.done():
                     future.set_exception(SupervisorLost())
-            _close(self._reader.orphans())
+            close_all(self._reader.orphans())
             for pipes in self._closing.values():
-                _close(pipes)
+                close_all(pipes)
             self._closing.clear()
             self._drop_unsent()
 
@@ -268,20 +218,22 @@ class SupervisorClient:
         try:
             self._outgoing.send_nowait((message, fds))
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
-            _close(fds)  # the connection is ending, and every lease with it
+            close_all(fds)  # the connection is ending, and every lease with it
 
     async def _write_all(self) -> None:
+        """Send what is queued. Cancelled it may leave half a frame: that is for a connection at its end alone."""
         async for message, fds in self._unsent:
-            with anyio.CancelScope(shield=True):
-                try:
-                    if fds:
-                        await self._stream.send_fds(encode(message, len(fds)), fds)
-                    else:
-                        await self._stream.send(encode(message))
-                except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                    return
-                finally:
-                    _close(fds)
+            try:
+                if fds:
+                    await self._stream.send_fds(encode(message, len(fds)), fds)
+                else:
+                    await self._stream.send(encode(message))
+            except anyio.BrokenResourceError:
+                # Whoever cannot be told anything is heard out, and is lost.
+                self._stream.extra(anyio.abc.SocketAttribute.raw_socket).shutdown(socket.SHUT_RD)
+                return
+            finally:
+                close_all(fds)
         await self._stream.send_eof()
 
     def _drop_unsent(self) -> None:
@@ -292,7 +244,7 @@ class SupervisorClient:
             except (anyio.WouldBlock, anyio.EndOfStream):
                 self._unsent.close()
                 return
-            _close(fds)
+            close_all(fds)
 
     async def _renew_all(self) -> None:
         while True:
@@ -314,17 +266,17 @@ class SupervisorClient:
                     try:
                         self._handle(decode_from_supervisor(body), own)
                     except ProtocolError:
-                        _close(own)
+                        close_all(own)
                         raise
-                data, fds = await _receive(self._stream)
+                data, fds = await receive(self._stream)
         except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
             return
 
     def _handle(self, message: FromSupervisor, fds: list[int]) -> None:
+        if len(fds) != (MAX_FDS if isinstance(message, Opened) else 0):
+            raise ProtocolError(f"{len(fds)} descriptors with {type(message).__name__}")
         match message:
             case Opened(ref=ref, lease=lease, pid=pid, certificate=certificate):
-                if len(fds) != MAX_FDS:
-                    raise ProtocolError(f"a child came with {len(fds)} descriptors")
                 self._resolve(ref, Grant(lease, pid, fds[0], fds[1], certificate))
             case Refused(ref=ref) | Answer(ref=ref):
                 self._resolve(ref, message)
@@ -346,7 +298,7 @@ class SupervisorClient:
         if isinstance(news, Gone):
             self.on_gone(news)
             return
-        _close(self._closing.pop(news.lease, ()))
+        close_all(self._closing.pop(news.lease, ()))
         self._held.discard(news.lease)
         self._used.discard(news.lease)
         self.on_ending(news)
@@ -361,18 +313,12 @@ class SupervisorClient:
         future.set_result(answer)
 
     def _give_back(self, answer: FromSupervisor | Grant) -> None:
-        if not isinstance(answer, Grant):
-            return
-        pipes = (answer.stdin, answer.stdout)
-        if self._fresh.pop(answer.lease, None):
-            _close(pipes)  # it has ended, so no other word of its end will come that could close them
-        else:
-            self.release(answer.lease, Reason.CLIENT_GONE, pipes)
-
-
-def _close(fds: Iterable[int]) -> None:
-    for fd in fds:
-        os.close(fd)
+        if isinstance(answer, Grant):
+            pipes = (answer.stdin, answer.stdout)
+            if self._fresh.pop(answer.lease, None):
+                close_all(pipes)  # it has ended, so no other word of its end will come that could close them
+            else:
+                self.release(answer.lease, Reason.CLIENT_GONE, pipes)
 
 
 @asynccontextmanager
@@ -384,7 +330,7 @@ async def connect(stream: anyio.abc.UNIXSocketStream) -> AsyncIterator[Superviso
     """
     async with stream:
         with anyio.fail_after(WELCOME_TIMEOUT):
-            client = await _welcome(stream)
+            client = SupervisorClient(stream, *await greet(stream))
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(client.run, name="supervisor client")
@@ -395,57 +341,6 @@ async def connect(stream: anyio.abc.UNIXSocketStream) -> AsyncIterator[Superviso
                     tasks.cancel_scope.cancel()
         finally:
             client.inheritance.close()
-
-
-async def _receive(stream: anyio.abc.UNIXSocketStream) -> tuple[bytes, list[int]]:
-    data, fds = await stream.receive_fds(_READ, 32 * MAX_FDS)
-    for fd in fds:
-        os.set_inheritable(fd, False)  # noqa: FBT003 - received descriptors are not close-on-exec
-    return data, fds
-
-
-async def _welcome(stream: anyio.abc.UNIXSocketStream) -> SupervisorClient:
-    """Greet the supervisor; wait for its greeting, and for all that it hands over with it."""
-    reader = FrameReader()
-    inheritance = Inheritance()
-    greeting: Welcome | None = None
-    try:
-        await stream.send(encode(Hello(PROTOCOL)))
-        while greeting is None or len(inheritance) < greeting.kept:
-            data, fds = await _receive(stream)
-            for body, own in reader.feed(data, fds):
-                greeting = _greeted(greeting, body, own, inheritance)
-                if len(inheritance) == greeting.kept:
-                    break
-    except BaseException as error:
-        inheritance.close()
-        _close(reader.orphans())
-        if isinstance(error, anyio.EndOfStream | anyio.BrokenResourceError):
-            raise SupervisorLost from None
-        raise
-    return SupervisorClient(stream, greeting, inheritance, reader)
-
-
-def _greeted(greeting: Welcome | None, body: bytes, fds: list[int], inheritance: Inheritance) -> Welcome:
-    """Take in one message of the greeting, with its descriptors; the message that began it."""
-    try:
-        message = decode_from_supervisor(body)
-        if greeting is None:
-            if not isinstance(message, Welcome) or message.protocol != PROTOCOL:
-                raise ProtocolError("it is of another version; restart both programs")
-            inheritance.heirlooms.update(zip(message.heirlooms, fds, strict=True))
-            return message
-        if isinstance(message, Lapsed) and not fds:
-            inheritance.lapsed.append(message)
-            return greeting
-        if not isinstance(message, Kept) or len(fds) != MAX_FDS:
-            raise ProtocolError(f"expected a child that was kept, not {type(message).__name__}")
-    except (ProtocolError, ValueError) as error:
-        _close(fds)
-        raise ProtocolError(str(error)) from None
-    grant = Grant(message.lease, message.pid, fds[0], fds[1], message.certificate)
-    inheritance.children.append(Inherited(grant, message.server, message.state, message.age))
-    return greeting
 
 
 __all__ = [

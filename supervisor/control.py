@@ -15,6 +15,7 @@ import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from loguru import logger
 
+from common.descriptors import close_all
 from supervisor.children import Children
 from supervisor.custody import Custody, Presence
 from supervisor.environment import SpawnError
@@ -51,6 +52,9 @@ _UNREAD_MESSAGES: Final = 10_000
 SECOND_THOUGHTS: Final = 1.0
 """Seconds that the first gateway has to turn out to be gone when a second one connects."""
 
+ACCEPT_AGAIN: Final = 0.1
+"""Seconds until another try to accept a connection where one failed; whoever connects waits in the backlog."""
+
 _Outgoing = tuple[FromSupervisor, tuple[int, ...]]
 
 
@@ -75,7 +79,7 @@ class Connection:
         self,
         stream: anyio.abc.UNIXSocketStream,
         children: Children,
-        settings: bytes,
+        settings: Callable[[], bytes],
         announcer: Announcer,
         custody: Custody,
     ) -> None:
@@ -116,23 +120,25 @@ class Connection:
         try:
             self._outgoing.send_nowait((message, fds))
         except (anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
-            logger.error("the gateway does not read its control socket; giving it up")
-            _close(fds)
+            if not self._scope.cancel_called:
+                logger.error("the gateway does not read its control socket; giving it up")
+            close_all(fds)
             self._scope.cancel()
 
     async def _write_all(self) -> None:
+        """Send what is queued. Cancelled it may leave half a frame: that is for a connection at its end alone."""
         async for message, fds in self._unsent:
             try:
-                # Shielded: half a frame on the socket could never be mended.
-                with anyio.CancelScope(shield=True):
-                    if fds:
-                        await self._stream.send_fds(encode(message, len(fds)), fds)
-                    else:
-                        await self._stream.send(encode(message))
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                if fds:
+                    await self._stream.send_fds(encode(message, len(fds)), fds)
+                else:
+                    await self._stream.send(encode(message))
+            except anyio.BrokenResourceError:
+                # Whoever cannot be told anything is heard out, a goodbye perhaps, and left.
+                self._stream.extra(anyio.abc.SocketAttribute.raw_socket).shutdown(socket.SHUT_RD)
                 return
             finally:
-                _close(fds)
+                close_all(fds)
 
     async def _read_all(self) -> None:
         reader = FrameReader()
@@ -149,7 +155,7 @@ class Connection:
             logger.error("the gateway broke the control protocol: {}", error)
             self.orderly = False
         finally:
-            _close(reader.orphans())
+            close_all(reader.orphans())
 
     async def _receive(self, body: bytes, fds: list[int]) -> None:
         """One message of the gateway's, with its descriptors, which are ours from now on."""
@@ -161,7 +167,7 @@ class Connection:
                 await self._greet(message)
                 return
         except ProtocolError:
-            _close(fds)
+            close_all(fds)
             raise
         if isinstance(message, Entrust):
             self._custody.entrust(message.what, fds[0])
@@ -188,6 +194,8 @@ class Connection:
                 self.send(self._children.report(ref))
             case Goodbye(stay=stay):
                 self.orderly, self.stays = True, stay
+            case _:
+                raise ProtocolError("a greeting in the middle of a connection")
 
     async def _greet(self, message: FromGateway) -> None:
         """Hand over what earlier gateways left, once the last of them is gone for certain.
@@ -206,7 +214,7 @@ class Connection:
         await self._custody.receive(peer_pidfd(self._stream.extra(anyio.abc.SocketAttribute.raw_socket)))
         kept, lapsed = self._custody.hand_over(), self._custody.lapsed()
         names, fds = self._custody.heirlooms()
-        settings = msgspec.Raw(self._settings)
+        settings = msgspec.Raw(self._settings())  # as they are now: one may have waited for long
         follow = len(kept) + len(lapsed)
         self.send(Welcome(PROTOCOL, settings, self._custody.epoch, self._custody.keeps, follow, names), fds)
         for child, pipes in kept:
@@ -242,12 +250,7 @@ class Connection:
             except (anyio.WouldBlock, anyio.EndOfStream):
                 self._unsent.close()
                 return
-            _close(fds)
-
-
-def _close(fds: tuple[int, ...] | list[int]) -> None:
-    for fd in fds:
-        os.close(fd)
+            close_all(fds)
 
 
 async def serve_one(
@@ -261,7 +264,7 @@ async def serve_one(
 
     Where nothing is kept for another gateway, that is once all its children are gone.
     """
-    connection = Connection(stream, children, settings(), announcer, custody)
+    connection = Connection(stream, children, settings, announcer, custody)
     try:
         await connection.serve()
     finally:
@@ -285,11 +288,14 @@ def listen(path: Path) -> socket.socket:
     """A listening socket at `path`, of mode 0600, in a directory of mode 0700 that is made if need be.
 
     A socket that a dead supervisor left is replaced. Raises SocketError where the directory is open to others, or
-    another supervisor answers.
+    another supervisor answers, or it cannot be made.
     """
     directory = path.parent
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = directory.stat()
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = directory.stat()
+    except OSError as error:
+        raise SocketError(f"{directory} cannot be made: {error.strerror}") from None
     if stat.S_IMODE(status.st_mode) & 0o077 or status.st_uid != os.geteuid():
         raise SocketError(f"{directory} is open to others; expected a directory of your own with mode 0700")
     if path.is_symlink() or path.exists():
@@ -301,7 +307,7 @@ def listen(path: Path) -> socket.socket:
         listener.listen()
     except OSError as error:
         listener.close()
-        raise SocketError(f"{path} cannot be bound: {error.strerror}") from None
+        raise SocketError(f"{path} cannot be bound: {error.strerror or error}") from None
     return listener
 
 
@@ -351,13 +357,21 @@ async def serve_each(
 
     async def handle(stream: anyio.abc.SocketStream) -> None:
         assert isinstance(stream, anyio.abc.UNIXSocketStream)
-        uid = peer_uid(stream.extra(anyio.abc.SocketAttribute.raw_socket))
-        if uid not in (0, os.geteuid(), *peers):
-            logger.warning("user {} may not use the control socket", uid)
-        elif not await custody.vacant(SECOND_THOUGHTS):
-            logger.warning("a second gateway connected to the control socket; one at a time")
-        else:
-            await serve(stream)
-        await stream.aclose()
+        async with stream:
+            uid = peer_uid(stream.extra(anyio.abc.SocketAttribute.raw_socket))
+            if uid not in (0, os.geteuid(), *peers):
+                logger.warning("user {} may not use the control socket", uid)
+            elif not await custody.vacant(SECOND_THOUGHTS):
+                logger.warning("a second gateway connected to the control socket; one at a time")
+            else:
+                await serve(stream)
 
-    await listener.serve(handle)
+    async with anyio.create_task_group() as tasks:
+        while True:
+            try:
+                stream = await listener.accept()
+            except anyio.BrokenResourceError as error:  # out of descriptors: no reason to end every child
+                logger.error("no gateway can be let in ({}); trying again", error.__cause__)
+                await anyio.sleep(ACCEPT_AGAIN)
+            else:
+                tasks.start_soon(handle, stream, name="serve a gateway")

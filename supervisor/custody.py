@@ -27,6 +27,7 @@ import anyio
 import anyio.abc
 from loguru import logger
 
+from common.descriptors import close_all
 from common.reasons import Reason
 from supervisor.child import Child, duplicates
 from supervisor.children import Children
@@ -66,6 +67,8 @@ class Custody:
         self._last: int | None = None
         """A pidfd of the present gateway, or of the last one."""
         self._lapsed: deque[Lapsed] = deque(maxlen=MAX_LAPSED)
+        self._remembers = False
+        """Whether what ends is remembered for the next gateway: from the last one's end until that one is told."""
         self._orderly = True
         self._left_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -115,6 +118,7 @@ class Custody:
 
     def lapsed(self) -> list[Lapsed]:
         """The children that ended while there was no gateway; told once."""
+        self._remembers = False
         told = list(self._lapsed)
         self._lapsed.clear()
         return told
@@ -125,8 +129,11 @@ class Custody:
         return (tuple(self._heirlooms) if fds else ()), fds
 
     def missed(self, message: FromSupervisor) -> None:
-        """There was nobody to hear `message`. That a child ended which the next gateway would look for, it is told."""
-        if self.presence is Presence.AWAITED and isinstance(message, Ending):
+        """There was nobody to hear `message`. That a child ended which the next gateway would look for, it is told.
+
+        That gateway may be here already, and wait until the one before it is gone.
+        """
+        if self._remembers and isinstance(message, Ending):
             child = self._children.find(message.lease)
             if child is not None and child.state_for_gateway is not None:
                 self._lapsed.append(Lapsed(child.lease, child.spec.name, child.state_for_gateway, message.reason))
@@ -176,6 +183,7 @@ class Custody:
         level, manner = ("INFO", "is gone") if self._orderly else ("ERROR", "is gone without a word")
         logger.log(level, "the gateway {}; {} children wait {:g} s for another", manner, kept, self._grace)
         self.presence = Presence.AWAITED
+        self._remembers = True
         self._left_at = time.monotonic()
         self._timer = asyncio.get_running_loop().call_later(self._grace, self._give_up)
 
@@ -188,6 +196,7 @@ class Custody:
     def _forsake(self) -> None:
         """From now on, and until `_clear_away` is done, a gateway that says hello has to wait."""
         self.presence = Presence.ABSENT
+        self._remembers = False
         self._cleared = anyio.Event()
 
     async def _clear_away(self) -> None:
@@ -216,6 +225,5 @@ class Custody:
             self._timer = None
 
     def _drop_heirlooms(self) -> None:
-        for fd in self._heirlooms.values():
-            os.close(fd)
+        close_all(self._heirlooms.values())
         self._heirlooms.clear()

@@ -88,7 +88,7 @@ def resolve_command(spec: ServerSpec, path: str) -> str:
     if os.sep in command:
         here = Path(spec.path or ".") / os.path.expanduser(command)  # noqa: PTH111 - an unknown user is no error
         found = shutil.which(here.absolute())
-        if found is None and here.exists():
+        if found is None and os.path.exists(here):  # noqa: PTH110 - where it may not be looked, it is not there
             raise SpawnError(
                 Reason.COMMAND_NOT_FOUND,
                 f"the command of server '{spec.name}' cannot be executed",

@@ -40,6 +40,7 @@ from supervisor.packages import (
 )
 from supervisor.places import PlaceError, caches_directory
 from supervisor.redact import Redactor
+from supervisor.turns import a_turn
 
 AT_ONCE: Final = 2
 """Fetches at a time: more would only take the line and the processors from those who have sessions."""
@@ -67,7 +68,12 @@ class Wanted:
     @property
     def source(self) -> tuple[object, ...]:
         """What two that would write to one directory have in common."""
-        return self.package.tool, self.package.spec, self.variables
+        return self.package.tool, *self.named
+
+    @property
+    def named(self) -> tuple[object, ...]:
+        """The same, among those that one tool fetches."""
+        return self.package.spec, self.variables
 
 
 @dataclass(eq=False)
@@ -156,7 +162,9 @@ class Fetches:
         servers = sorted(name for name, (_, each) in self._wanted.items() if each == wanted)
         try:
             with anyio.fail_after(TIMEOUT):
-                command = await self._run(wanted)
+                # Another supervisor of this user may fetch the same into the same place.
+                async with a_turn(wanted.caches / f".{wanted.package.tool.value}-{_digest(wanted.named)}.lock"):
+                    command = await self._run(wanted)
         except (NotFetched, OSError, ValueError) as error:  # a TimeoutError is an OSError
             reason = f"not within {TIMEOUT:g} s" if isinstance(error, TimeoutError) else str(error)
             _warn(servers, f"{spec} could not be fetched ({reason})")
@@ -226,7 +234,8 @@ def _is_project(path: str | None) -> bool:
     if path is None:
         return False
     here = Path(path).absolute()
-    return any((above / name).exists() for above in (here, *here.parents) for name in ("node_modules", ".npmrc"))
+    names = ("node_modules", ".npmrc")
+    return any(os.path.exists(above / name) for above in (here, *here.parents) for name in names)  # noqa: PTH110 - or hidden
 
 
 def _runner(command: str, package: Package) -> str:
@@ -258,7 +267,7 @@ def _directories(wanted: Wanted) -> dict[str, Path]:
         own = f"npm-{_digest(wanted.variables)}" if wanted.variables else "npm"
         return {"npm_config_cache": wanted.caches / own}
     uv = wanted.caches / "uv"
-    own = _digest((wanted.package.spec, wanted.variables))
+    own = _digest(wanted.named)
     return {
         "UV_CACHE_DIR": uv / "cache",
         "UV_PYTHON_INSTALL_DIR": uv / "python",

@@ -44,6 +44,7 @@ class Gate:
         """
         self._refuse_if_resting(request.server)
         standing = self._admission.ask(ticket, request)
+        self._call(self._admission.displaced())
         if isinstance(standing, Refusal):
             raise _refused(request.server, standing)
         try:
@@ -58,6 +59,12 @@ class Gate:
     def left(self, ticket: int) -> None:
         """This place is free again; those whose turn it is get it."""
         self._call(self._admission.leave(ticket))
+
+    def gave_up(self, ticket: int, request: Request) -> None:
+        """It was let in, and went before there was a child: that says nothing of the server, which others may try."""
+        now = time.monotonic()
+        self._failures.ended(request.server, ticket, Verdict.NOTHING, started=now, now=now, why="")
+        self.left(ticket)
 
     def could_not_spawn(self, ticket: int, request: Request, error: SpawnError) -> None:
         """The child was let in, and could not be started."""
@@ -105,8 +112,10 @@ class Gate:
         finally:
             del self._turns[ticket]
         # Its turn may have come at the very end; then the place is its own.
-        if not self._admission.holds(ticket):
-            raise _refused(request.server, self._admission.give_up(ticket, request))
+        if self._admission.holds(ticket):
+            return
+        if (refusal := self._admission.give_up(ticket, request)) is not None:
+            raise _refused(request.server, refusal)
 
     def _call(self, tickets: list[int]) -> None:
         for ticket in tickets:

@@ -38,19 +38,21 @@ class Ground:
         """End what runs before this one left. See supervisor.sweep."""
         await sweep(self.runtime, CensusTaker(), wipe)
 
-    def close(self) -> None:
-        """Take back what was made for this run. What cannot be, the next start's sweep will."""
-        _release(self.reaping)
-        self.ledger.close()
+    def close(self, *, all_wiped: bool = True) -> None:
+        """Take back what was made for this run. What cannot be, rooms that were not wiped too, the next sweep will."""
+        released = _release(self.reaping)
+        self.ledger.close(forget=all_wiped and released)
 
 
-def _release(reaping: Reaping) -> None:
-    """Remove the cgroup of this run, which is empty."""
+def _release(reaping: Reaping) -> bool:
+    """Remove the cgroup of this run, which is empty; whether that is done."""
     if reaping.run is not None:
         try:
             reaping.run.everything().remove()
         except OSError as error:
             logger.error("the cgroup {} cannot be removed: {}", reaping.run.path, error.strerror)
+            return False
+    return True
 
 
 def prepare(settings: SupervisorSettings, rooms: Path | None = None) -> Ground:

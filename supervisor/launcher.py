@@ -84,6 +84,9 @@ class _Pair:
         self._wait_for(None)
         if self._supervisor in self._status:
             _kill_below(spare=self._gateway)
+        if self._status.get(self._supervisor) == 0:
+            # The gateway has said goodbye, and is on its last steps, where a signal would look like a failure.
+            self._wait_for(self._gateway, GATEWAY_GRACE)
         self._end(self._gateway, GATEWAY_GRACE)
         # The gateway's end is the supervisor's signal; it has trees to end.
         self._wait_for(self._supervisor, SUPERVISOR_GRACE)

@@ -83,8 +83,12 @@ class Ledger:
         return fd
 
     def born(self, lease: int, pid: int) -> None:
-        """A leader was spawned."""
-        process = look(pid)
+        """A leader was spawned. Without a descriptor to look with, its other marks must do."""
+        try:
+            process = look(pid)
+        except OSError as error:
+            logger.error("pid {} cannot be looked at for the ledger: {}", pid, error.strerror)
+            process = None
         line = b"%d %d %d\n" % (lease, pid, process.start if process is not None else 0)
         self._leaders[lease] = line
         self._write(line)
@@ -113,9 +117,10 @@ class Ledger:
         os.close(self._fd)
         self._fd = anew
 
-    def close(self) -> None:
-        """This run is over, and nothing of it is left."""
-        self._path.unlink(missing_ok=True)
+    def close(self, *, forget: bool = True) -> None:
+        """This run is over, and nothing of it is left; or else the next one is to look after it (`forget=False`)."""
+        if forget:
+            self._path.unlink(missing_ok=True)
         os.close(self._fd)
 
 

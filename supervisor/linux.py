@@ -92,7 +92,7 @@ class Census(dict[int, Process]):
         return children
 
 
-_STATE, _PPID, _PGID, _SID, _START = 0, 1, 2, 3, 19
+_STATE, _PPID, _PGID, _SID, _THREADS, _START = 0, 1, 2, 3, 17, 19
 """Places in /proc/PID/stat after the command's closing parenthesis."""
 
 
@@ -120,7 +120,8 @@ def look(pid: int) -> Process | None:
         pgid=int(fields[_PGID]),
         sid=int(fields[_SID]),
         start=int(fields[_START]),
-        alive=fields[_STATE] not in (b"Z", b"X"),
+        # The state is the first thread's, which may have ended while others run on, and fork: pthread_exit(3).
+        alive=fields[_STATE] not in (b"Z", b"X") or int(fields[_THREADS]) > 1,
         tag=_tag(pid),
     )
 

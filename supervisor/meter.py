@@ -83,9 +83,9 @@ class Meter:
     async def _watch_trees(self) -> None:
         while True:
             began = time.monotonic()
-            near = self._look(await self._census.fresh())
-            cost = time.monotonic() - began
             try:
+                near = self._look(await self._census.fresh())
+                cost = time.monotonic() - began
                 await _rest(max(NEAR_INTERVAL if near else INTERVAL, cost / SHARE))
             except OSError as error:
                 logger.error("the machine cannot be looked at ({}); trying again", error.strerror)

@@ -154,7 +154,7 @@ def command_in_uv(tools: Path, package: Package) -> str:
 def _read(path: Path) -> dict[str, object]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise NotFetched(f"{path} cannot be read: {error}") from None
     return found if isinstance(found, dict) else {}
 
@@ -170,7 +170,9 @@ def _only_command(manifest: Mapping[str, object], package: Package) -> str:
     commands, own = manifest.get("bin"), package.name.rpartition("/")[2]
     if isinstance(commands, str):
         return own
-    if isinstance(commands, dict) and (len(set(commands.values())) == 1 or own in commands):
+    if not isinstance(commands, dict) or not all(isinstance(each, str) for each in commands.values()):
+        raise NotFetched("it has no command, or several")
+    if len(set(commands.values())) == 1 or own in commands:
         return own if own in commands else str(next(iter(commands)))
     raise NotFetched("it has no command, or several")
 

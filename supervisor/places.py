@@ -100,7 +100,9 @@ def _runtime_directory(settings: SupervisorSettings, environ: Mapping[str, str])
 def _make(directory: Path, mode: int, key: str) -> None:
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        directory.mkdir(mode=mode, exist_ok=True)
+        with suppress(FileExistsError):
+            directory.mkdir(mode=mode)
+            directory.chmod(mode)  # whatever our umask is
     except OSError as error:
         raise PlaceError(f"{directory} cannot be made ({error.strerror}); give '{key}' another directory") from None
 

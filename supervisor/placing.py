@@ -1,6 +1,7 @@
 """Where a child is put: its cgroup leaf, its namespace or sandbox, its limits; decided for each spawn."""
 
 import resource
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,10 +72,14 @@ class Placer:
         run = self.reaping.run
         if run is None:
             return None
+        leaf = None
         try:
             leaf = run.leaf(lease)
             leaf.limit(spec.limits, run.controllers)
         except OSError as error:
+            if leaf is not None:
+                with suppress(OSError):  # nothing lives in it; should the kernel not let it go, the run's end will
+                    leaf.remove()
             message = f"server '{spec.name}' could not be started"
             raise SpawnError(Reason.SPAWN_FAILED, message, f"no cgroup for it: {error}") from error
         return leaf

@@ -293,7 +293,7 @@ class FrameReader:
         """The bodies that are complete now, each with its descriptors.
 
         Raises ProtocolError for a frame that is too long, or whose descriptors did not come with it: the kernel drops
-        those in silence when the receiver has none to spare.
+        those in silence when the receiver has none to spare. Also for more descriptors than the next frame can have.
         """
         self._buffer += data
         self._fds.extend(fds)
@@ -303,12 +303,14 @@ class FrameReader:
                 raise ProtocolError(f"a frame of {length} bytes with {count} descriptors")
             end = _HEADER.size + length
             if len(self._buffer) < end:
-                return
+                break
             if len(self._fds) < count:
                 raise ProtocolError(f"{count - len(self._fds)} descriptors were lost")
             body = bytes(self._buffer[_HEADER.size : end])
             del self._buffer[:end]
             yield body, [self._fds.popleft() for _ in range(count)]
+        if len(self._fds) > MAX_FDS:
+            raise ProtocolError(f"{len(self._fds)} descriptors belong to no frame")
 
     def orphans(self) -> list[int]:
         """Hands over, once, the descriptors whose frame never became complete."""

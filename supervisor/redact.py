@@ -22,15 +22,17 @@ _SECRET_NAME: Final = re.compile(
     r"TOKEN|KEY|SECRET|PASS|PWD|AUTH|CRED|COOKIE|SESSION|DSN|PRIVATE|SIGNATURE|BEARER|JWT|WEBHOOK", re.IGNORECASE
 )
 
-_NAMED: Final = re.compile(
-    r"""(?i:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?)
-        ["']?[ \t]{0,3}[=:][ \t]{0,3}
-        (?:"(?P<double>[^"\n]+)"|'(?P<single>[^'\n]+)'|(?P<bare>[^\s,;&"']+))""",
-    re.VERBOSE,
-)
+# First a set of characters, for which `re` skips ahead some twenty times as fast as for words in either case.
+_NAMES: Final = r"""[pstacPSTAC](?i:(?<=p)(?:assword|asswd|assphrase|wd|rivate[_-]?key)|(?<=s)ecret|(?<=t)oken
+    |(?<=a)(?:pi|ccess)[_-]?key|(?<=c)redentials?)""".replace("\n    ", "")
+_VALUE: Final = r"""(?:"(?P<double>[^"\n]+)"|'(?P<single>[^'\n]+)'|(?P<bare>[^\s,;&"']+))"""
+# With backslashes where JSON stands in a string of JSON.
+_NAMED: Final = re.compile(rf"""{_NAMES}\\{{0,3}}["']?[ \t]{{0,3}}[=:][ \t]{{0,3}}\\{{0,3}}{_VALUE}""")
+_OPTION: Final = re.compile(rf"(?<![A-Za-z0-9_-])--[A-Za-z0-9_-]{{0,40}}{_NAMES}[ \t]{{1,3}}(?![-\s]){_VALUE}")
+"""On a command line."""
 _USERINFO: Final = re.compile(r"(?<=://)(?P<user>[^\s/@:?#]*):(?P<password>[^\s/]+)(?=@)")
 _SHAPES: Final = (
-    re.compile(r"(?i:\b(?:bearer|basic)[ \t]{1,3})(?P<scheme>[A-Za-z0-9._~+/=:-]{6,})"),
+    re.compile(r"[bB](?<!\w[bB])(?i:earer|asic)[ \t]{1,3}(?P<scheme>[A-Za-z0-9._~+/=:-]{6,})"),
     re.compile(r"(?<![A-Za-z0-9_-])sk-[A-Za-z0-9_-]{8,}"),
     re.compile(
         r"gh[pousr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{16,}|glpat-[A-Za-z0-9_-]{16,}|npm_[A-Za-z0-9]{30,}"
@@ -39,6 +41,7 @@ _SHAPES: Final = (
     re.compile(r"(?:AKIA|ASIA)[A-Z0-9]{12,}|AIza[A-Za-z0-9_-]{30,}"),
     re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)?"),
     _NAMED,
+    _OPTION,
     _USERINFO,
 )
 KEY_BEGINS: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
@@ -79,13 +82,7 @@ class Redactor:
 
     def end(self, text: str) -> str:
         """`text`, whose end was cut off, without the beginning of a secret there; the rest is not looked at."""
-        spans = [
-            (len(text) - length, len(text))
-            for secret in self._secrets
-            for length in range(SHORTEST, len(secret))
-            if text.endswith(secret[:length])
-        ]
-        return _replace(text, spans)
+        return _replace(text, [(at, len(text)) for secret in self._secrets for at in _begun(secret, text)])
 
     def _of_environment(self, text: str) -> Iterator[_Span]:
         for secret in self._secrets:
@@ -93,6 +90,16 @@ class Redactor:
             while at >= 0:
                 yield at, at + len(secret)
                 at = text.find(secret, at + 1)  # not behind it: a secret may overlap itself
+
+
+def _begun(secret: str, text: str) -> Iterator[int]:
+    """Where in `text` a beginning of `secret` stands that goes on to the end of `text`."""
+    head = secret[:SHORTEST]
+    at = text.find(head, max(0, len(text) - len(secret) + 1))
+    while at >= 0:
+        if secret.startswith(text[at:]):
+            yield at
+        at = text.find(head, at + 1)
 
 
 def _inner_groups(match: re.Match[str]) -> list[str]:

@@ -98,12 +98,15 @@ class Rooms:
     def close_room(self, room: Room) -> None:
         """Take `room` from its child, which is gone, so that whoever is given its user id next cannot enter.
 
-        `wipe` must follow.
+        `wipe` must follow. The user id of a room that cannot be taken back is given to nobody else.
         """
         try:
             seal(room.path)
+        except FileNotFoundError:
+            logger.debug("{} is gone already", room.path)
         except OSError as error:
             logger.error("a session's directory cannot be taken back: {}", error.strerror)
+            return
         self._identities.release(room.identity)
 
     async def wipe(self, room: Room) -> None:
@@ -122,13 +125,6 @@ class Rooms:
         with suppress(OSError):  # what could not be wiped was told, and is wiped at the next start
             self.base.rmdir()
         os.close(self._lock)
-
-
-def dead_runs(settings: SupervisorSettings, environ: Mapping[str, str] = os.environ) -> list[Path]:
-    """The bases that runs left behind that live no more, in the directory where this run's would be."""
-    others = Identities(settings).are_others
-    directory = sessions_directory(settings, other_users=others, environ=environ)
-    return [base for base in directory.glob(f"{_RUN}*") if not _is_in_use(base)]
 
 
 def wipe_leftovers(base: Path) -> int:
@@ -150,12 +146,18 @@ def _make_base(base: Path, mode: int) -> int:
     It gets its name once it is locked: before, somebody might take it for a dead run's.
     """
     unnamed = base.with_name(f".{base.name}")
+    fd = -1
     try:
         unnamed.mkdir(mode=mode)
         fd = os.open(unnamed, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        os.fchmod(fd, mode)  # whatever our umask is: children may have to pass through
         fcntl.flock(fd, fcntl.LOCK_EX)
         unnamed.rename(base)
     except OSError as error:
+        with suppress(OSError):
+            unnamed.rmdir()
+        if fd >= 0:
+            os.close(fd)
         raise PlaceError(f"{base} cannot be made ({error.strerror}); give 'sessions_dir' another directory") from None
     return fd
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.config.model import ServerSpec
+from common.descriptors import close_all
 from common.reasons import Reason
 from supervisor.environment import SpawnError, child_environment, for_session, resolve_command
 from supervisor.rooms import Room
@@ -63,10 +64,10 @@ def spawn(spec: ServerSpec, tag: int, wrapping: Wrapping, programs: Mapping[str,
         _give(pipes, room.identity)
         process = _start(here, argv, environment, pipes, tag)
     except (OSError, ValueError) as error:  # a ValueError for what the kernel could never take: a NUL, a surrogate
-        _close(pipes)
+        close_all(pipes)
         raise SpawnError(Reason.SPAWN_FAILED, f"server '{spec.name}' could not be started", str(error)) from error
     child_in, stdin, stdout, child_out, stderr, child_err = pipes
-    _close([child_in, child_out, child_err])
+    close_all([child_in, child_out, child_err])
     return Spawned(process, stdin, stdout, stderr)
 
 
@@ -136,8 +137,3 @@ def _is_directory(path: str | None) -> bool:
         return path is not None and stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116 - one call, one errno
     except (OSError, ValueError):
         return False
-
-
-def _close(fds: list[int]) -> None:
-    for fd in fds:
-        os.close(fd)

@@ -23,7 +23,7 @@ PATIENCE = 10.0
 async def sweep(directory: Path, census: CensusTaker, wipe: Callable[[Path], object]) -> int:
     """End what the dead runs in `directory` left; how many processes that was. Their rooms are given to `wipe`.
 
-    What cannot be ended within PATIENCE is logged as an error, and left to the next start.
+    What cannot be ended within PATIENCE, or not be wiped, is logged as an error, and left to the next start.
     """
     found = 0
     for dead in dead_runs(directory):
@@ -32,20 +32,21 @@ async def sweep(directory: Path, census: CensusTaker, wipe: Callable[[Path], obj
         if scope.cancelled_caught:
             logger.error("something of the last run cannot be killed; see {}", dead.path)
             continue
-        if dead.run.rooms is not None:
-            await _wipe(Path(dead.run.rooms), wipe)
-        dead.forget()
+        if dead.run.rooms is None or await _wipe(Path(dead.run.rooms), wipe):
+            dead.forget()
     if found:
         logger.warning("{} processes were left of a run that ended without warning; killed", found)
     return found
 
 
-async def _wipe(rooms: Path, wipe: Callable[[Path], object]) -> None:
-    """In a thread, for as long as it takes."""
+async def _wipe(rooms: Path, wipe: Callable[[Path], object]) -> bool:
+    """In a thread, for as long as it takes; whether nothing is left."""
     try:
         await anyio.to_thread.run_sync(wipe, rooms)
     except (OSError, NotWiped) as error:
         logger.error("{}, of a run that is over, could not be wiped: {}", rooms, error)
+        return False
+    return True
 
 
 async def _end(dead: DeadRun, census: CensusTaker) -> int:

@@ -19,6 +19,7 @@ from typing import Final
 import anyio
 from loguru import logger
 
+from common.descriptors import close_all
 from supervisor.cgroups import Leaf
 from supervisor.freeze import freeze, kill_process, signal_groups, signal_same
 from supervisor.linux import Census, Process, descendants, look, take_census
@@ -242,8 +243,7 @@ async def _some_gone(pidfds: list[int]) -> None:
         if not pidfds:
             await anyio.sleep(UNWATCHED)
     finally:
-        for pidfd in pidfds:
-            os.close(pidfd)
+        close_all(pidfds)
 
 
 async def kill_all(processes: Iterable[Process]) -> None:
@@ -292,7 +292,11 @@ class Reaper:
             while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)) is not None:
                 exited = ended.si_code == os.CLD_EXITED
                 status = ended.si_status
-                self._on_exit(ended.si_pid, Exit(code=status) if exited else Exit(signal=status))
+                try:
+                    self._on_exit(ended.si_pid, Exit(code=status) if exited else Exit(signal=status))
+                except Exception as error:  # noqa: BLE001 - whatever is wrong with one, the others are reaped
+                    said = {"message": f"the end of process {ended.si_pid} was not followed", "exception": error}
+                    asyncio.get_running_loop().call_exception_handler(said)
 
 
 async def end_everything(census: CensusTaker) -> int:
@@ -302,13 +306,15 @@ async def end_everything(census: CensusTaker) -> int:
     while True:
         seen = await census.fresh()
         left = _below(seen)
-        if left:
-            logger.debug("killing {} processes that are left", len(left))
-            left = outrun(left, killed, _below)
-        elif seen.complete or looks > EMPTY_LOOKS:
+        if not left and (seen.complete or looks > EMPTY_LOOKS):
             return len(killed)
         looks = 0 if left else looks + 1
-        await kill_all(left.values())
+        try:
+            logger.debug("killing {} processes that are left", len(left))
+            await kill_all(outrun(left, killed, _below).values())
+        except OSError as error:
+            logger.error("what is left cannot be looked at ({}); trying again", error.strerror)
+            await anyio.sleep(UNWATCHED)
 
 
 def _below(census: Census) -> dict[int, Process]:

@@ -13,13 +13,16 @@ import secrets
 import stat
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 _PATIENCE: Final = 600.0
 """Seconds for one room before it is given up: something that still lives adds to it as fast as it is emptied."""
+
+_AT_ONCE: Final = 10_000
+"""Entries that are looked at in one go."""
 
 _BLOCK: Final = 4096
 _DEEPEST: Final = 100
@@ -39,6 +42,7 @@ def seal(directory: Path) -> None:
     """Close `directory` to everybody but this process's user; those inside it keep what they have open."""
     with _opened(str(directory), None) as fd:
         os.fchown(fd, os.geteuid(), os.getegid())
+        os.fchmod(fd, stat.S_IRWXU)  # its owner may have opened it to everybody; this shuts an access list, too
 
 
 def wipe(directory: Path) -> None:
@@ -67,15 +71,14 @@ class _Wiping:
     def work(self) -> None:
         """Empty it. Raises NotWiped."""
         _clear_flags(self._top)
-        while entries := [name for name in _names(self._top) if name not in self._given_up]:
+        while entries := _names(self._top, self._given_up):
             for name in entries:
                 self._remove(name)
             if time.monotonic() > self._deadline:
                 break
-        left = len(_names(self._top))
-        if left:
+        if left := len(_names(self._top)):
             trouble = self._trouble.strerror if self._trouble else "more come as fast as they go"
-            raise NotWiped(f"{left} entries are left: {trouble}")
+            raise NotWiped(f"{left} entries are left{' and more' * (left == _AT_ONCE)}: {trouble}")
 
     def _remove(self, name: str) -> None:
         """Remove one entry of the top, with what is in it; what cannot be is given up."""
@@ -96,9 +99,7 @@ class _Wiping:
         if os.fstat(fd).st_dev != self._device:
             raise OSError(errno.EXDEV, "something else is mounted there")
         while time.monotonic() < self._deadline:
-            with os.scandir(fd) as entries:
-                names = [entry.name for entry in itertools.islice(entries, 10_000)]
-            if not names:
+            if not (names := _names(fd)):
                 return
             for name in names:
                 with suppress(FileNotFoundError):
@@ -175,8 +176,10 @@ def _below(fd: int, depth: int) -> Iterator[os.stat_result | None]:
                     yield from _below(below, depth + 1)
 
 
-def _names(fd: int) -> list[str]:
-    return os.listdir(fd)
+def _names(fd: int, without: Collection[str] = ()) -> list[str]:
+    """Names in an open directory, AT_ONCE at most: a child may have made more than there is memory for."""
+    with os.scandir(fd) as entries:
+        return list(itertools.islice((entry.name for entry in entries if entry.name not in without), _AT_ONCE))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What every test is held to: no process, no descriptor and no task outlives it."""
+"""What every test is held to: no process, no descriptor, no task and no cgroup outlives it."""
 
 import asyncio
 import gc
@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.cgroups import a_cgroup_of_our_own, remove_runs, runs
 from tests.support.processes import bearing
 
 
@@ -40,18 +41,34 @@ def nothing_outlives_its_module(marker_of_the_run: str) -> Iterator[None]:
     assert not left, f"left behind: {left}"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cgroup() -> Iterator[None]:
+    """What is left in there, this run of the tests has left: others may run beside it."""
+    with a_cgroup_of_our_own():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a test that leaves a descriptor, a process or a task behind."""
+    """Fail a test that leaves a descriptor, a process, a task or a cgroup behind."""
     if inspect.iscoroutinefunction(getattr(request.node, "function", None)):
         request.getfixturevalue("no_task_leaks")
-    before, processes = _descriptors(), _children()
+    before, processes, cgroups = _descriptors(), _children(), runs()
     yield
     if _descriptors().keys() - before.keys():
         gc.collect()  # what only waits for the collector has not leaked; to collect each time would take minutes
     leaked = {fd: target for fd, target in _descriptors().items() if before.get(fd) != target}
     assert not leaked, f"descriptors leaked: {leaked}"
     assert _children() == processes, "processes leaked"
+    assert runs() <= cgroups, "cgroups leaked"
+
+
+@pytest.fixture
+def leaves_empty_cgroups() -> Iterator[None]:
+    """For a test that kills a supervisor: its cgroups stay for the next start, but nothing may live in them."""
+    before = runs()
+    yield
+    remove_runs(runs() - before)
 
 
 @pytest.fixture

@@ -27,14 +27,14 @@ DISCARDING: Final = 2.0
 
 
 async def read_json(limit: int) -> bytes:
-    """The body, which claims to be JSON and is no longer than `limit` bytes. May be asked for again.
+    """The body, which claims to be JSON and is no longer than `limit` bytes.
 
     Raises GatewayError: 415 for another type, which a browser could send without asking; 413 for a longer one, as soon
     as it is known to be.
     """
-    known: bytes | None = g.get("body")
-    if known is not None:
-        return known
+    peeked: bytes | None = g.pop("body", None)
+    if peeked is not None:
+        return peeked
     if request.mimetype != JSON:
         raise GatewayError(
             Reason.UNSUPPORTED_MEDIA_TYPE, f"expected a body with Content-Type: {JSON}", received=request.mimetype[:255]
@@ -48,7 +48,12 @@ async def read_json(limit: int) -> bytes:
         if size > limit:
             raise too_large(limit)
         chunks.append(chunk)
-    body = g.body = b"".join(chunks)
+    return b"".join(chunks)
+
+
+async def peek_json(limit: int) -> bytes:
+    """The same, for somebody who only looks: whoever calls `read_json` afterwards gets it, too, and once."""
+    body = g.body = await read_json(limit)
     return body
 
 

@@ -90,13 +90,17 @@ class StatelessDoor:
         policy = self._policy(server)
         if policy is None or request.mimetype != JSON or (request.content_length or 0) > policy.max_message_bytes:
             return False
-        return has_envelope(await bodies.read_json(policy.max_message_bytes))
+        return has_envelope(await bodies.peek_json(policy.max_message_bytes))
 
     def _policy(self, server: str) -> ServerPolicy | None:
         try:
             return self._sessions.policy(server)
         except GatewayError:
             return None
+
+    def _serves(self, server: str, policy: ServerPolicy) -> bool:
+        """Whether clients of this era are served, and not sent back to `initialize`."""
+        return policy.modern != "off" and self._sessions.eras.modern(server) is True
 
     async def _post(self, server: str) -> Response:
         policy = self._sessions.policy(server)

@@ -31,12 +31,17 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from gateway.jsonrpc import Malformed, Message, Notification, NotJson, Request, Response, decode
+from gateway.modern.meta import Members, members
 
 Headers = list[tuple[str, str]]
 """As they came: two of one name are two."""
 
 REMOVED: Final = frozenset({"initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"})
 """Methods of earlier revisions that this one has not (specification: changelog, 2026-07-28)."""
+
+
+_CHECKED: Final = ("_meta", "name", "uri")
+"""Members of the params that a header repeats, or that say what the headers must. The others may be large."""
 
 
 class Rejected(Exception):
@@ -65,13 +70,17 @@ class Rejected(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A request that passed: its message, and its params decoded."""
+    """A request that passed: its message, and the members of its params as they were written."""
 
     message: Request
-    params: dict[str, Any]
+    params: Members
     capabilities: Any
     """What its client declares that it can be asked."""
     headers: Headers
+
+    def value(self, name: str) -> Any:
+        """What the params say under `name`; None where they say nothing."""
+        return _value(self.params, name)
 
 
 def has_modern_header(headers: Iterable[tuple[str, str]]) -> bool:
@@ -114,8 +123,9 @@ def check(message: Request, headers: Headers) -> Envelope:
     """What `message` is when all its checks are passed. Raises Rejected, with its id, for the first that is not."""
     if (name := find_duplicated_routing_header(headers)) is not None:
         raise Rejected(HEADER_MISMATCH, f"the header {name} was sent more than once", id_=message.id)
-    params = _params(message)
-    body = {"method": message.method, "params": params}
+    params = members(message.params)
+    known = {name: _value(params, name) for name in _CHECKED if name in params}
+    body = {"method": message.method, "params": known}
     verdict = classify_inbound_request(body, headers=dict(_lower(headers)))
     if isinstance(verdict, InboundLadderRejection):
         raise as_rejected(verdict, message.id)
@@ -139,12 +149,11 @@ def _read(body: bytes) -> Message:
         raise Rejected(INVALID_REQUEST, f"expected one JSON-RPC message, but {error}") from None
 
 
-def _params(message: Request) -> dict[str, Any]:
-    """The params, decoded; none where they are no object, and then they lack what is asked of them."""
+def _value(params: Members, name: str) -> Any:
     try:
-        return msgspec.json.decode(message.params or b"{}", type=dict[str, Any])
+        return msgspec.json.decode(params[name]) if name in params else None
     except (msgspec.MsgspecError, RecursionError):
-        return {}
+        return None
 
 
 def _check_shapes(verdict: InboundModernRoute, id_: bytes) -> None:

@@ -30,7 +30,7 @@ from gateway.modern.rounds import Rounds
 from gateway.relay import Relay
 from gateway.session import Session
 from gateway.sessions import Sessions
-from gateway.translation.legacy_child import askable
+from gateway.translation.legacy_child.handshake import askable
 from supervisor.client import OpenRefused, SupervisorLost
 
 _FALL_BACK: Final = (
@@ -127,8 +127,8 @@ class Reach:
         """The whole key: a child that is told once what its client can do is not for one that can do something else."""
         if self._sessions.eras.modern(server):
             return key
-        capabilities = msgspec.json.decode(bytes(who.get(CLIENT_CAPABILITIES_META_KEY, b"{}")))
-        return for_capabilities(key, msgspec.json.encode(askable(capabilities), order="deterministic"))
+        capabilities = askable(msgspec.json.decode(bytes(who.get(CLIENT_CAPABILITIES_META_KEY, b"{}"))))
+        return for_capabilities(key, msgspec.json.encode(capabilities, order="deterministic"))
 
     def _leave(self, session: Session) -> None:
         """The request is over that `session` was for."""

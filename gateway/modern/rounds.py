@@ -9,10 +9,9 @@ for a bounded time in which the child is kept.
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Mapping
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from mcp_types import INVALID_PARAMS
@@ -79,7 +78,7 @@ class Rounds:
 
         Raises Rejected where the request bears a state that is none, or not its own, or no longer.
         """
-        handle = envelope.params.get(_STATE)
+        handle = envelope.value(_STATE)
         if handle is None:
             return None
         found = self._open.get(handle) if isinstance(handle, str) else None
@@ -112,8 +111,7 @@ def _whose(session: Session, envelope: Envelope) -> bytes:
 
 def _digest(whose: Whose, envelope: Envelope) -> bytes:
     """Of all that a retry must have in common with the request that it repeats."""
-    params: Mapping[str, Any] = envelope.params
-    same = [*whose, envelope.message.method, params.get("name"), params.get("uri"), params.get("arguments")]
+    same = [*whose, envelope.message.method, *(envelope.value(name) for name in ("name", "uri", "arguments"))]
     return hashlib.sha256(msgspec.json.encode(same, order="deterministic")).digest()
 
 

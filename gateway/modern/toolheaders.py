@@ -46,6 +46,7 @@ FRESH: Final = 60.0
 
 _PREFIX: Final = MCP_PARAM_HEADER_PREFIX.lower()
 _CALL: Final = "tools/call"
+_NOTHING: Final = (b"{}", b"null")
 
 Schemas = dict[str, dict[str, Any]]
 """Of each tool that has any annotation: its input schema, and nothing of it but those."""
@@ -84,19 +85,18 @@ class ToolHeaders:
 
     async def check(self, relay: Relay, server: str, principal: Principal, envelope: Envelope) -> None:
         """Raises Rejected where headers and arguments disagree. The child of `relay` is asked where need be."""
-        arguments = envelope.params.get("arguments") or {}
-        if envelope.message.method != _CALL or not isinstance(arguments, dict):
+        if envelope.message.method != _CALL:
             return
         headers = [(name, value) for name, value in envelope.headers if name.lower().startswith(_PREFIX)]
-        if not headers and not arguments:
+        if not headers and bytes(envelope.params.get("arguments", b"{}")) in _NOTHING:
             return  # nothing could be violated either way
         owner = self._owner(server, principal)
         # Of two that agree on an old list the second is not asked; of one that disagrees the newest list decides.
         asked = await self._refresh(owner, relay, server, envelope, older_than=self._now())
-        rejection = _rejection(owner.schemas, envelope, arguments, headers)
+        rejection = _rejection(owner.schemas, envelope, headers)
         if rejection is not None and not asked:
             await self._refresh(owner, relay, server, envelope, older_than=float("inf"))
-            rejection = _rejection(owner.schemas, envelope, arguments, headers)
+            rejection = _rejection(owner.schemas, envelope, headers)
         if rejection is not None:
             raise rejection
 
@@ -154,12 +154,13 @@ async def _listed(relay: Relay, server: str, envelope: Members) -> Schemas:
     return schemas
 
 
-def _rejection(
-    schemas: Schemas, envelope: Envelope, arguments: dict[str, Any], headers: list[tuple[str, str]]
-) -> Rejected | None:
-    schema = schemas.get(str(envelope.params.get("name")))
+def _rejection(schemas: Schemas, envelope: Envelope, headers: list[tuple[str, str]]) -> Rejected | None:
+    schema = schemas.get(str(envelope.value("name"))) if schemas else None
     if schema is None:
         return None
+    arguments = envelope.value("arguments")
+    if not isinstance(arguments, dict):
+        arguments = {}  # and what it is instead is the child's to refuse
     folded = cast("Mapping[str, str]", FoldedHeaders(headers))  # its items are all there are, two of one name are two
     found = validate_mcp_param_headers(schema, arguments, folded)
     return as_rejected(found, envelope.message.id) if found is not None else None

@@ -10,6 +10,7 @@ from tests.support.chaos import MODES, SCENARIOS, Scenario, play
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.usefixtures("leaves_empty_cgroups")
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 async def test_nothing_is_left_of_rogues(

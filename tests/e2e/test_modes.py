@@ -23,6 +23,7 @@ WAYS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.usefixtures("leaves_empty_cgroups")
 @pytest.mark.parametrize("keys", WAYS, ids=lambda keys: "-".join(keys) + "-" + keys["reaping"])
 @pytest.mark.parametrize("end", ["delete", "supervisor", "gateway"])
 async def test_nothing_is_left(keys: dict[str, Any], end: str, tmp_path: Path) -> None:

@@ -171,6 +171,40 @@ async def test_hanging_up_cancels(alice: Modern) -> None:
             pass
 
 
+async def test_hanging_up_before_a_word_of_the_answer_cancels(shared: Gateway, alice: Modern) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(alice.post, call(1, "wait", name="in-silence"))
+        await shared.said("stderr: waiting in-silence")
+        tasks.cancel_scope.cancel()
+    with anyio.fail_after(PATIENCE):
+        while "in-silence" not in await alice.call(2, "cancelled"):
+            pass
+
+
+async def test_one_id_in_flight_many_times_is_answered_each_time_with_its_own_answer(alice: Modern) -> None:
+    answers: list[tuple[str, str]] = []
+
+    async def ask(region: str) -> None:
+        answer = await alice.post(call(1, "route", region=region), Mcp_Param_Region=region)
+        answers.append((region, answer.json()["result"]["content"][0]["text"]))
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(20):
+            tasks.start_soon(ask, f"region-{number}")
+    assert len(answers) == 20
+    assert all(asked == answered for asked, answered in answers)
+
+
+async def test_a_question_to_a_principal_bears_the_childs_own_state(alice: Modern) -> None:
+    first = (await alice.post(call(1, "ask_name", ASKABLE))).json()["result"]
+    assert first["resultType"] == "input_required"
+    retry = call(2, "ask_name", ASKABLE)
+    answers = {"who": {"action": "accept", "content": {"name": "Ann"}}}
+    retry["params"] |= {"inputResponses": answers, "requestState": first["requestState"]}
+    said = (await alice.post(retry)).json()["result"]["content"][0]["text"]
+    assert said.startswith(f"Ann {await alice.call(3, 'whoami')} ")
+
+
 async def test_the_childs_errors_have_their_status(alice: Modern) -> None:
     unknown = await alice.post(request("x", "no/such"))
     assert (unknown.status_code, unknown.json()["id"], unknown.json()["error"]["code"]) == (404, "x", -32601)
@@ -246,6 +280,29 @@ async def test_too_many_sessions_is_a_429(tmp_path: Path) -> None:
         refused = await bob.post(call(2, "whoami"))
         assert (refused.status_code, refused.json()["id"], refused.json()["error"]["code"]) == (429, 2, 1003)
         assert "retry-after" in refused.headers
+
+
+async def test_a_child_that_is_not_what_the_configuration_says_is_an_error_that_says_so(tmp_path: Path) -> None:
+    async with running({"light": light(era="modern")}, tmp_path=tmp_path, auth=AUTH) as gateway:
+        client = Modern(gateway.http, "/light/mcp", **ALICE)
+        answer = await client.post(call(1, "whoami"))
+        error = answer.json()["error"]
+        assert (answer.status_code, answer.json()["id"], error["code"]) == (200, 1, 1000)
+        assert error["data"]["code"] == "start_failed"
+
+
+async def test_an_idle_child_ends_unseen_and_the_next_request_has_another(tmp_path: Path) -> None:
+    async with running({"dual": {**DUAL, "idle_timeout": "1s"}}, tmp_path=tmp_path, auth=AUTH) as gateway:
+        client = Modern(gateway.http, **ALICE)
+        pid = await client.call(1, "whoami")
+        await gateway.gone(1)
+        assert await client.call(1, "whoami") != pid
+
+
+async def test_anonymous_requests_share_a_child_where_the_configuration_says_so(tmp_path: Path) -> None:
+    async with running({"dual": {**DUAL, "anonymous": "shared"}}, tmp_path=tmp_path) as gateway:
+        client = Modern(gateway.http)
+        assert await client.call(1, "whoami") == await client.call(1, "whoami")
 
 
 async def test_an_anonymous_request_has_a_child_of_its_own_which_ends_with_it(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """A stdio MCP server of both eras, made with the SDK. It serves whichever its first message is of.
 
-Its tools do what a test of the modern door needs; `docs/` has nothing to say about it.
+Its tools do what the tests of the stateless door need.
 """
 
 import os
+import sys
 from typing import Annotated, Any
 
 import anyio
@@ -54,6 +55,7 @@ async def tell(ctx: Context, text: str) -> str:
 @server.tool()
 async def wait(ctx: Context, name: str) -> str:
     """Report once, then wait for ever."""
+    print("waiting", name, file=sys.stderr, flush=True)
     try:
         await ctx.report_progress(1, 2)
         await anyio.sleep_forever()

@@ -2,30 +2,19 @@
 
 import pytest
 
-from common.config.model import Debug, Graces, ServerSpec, SupervisorSettings
+from common.config.model import ServerSpec
 from common.reasons import Reason
 from supervisor.admission import RETRY_AFTER, Admission, Refusal, Request, Standing, Taken, admit
+from tests.support.specs import server_spec, supervisor_settings
 
 
 def spec(name: str, max_sessions: int | None = None, max_user_sessions: int | None = None) -> ServerSpec:
     """A server that differs from others in its caps alone."""
-    return ServerSpec(
-        name=name,
-        as_written="x",
-        command="x",
-        args=(),
-        path=None,
-        env={},
-        idle_timeout=1,
-        max_lifetime=1,
-        graces=Graces(stop=1, terminate=1, kill=1),
-        max_sessions=max_sessions,
-        max_user_sessions=max_user_sessions,
-    )
+    return server_spec(name, max_sessions=max_sessions, max_user_sessions=max_user_sessions)
 
 
-SERVERS = {"free": spec("free"), "tight": spec("tight", 2), "shy": spec("shy", None, 1)}
-SETTINGS = SupervisorSettings(debug=Debug(), max_sessions=5, max_user_sessions=3, queue_max=4, servers=SERVERS)
+SERVERS = (spec("free"), spec("tight", 2), spec("shy", None, 1))
+SETTINGS = supervisor_settings(*SERVERS, max_sessions=5, max_user_sessions=3, queue_max=4)
 
 
 def taken(*requests: Request) -> Taken:
@@ -171,6 +160,25 @@ def test_the_queue_is_bounded() -> None:
     assert admission.ask(9, FREE) == full("the gateway has all the 1 sessions that it may have")
     assert len(admission.queue) == 4
     assert admission.queue.waiting() == {"free": 4}
+
+
+def test_nobody_fills_the_queue_for_everybody_else() -> None:
+    admission = crowd(by("bob"), *[by("ann")] * 4, max_sessions=1)
+    assert admission.ask(9, by("ann")) == full("the gateway has all the 1 sessions that it may have")
+    assert [admission.ask(ticket, by("cyd")) for ticket in (10, 11)] == [Standing.WAITS] * 2
+    assert admission.displaced() == [4, 3]
+    assert admission.displaced() == []
+    assert admission.ask(12, by("cyd")) == full("the gateway has all the 1 sessions that it may have")
+    assert order(admission, 0) == [1, 10, 2, 11]
+
+
+def test_who_gave_way_and_has_room_before_it_is_told_takes_it() -> None:
+    admission = crowd(by("bob"), by("ann"), by("ann"), max_sessions=1, queue_max=2)
+    assert admission.ask(9, by("cyd")) is Standing.WAITS
+    assert admission.displaced() == [2]
+    assert order(admission, 0) == [1, 9]
+    assert admission.give_up(2, by("ann")) is None
+    assert admission.holds(2)
 
 
 def test_a_queue_of_none_refuses_at_once() -> None:

@@ -15,7 +15,7 @@ from common.reasons import Reason
 from supervisor import cgroups
 from supervisor.cgroups import CgroupError, Leaf, Run, is_delegated, own_cgroup, prepare
 from supervisor.reaping import cleared
-from tests.support.processes import PATIENCE, watching
+from tests.support.processes import PATIENCE, descriptors_left, watching
 
 ALL = frozenset({"cpu", "memory", "pids"})
 
@@ -219,6 +219,13 @@ def test_a_leaf_knows_the_limit_that_was_hit(
         if text is not None:
             (tmp_path / name).write_text(text)
     assert leaf_of(tmp_path).limit_hit() is expected
+
+
+def test_where_nobody_can_look_no_limit_was_hit(tmp_path: Path) -> None:
+    """The end of the leader that was asked about was not followed, for want of a descriptor."""
+    (tmp_path / "memory.events").write_text("oom_kill 1\n")
+    with descriptors_left(0):
+        assert leaf_of(tmp_path).limit_hit() is None
 
 
 def test_without_controllers_nobody_is_moved(tmp_path: Path) -> None:

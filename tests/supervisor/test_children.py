@@ -7,33 +7,27 @@ from pathlib import Path
 import anyio
 import pytest
 
-from common.config.model import Debug, Graces, ServerSpec, SupervisorSettings
+from common.config.model import Isolation, ServerSpec
 from common.prctl import prctl
 from common.reasons import Reason
+from supervisor import meter
+from supervisor.cgroups import Leaf
 from supervisor.children import running_children
 from supervisor.control import Announcer
 from supervisor.environment import SpawnError
+from supervisor.placing import Place
+from supervisor.protocol import Exit, FromSupervisor, Gone
 from tests.support.ground import grounded
 from tests.support.processes import PATIENCE, watching
+from tests.support.specs import server_spec, supervisor_settings
 
 PR_SET_CHILD_SUBREAPER = 36
 GET_AWAY = "prlimit --rttime=unlimited: setsid --fork env -i sh -c 'echo $$ > {}; exec sleep 1000'; exec cat"
 
 
-def server(command: str, *args: str) -> ServerSpec:
+def server(command: str, *args: str, name: str = "") -> ServerSpec:
     """One with this command."""
-    return ServerSpec(
-        name=command,
-        as_written="",
-        command=command,
-        args=args,
-        path=None,
-        env={},
-        idle_timeout=1000,
-        max_lifetime=1000,
-        graces=Graces(stop=1, terminate=1, kill=1),
-        max_sessions=None,
-    )
+    return server_spec(name or command, command=command, args=args)
 
 
 @pytest.fixture
@@ -47,14 +41,18 @@ def subreaper() -> Iterator[None]:
 @pytest.mark.usefixtures("subreaper")
 @pytest.mark.parametrize("while_it_lives", [True, False])
 async def test_where_tags_are_not_sealed_who_takes_off_every_mark_is_killed(
-    tmp_path: Path, *, while_it_lives: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, while_it_lives: bool
 ) -> None:
+    # A look in between would end it before it has said who it is.
+    monkeypatch.setattr(meter, "MANY_TASKS", 1 << 30)
+    monkeypatch.setattr(meter, "INTERVAL", 1.0 if while_it_lives else 1e9)
     os.mkfifo(tmp_path / "pid")
     told = os.open(tmp_path / "pid", os.O_RDWR | os.O_NONBLOCK)
     spec = server("sh", "-c", GET_AWAY.format(tmp_path / "pid"))
-    settings = SupervisorSettings(debug=Debug(), max_sessions=1, servers={"sh": spec})
+    settings = supervisor_settings(spec, max_sessions=1)
     async with grounded(settings, sealed=False) as (ground, rooms):
         async with running_children(settings, Announcer(), ground, rooms) as children:
+            await anyio.wait_all_tasks_blocked()  # the first look is over
             child, stdin, stdout = await children.open("sh", "test")
             with anyio.fail_after(PATIENCE):
                 await anyio.wait_readable(told)
@@ -70,7 +68,7 @@ async def test_where_tags_are_not_sealed_who_takes_off_every_mark_is_killed(
 
 async def test_a_room_that_cannot_be_made_costs_nobody_else_a_place(tmp_path: Path) -> None:
     spec = server("cat")
-    settings = SupervisorSettings(debug=Debug(), max_sessions=1, queue_max=0, servers={"cat": spec})
+    settings = supervisor_settings(spec, max_sessions=1, queue_max=0)
     async with (
         grounded(settings) as (ground, rooms),
         running_children(settings, Announcer(), ground, rooms) as children,
@@ -87,7 +85,7 @@ async def test_a_room_that_cannot_be_made_costs_nobody_else_a_place(tmp_path: Pa
 
 
 async def test_who_waits_for_a_server_that_goes_out_of_the_configuration_is_told(tmp_path: Path) -> None:
-    settings = SupervisorSettings(debug=Debug(), max_sessions=1, servers={"cat": server("cat"), "dog": server("cat")})
+    settings = supervisor_settings(server("cat"), server("cat", name="dog"), max_sessions=1)
     async with (
         grounded(settings) as (ground, rooms),
         running_children(settings, Announcer(), ground, rooms) as children,
@@ -104,5 +102,85 @@ async def test_who_waits_for_a_server_that_goes_out_of_the_configuration_is_told
         await anyio.wait_all_tasks_blocked()
         del settings.servers["dog"]
         children.release(child.lease, Reason.CLIENT_CLOSED)
+        for fd in pipes:
+            os.close(fd)
+
+
+async def test_a_server_that_changes_while_somebody_waits_for_its_package_is_started_as_it_is_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = supervisor_settings(server("cat"), max_sessions=1)
+    changed = server("cat").model_copy(update={"args": ("-u",)})
+    async with (
+        grounded(settings) as (ground, rooms),
+        running_children(settings, Announcer(), ground, rooms) as children,
+    ):
+        asked: list[ServerSpec] = []
+
+        async def resolve(spec: ServerSpec) -> ServerSpec:
+            asked.append(spec)
+            settings.servers["cat"] = changed
+            return spec
+
+        monkeypatch.setattr(children.fetches, "resolve", resolve)
+        child, *pipes = await children.open("cat", "test")
+        assert child.spec == changed
+        assert len(asked) == 2
+
+        async def taken_out(spec: ServerSpec) -> ServerSpec:
+            del settings.servers["cat"]
+            return spec
+
+        monkeypatch.setattr(children.fetches, "resolve", taken_out)
+        children.release(child.lease, Reason.CLIENT_CLOSED)
+        with pytest.raises(SpawnError) as caught:
+            await children.open("cat", "test")
+        assert caught.value.reason is Reason.SERVER_NOT_FOUND
+        assert children.gate.waiting == 0
+        for fd in pipes:
+            os.close(fd)
+
+
+async def test_what_a_child_says_of_the_variables_that_it_inherits_is_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ISSUE_TOKEN", "quite-private")
+    script = server("sh", "-c", "echo got $ISSUE_TOKEN >&2; echo")
+    spec = script.model_copy(update={"isolation": Isolation(inherit_env=("ISSUE_TOKEN",))})
+    settings = supervisor_settings(spec, max_sessions=1)
+    gone = anyio.Event()
+    told: list[Gone] = []
+
+    def announce(message: FromSupervisor) -> None:
+        if isinstance(message, Gone):
+            told.append(message)
+            gone.set()
+
+    async with grounded(settings) as (ground, rooms), running_children(settings, announce, ground, rooms) as children:
+        _, *pipes = await children.open("sh", "test")
+        with anyio.fail_after(PATIENCE):
+            await gone.wait()
+        for fd in pipes:
+            os.close(fd)
+    assert told[0].certificate.stderr == ("got [redacted]",)
+
+
+@pytest.mark.parametrize(("reason", "limit"), [(None, Reason.TASKS_MAX), (Reason.IDLE_TIMEOUT, None)])
+async def test_a_fork_that_was_refused_explains_no_end_that_we_brought_about(
+    reason: Reason | None, limit: Reason | None, tmp_path: Path
+) -> None:
+    (tmp_path / "pids.events").write_text("max 3\n")
+    settings = supervisor_settings(server("cat"), max_sessions=1)
+    async with (
+        grounded(settings) as (ground, rooms),
+        running_children(settings, Announcer(), ground, rooms) as children,
+    ):
+        child, *pipes = await children.open("cat", "test")
+        child.reason = reason
+        child.place = Place(child.place.wrapping, Leaf(tmp_path))
+        assert children._limit_hit(child, Exit(code=1)) is limit
+        (tmp_path / "pids.events").unlink()
+        (tmp_path / "memory.events").mkdir()  # whatever cannot be read says nothing
+        assert children._limit_hit(child, Exit(code=1)) is None
+        child.place = Place(child.place.wrapping, None)
+        child.reason = None
         for fd in pipes:
             os.close(fd)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -10,9 +11,11 @@ import msgspec
 import pytest
 
 from common.reasons import Reason
+from supervisor import client as client_module
 from supervisor.client import Grant, Inherited, SupervisorLost, connect
 from supervisor.linux import peer_pidfd
 from supervisor.protocol import (
+    MAX_FRAME,
     PROTOCOL,
     Certificate,
     Ending,
@@ -29,6 +32,7 @@ from supervisor.protocol import (
     ProtocolError,
     Settings,
     Welcome,
+    encode,
 )
 from tests.support.control import connected, playing_supervisor
 from tests.support.processes import open_files
@@ -94,6 +98,8 @@ async def test_what_is_left_when_the_supervisor_has_gone_is_closed() -> None:
         [(Ending(1, Reason.SHUTDOWN), 0)],
         [(Opened(1, 2, 3), 2)],
         [(Welcome(PROTOCOL, SETTINGS, heirlooms=("listener",)), 0)],
+        [(Welcome(PROTOCOL, SETTINGS, heirlooms=("listener", "hot_state")), 1)],
+        [(Welcome(PROTOCOL, SETTINGS, heirlooms=("listener", "listener")), 2)],
         [(Welcome(PROTOCOL, SETTINGS), 2)],
         [(Welcome(PROTOCOL, SETTINGS, kept=2), 0), (Kept(4, 1, "light", "", 0), 2), (Kept(5, 1, "light", "", 0), 1)],
         [(Welcome(PROTOCOL, SETTINGS, kept=1), 0), (Lapsed(4, "light", "", Reason.SHUTDOWN), 1)],
@@ -127,6 +133,58 @@ async def test_a_second_greeting_is_no_message() -> None:
 
     with pytest.raises(BaseExceptionGroup) as error:
         await greet_twice()
+    assert error.group_contains(ProtocolError)
+
+
+async def test_a_supervisor_that_reads_nothing_keeps_no_gateway_from_leaving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway waited for a message that was under way, until somebody killed it."""
+    monkeypatch.setattr(client_module, "LEAVE_TIMEOUT", 0.01)
+    async with playing_supervisor() as (other, stream):
+        await other.says(Welcome(PROTOCOL, SETTINGS))
+        async with connect(stream) as client:
+            client.keep(1, "x" * (MAX_FRAME - 100))
+            client.entrust("listener", 0)
+
+
+async def test_a_supervisor_that_closes_its_ears_is_lost() -> None:
+    """Its answers were waited for for ever."""
+    async with playing_supervisor() as (other, stream):
+        await other.says(Welcome(PROTOCOL, SETTINGS))
+        async with connect(stream) as client:
+            other.closes_its_ears()
+            with pytest.raises(SupervisorLost):
+                await client.ask()
+
+
+async def test_the_pipes_of_a_child_that_nobody_waits_for_and_that_has_ended_are_closed() -> None:
+    """They stayed open until the connection ended."""
+    async with connected((Welcome(PROTOCOL, SETTINGS), 0)) as (other, client):
+        opening = asyncio.create_task(client.open("light", "test"))
+        while len(other.heard) < 2:
+            await anyio.lowlevel.checkpoint()
+        before = open_files(os.getpid())
+        # With the last news the opener gives up; all comes at once, so it has not gone on yet.
+        client.on_settings = lambda _: [opening.cancel()].clear()
+        news = encode(Ending(7, Reason.CHILD_EXITED)) + encode(Settings(SETTINGS))
+        await other.says_in_two_parts(Opened(1, 7, 1234), 2, news)
+        with suppress(asyncio.CancelledError):
+            await opening
+        assert opening.cancelled()
+        assert open_files(os.getpid()) == before
+
+
+async def test_descriptors_come_with_a_child_alone() -> None:
+    """They were left open."""
+
+    async def give_too_many() -> None:
+        async with playing_supervisor() as (other, stream):
+            await other.says(Welcome(PROTOCOL, SETTINGS))
+            async with connect(stream) as client:
+                await other.says(Ending(1, Reason.SHUTDOWN), 2)
+                await client.lost.wait()
+
+    with pytest.raises(BaseExceptionGroup) as error:
+        await give_too_many()
     assert error.group_contains(ProtocolError)
 
 

@@ -2,20 +2,23 @@
 
 import os
 import secrets
+import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
 import anyio.abc
 import pytest
+from loguru import logger
 
-from common.config.model import Debug, Graces, ServerSpec, SupervisorSettings
+from common.config.model import Graces
 from common.reasons import Reason
+from supervisor import control
 from supervisor.children import Children, running_children
 from supervisor.control import Announcer, SocketError, listen, listening, serve_each, serve_one
-from supervisor.custody import Custody
+from supervisor.custody import Custody, Presence
 from supervisor.protocol import (
     PROTOCOL,
     Answer,
@@ -29,6 +32,7 @@ from supervisor.protocol import (
     Goodbye,
     Hello,
     Keep,
+    Lapsed,
     Open,
     Opened,
     Refused,
@@ -40,29 +44,26 @@ from supervisor.protocol import (
     encode,
 )
 from tests.support.ground import grounded
-from tests.support.processes import PATIENCE, watching
+from tests.support.processes import PATIENCE, complaints, descriptors_left, watching
+from tests.support.specs import server_spec, supervisor_settings
 
-CAT = ServerSpec(
-    name="cat",
-    as_written="cat",
-    command="cat",
-    args=(),
-    path=None,
-    env={},
-    idle_timeout=1000,
-    max_lifetime=1000,
-    graces=Graces(stop=5, terminate=5, kill=5),
-    max_sessions=None,
-)
-SETTINGS = SupervisorSettings(debug=Debug(), max_sessions=1, servers={"cat": CAT})
+CAT = server_spec("cat", command="cat", graces=Graces(stop=5, terminate=5, kill=5))
+SETTINGS = supervisor_settings(CAT, max_sessions=1)
 
 
 class Gateway:
     """Says what it is told to. Owns the descriptors that it gets."""
 
-    def __init__(self, stream: anyio.abc.UNIXSocketStream, children: Children) -> None:
+    def __init__(
+        self,
+        stream: anyio.abc.UNIXSocketStream,
+        children: Children,
+        another: "Callable[[], Awaitable[Gateway]]",
+    ) -> None:
         self.stream = stream
         self.children = children
+        self.another = another
+        """Connects another one to the same supervisor."""
         self.fds: list[int] = []
         self._reader = FrameReader()
         self._heard: list[FromSupervisor] = []
@@ -99,7 +100,9 @@ class Gateway:
 
 
 @asynccontextmanager
-async def gateway(*, greets: bool = True) -> AsyncIterator[Gateway]:
+async def gateway(
+    *, greets: bool = True, settings: Callable[[], bytes] = lambda: b"{}", grace: float = 0
+) -> AsyncIterator[Gateway]:
     """A gateway that is connected to a supervisor; in the end both have gone, and so has every child."""
     announcer = Announcer()
     with anyio.fail_after(PATIENCE):
@@ -108,18 +111,25 @@ async def gateway(*, greets: bool = True) -> AsyncIterator[Gateway]:
             anyio.create_task_group() as tasks,
             running_children(SETTINGS, announcer, ground, rooms) as children,
         ):
-            custody = Custody(children, 0, tasks)
-            theirs, ours = [await anyio.abc.UNIXSocketStream.from_socket(end) for end in socket.socketpair()]
-            async with anyio.create_task_group() as serving, ours:
-                serving.start_soon(serve_one, theirs, children, lambda: b"{}", announcer, custody)
-                here = Gateway(ours, children)
+            custody = Custody(children, grace, tasks)
+            announcer.on_missed = custody.missed
+            async with anyio.create_task_group() as serving, AsyncExitStack() as streams:
+
+                async def connect() -> Gateway:
+                    theirs, ours = [await anyio.abc.UNIXSocketStream.from_socket(end) for end in socket.socketpair()]
+                    await streams.enter_async_context(ours)
+                    serving.start_soon(serve_one, theirs, children, settings, announcer, custody)
+                    return Gateway(ours, children, connect)
+
+                here = await connect()
                 if greets:
                     await here.says(Hello(PROTOCOL))
                     assert isinstance(await here.hears(), Welcome)
                 yield here
                 for fd in here.fds:
                     os.close(fd)
-            await children.all_gone()
+            if custody.presence is Presence.ABSENT:
+                await children.all_gone()
             custody.close()
 
 
@@ -170,6 +180,7 @@ async def test_who_withdraws_waits_no_longer_and_nobody_minds_one_who_never_aske
     "lie",
     [
         [Open(7, "cat", "test"), Open(7, "cat", "test")],
+        [Hello(PROTOCOL)],
         [Entrust("listener")],
     ],
 )
@@ -196,6 +207,33 @@ async def test_the_first_message_is_a_greeting(first: FromGateway) -> None:
         await here.is_hung_up_on()
 
 
+async def test_of_two_gateways_that_connect_at_once_the_first_to_greet_is_the_one() -> None:
+    async with gateway(greets=False) as here:
+        slower = await here.another()
+        await here.says(Hello(PROTOCOL))
+        assert isinstance(await here.hears(), Welcome)
+        await slower.says(Hello(PROTOCOL))
+        await slower.is_hung_up_on()
+        await here.says(Ask(1))
+        assert isinstance(await here.hears(), Answer)
+
+
+async def test_the_next_gateway_is_told_what_ended_while_there_was_none() -> None:
+    async with gateway(grace=1000) as here:
+        opened = await here.opens()
+        await here.says(Keep(opened.lease, "state"), Goodbye(stay=True))
+        await here.stream.send_eof()
+        await here.is_hung_up_on()
+        os.kill(opened.pid, signal.SIGKILL)
+        await here.children.all_gone()
+        following = await here.another()
+        await following.says(Hello(PROTOCOL))
+        welcome = await following.hears()
+        assert isinstance(welcome, Welcome)
+        assert (welcome.epoch, welcome.kept) == (1, 1)
+        assert await following.hears() == Lapsed(opened.lease, "cat", "state", Reason.CHILD_EXITED)
+
+
 async def test_another_version_is_told_so() -> None:
     async with gateway(greets=False) as here:
         await here.says(Hello(PROTOCOL + 1))
@@ -205,20 +243,131 @@ async def test_another_version_is_told_so() -> None:
         await here.is_hung_up_on()
 
 
-async def test_a_gateway_that_reads_nothing_is_given_up() -> None:
+async def asks_on(here: Gateway, times: int) -> None:
+    """No more than the supervisor may have waiting."""
+    for _ in range(times):
+        await here.says(Ask(1))
+        await anyio.lowlevel.checkpoint()
+
+
+async def asks_until_it_is_hung_up_on(here: Gateway) -> None:
+    """Far more than the supervisor can answer."""
+    question = encode(Ask(1)) * 1000
+    with suppress(anyio.BrokenResourceError):
+        while True:
+            await here.stream.send(question)
+
+
+async def test_a_gateway_that_asks_faster_than_it_can_be_answered_is_given_up_and_the_log_says_so_once() -> None:
+    said: list[str] = []
+    handler = logger.add(said.append, level="ERROR", format="{message}")
     async with gateway() as here:
         await here.opens()
-        question = encode(Ask(1)) * 1000
-        try:
-            while True:
-                await here.stream.send(question)
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            return
+        await asks_until_it_is_hung_up_on(here)
+    logger.remove(handler)
+    assert said == [
+        "the gateway does not read its control socket; giving it up\n",
+        "the gateway is gone without a word; ending all its children\n",
+    ]
+
+
+async def test_a_gateway_that_reads_nothing_is_given_up_though_a_message_to_it_is_under_way() -> None:
+    """The message was waited for, and with it everything that the gateway had left, and the supervisor's own end."""
+    async with gateway() as here:
+        await here.opens()
+        await asks_on(here, BUFFERED)
+        await asks_until_it_is_hung_up_on(here)
+
+
+BUFFERED = 2000
+"""More answers than a socket holds."""
+
+
+async def test_a_gateway_that_closes_its_ears_is_hung_up_on() -> None:
+    """It was heard, and never answered; its requests waited for ever."""
+    async with gateway() as here:
+        here.stream.extra(anyio.abc.SocketAttribute.raw_socket).shutdown(socket.SHUT_RD)
+        with pytest.raises(anyio.BrokenResourceError):
+            await asks_on(here, BUFFERED)
+
+
+async def test_who_sends_descriptors_that_belong_to_nothing_is_hung_up_on() -> None:
+    """They were kept as long as the connection."""
+    async with gateway() as here:
+        pair = os.pipe()
+        await here.stream.send_fds(encode(Entrust("listener"), 1)[:1], pair)
+        await here.stream.send_fds(encode(Entrust("listener"), 1)[1:2], pair)
+        for fd in pair:
+            os.close(fd)
+        await here.is_hung_up_on()
 
 
 async def test_a_gateway_that_leaves_at_once_leaves_nothing() -> None:
     async with gateway() as here:
         await here.says(*[Open(ref, "cat", "test") for ref in range(5)], Ask(9), Goodbye())
+
+
+async def test_a_gateway_is_told_the_settings_that_hold_when_it_is_welcomed() -> None:
+    """It was told those of when it had connected; what came while it waited for the last one's end passed it by."""
+    settings = ["1"]
+    async with gateway(greets=False, settings=lambda: settings[-1].encode()) as here:
+        await anyio.wait_all_tasks_blocked()
+        settings.append("2")
+        await here.says(Hello(PROTOCOL))
+        welcome = await here.hears()
+        assert isinstance(welcome, Welcome)
+        assert bytes(welcome.settings) == b"2"
+
+
+async def test_without_descriptors_a_gateway_is_let_in_later(tmp_path: Path) -> None:
+    """The supervisor ended, and with it every child."""
+    served = anyio.Event()
+
+    async def serve(_: anyio.abc.UNIXSocketStream) -> None:
+        served.set()
+
+    path = tmp_path / "run" / "control.sock"
+    with anyio.fail_after(PATIENCE):
+        async with (
+            grounded(SETTINGS) as (ground, rooms),
+            running_children(SETTINGS, Announcer(), ground, rooms) as children,
+            listening(listen(path), path) as listener,
+            anyio.create_task_group() as tasks,
+        ):
+            custody = Custody(children, 0, tasks)
+            with socket.socket(socket.AF_UNIX) as connecting:
+                connecting.connect(str(path))
+                with complaints() as complained, descriptors_left(0):
+                    tasks.start_soon(serve_each, listener, serve, custody)
+                    await complained.wait()
+                    assert not served.is_set()
+                await served.wait()
+            tasks.cancel_scope.cancel()
+    custody.close()
+
+
+async def test_while_there_is_a_gateway_a_second_one_is_hung_up_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "SECOND_THOUGHTS", 0.01)
+    path = tmp_path / "run" / "control.sock"
+    with anyio.fail_after(PATIENCE):
+        async with (
+            grounded(SETTINGS) as (ground, rooms),
+            running_children(SETTINGS, Announcer(), ground, rooms) as children,
+            listening(listen(path), path) as listener,
+            anyio.create_task_group() as tasks,
+        ):
+            custody = Custody(children, 0, tasks)
+            await custody.receive(None)
+            tasks.start_soon(serve_each, listener, anyio.abc.UNIXSocketStream.aclose, custody)
+            async with await anyio.connect_unix(path) as second:
+                with complaints("WARNING") as complained:
+                    with pytest.raises(anyio.EndOfStream):
+                        await second.receive()
+                    assert complained.is_set()
+            tasks.cancel_scope.cancel()
+    custody.close()
 
 
 async def test_a_gateway_may_be_of_a_user_that_is_named_and_of_no_other() -> None:
@@ -254,8 +403,11 @@ async def test_a_gateway_may_be_of_a_user_that_is_named_and_of_no_other() -> Non
 async def _run_elsewhere(command: list[str]) -> bytes:
     """What a program prints that is nobody's child here, for the reaper of this process would take its end."""
     output = _start_elsewhere(command)
-    await anyio.wait_readable(output)
-    said = os.read(output, 100)
+    said = part = b""
+    while part or not said:
+        await anyio.wait_readable(output)
+        part = os.read(output, 100)
+        said += part
     os.close(output)
     return said
 
@@ -281,8 +433,15 @@ def test_what_is_in_the_way_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_path_that_cannot_be_bound_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SocketError, match="cannot be bound"):
+    with pytest.raises(SocketError, match="cannot be bound: AF_UNIX path too long"):
         listen(tmp_path / "run" / ("x" * 108))
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """It was an error of our own, with all the calls that led to it."""
+    (tmp_path / "file").touch()
+    with pytest.raises(SocketError, match="/file/run cannot be made: Not a directory"):
+        listen(tmp_path / "file" / "run" / "control.sock")
 
 
 def test_a_socket_that_cannot_be_asked_is_in_the_way(tmp_path: Path) -> None:
@@ -291,4 +450,19 @@ def test_a_socket_that_cannot_be_asked_is_in_the_way(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         other.bind(str(path))
         with pytest.raises(SocketError, match="is in the way: "):
+            listen(path)
+
+
+def test_a_directory_that_is_open_to_others_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir(mode=0o755)
+    with pytest.raises(SocketError, match="is open to others; expected a directory of your own with mode 0700"):
+        listen(tmp_path / "run" / "control.sock")
+
+
+def test_a_socket_that_a_dead_supervisor_left_is_replaced_and_one_that_answers_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "control.sock"
+    listen(path).close()
+    with listen(path):
+        assert path.stat().st_mode & 0o777 == 0o600
+        with pytest.raises(SocketError, match="another supervisor already answers at "):
             listen(path)

@@ -10,9 +10,8 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 import anyio
 import pytest
 
-from common.config.model import Debug, Graces, ServerSpec, SupervisorSettings
 from common.reasons import Reason
-from supervisor import tree
+from supervisor import custody, tree
 from supervisor.child import Child, duplicates
 from supervisor.children import Children, running_children
 from supervisor.control import Announcer
@@ -23,23 +22,13 @@ from supervisor.tree import end_process
 from tests.support.gateway import LIGHT
 from tests.support.ground import grounded
 from tests.support.processes import PATIENCE
+from tests.support.specs import server_spec, supervisor_settings
 
 LONG = 1000.0
 """Seconds; no test takes as long."""
 
-LIGHT_SPEC = ServerSpec(
-    name="light",
-    as_written="light",
-    command=LIGHT["command"],
-    args=tuple(LIGHT["args"]),
-    path=None,
-    env={},
-    idle_timeout=LONG,
-    max_lifetime=LONG,
-    graces=Graces(stop=1, terminate=1, kill=1),
-    max_sessions=None,
-)
-SETTINGS = SupervisorSettings(debug=Debug(), max_sessions=10, reaping="tagged", servers={"light": LIGHT_SPEC})
+LIGHT_SPEC = server_spec("light", command=LIGHT["command"], args=tuple(LIGHT["args"]))
+SETTINGS = supervisor_settings(LIGHT_SPEC, max_sessions=10, reaping="tagged")
 
 
 class Room:
@@ -133,6 +122,26 @@ async def test_where_nothing_can_be_kept_everything_ends_at_once(grace: float, k
         await here.custody.leave(orderly=False, stays=False)
         assert here.custody.presence is Presence.ABSENT
         assert (child.state, child.reason) == (State.GONE, Reason.GATEWAY_LOST)
+
+
+async def test_the_next_gateway_is_told_what_ended_while_it_waited_for_the_last_ones_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody was told: neither was it handed over, nor said to have ended."""
+    monkeypatch.setattr(custody, "PARTING", LONG)
+    async with room(LONG) as here:
+        await here.custody.receive(here.gateway())
+        child = await here.child("state")
+        await here.custody.leave(orderly=True, stays=True)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(here.custody.receive, here.gateway())
+            await anyio.wait_all_tasks_blocked()
+            assert here.alive(0)
+            child.process.kill()
+            await child.leader_exited.wait()
+            signal.pidfd_send_signal(here.gateways[0], signal.SIGKILL)
+        assert here.custody.hand_over() == []
+        assert [each.lease for each in here.custody.lapsed()] == [child.lease]
 
 
 async def test_a_goodbye_for_good_ends_everything_in_order() -> None:

@@ -1,28 +1,21 @@
 """What is told of the servers before anybody asks for one."""
 
+import os
+import pwd
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from common.config.model import Graces, Isolation, ServerSpec
+from common.config.model import Isolation, ServerSpec
+from supervisor.fetches import _is_project
 from supervisor.foresight import warnings
+from tests.support.specs import server_spec
 
 
 def server(command: str = "sh", path: str | None = None, **isolation: object) -> ServerSpec:
     """A server that runs as somebody else than root, unless told otherwise."""
-    return ServerSpec(
-        name="fs",
-        as_written="",
-        command=command,
-        args=(),
-        path=path,
-        env={},
-        idle_timeout=1,
-        max_lifetime=1,
-        graces=Graces(stop=1, terminate=1, kill=1),
-        max_sessions=None,
-        isolation=Isolation.model_validate({"user": "nobody", **isolation}),
-    )
+    return server_spec(command=command, path=path, isolation=Isolation.model_validate({"user": "nobody", **isolation}))
 
 
 def test_nothing_is_told_of_what_is_well() -> None:
@@ -57,3 +50,27 @@ def test_a_path_in_the_room_of_a_session_is_there_in_time(tmp_path: Path) -> Non
     from common.config.session_paths import mark
 
     assert list(warnings([server(path=mark("session.work"))])) == []
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[Path]:
+    """A directory that this process may not look into, while it is nobody."""
+    (tmp_path / "closed" / "within").mkdir(parents=True)
+    (tmp_path / "closed").chmod(0o700)
+    effective = os.geteuid(), os.getegid()
+    os.setegid(pwd.getpwnam("nobody").pw_gid)
+    os.seteuid(pwd.getpwnam("nobody").pw_uid)
+    yield tmp_path / "closed"
+    os.seteuid(effective[0])
+    os.setegid(effective[1])
+
+
+def test_what_may_not_be_looked_at_is_told_too(closed: Path) -> None:
+    [of_path] = warnings([server(path=str(closed / "within"))])
+    assert of_path.endswith("is not a directory; no session of it can be started")
+    [of_command] = warnings([server(str(closed / "within" / "run"))])
+    assert "command" in of_command
+
+
+def test_nor_does_a_project_that_may_not_be_looked_into_stop_anything(closed: Path) -> None:
+    assert not _is_project(str(closed / "within"))

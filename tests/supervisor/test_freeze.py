@@ -11,7 +11,7 @@ import psutil
 from supervisor.freeze import ROUNDS, freeze, signal_each
 from supervisor.linux import Census, Process, descendants, look
 from supervisor.tree import outrun
-from tests.support.processes import PATIENCE
+from tests.support.processes import PATIENCE, watching
 
 REPLACED = 'echo ready; while :; do sh -c "while :; do sleep 1000; done" & wait $!; done'
 """A shell that starts another whenever the one that it has started dies."""
@@ -59,10 +59,13 @@ def below_now(root: int) -> list[Process]:
     return [process for pid in pids if (process := look(pid)) is not None]
 
 
-def test_one_kill_is_enough_for_what_is_frozen() -> None:
+async def test_one_kill_is_enough_for_what_is_frozen() -> None:
     with started(REPLACED) as shell:
         frozen = freeze(lambda census: below(census, shell.pid))
-        signal_each(frozen, signal.SIGKILL)
+        with watching(*(each.pid for each in frozen)) as watched:
+            signal_each(frozen, signal.SIGKILL)
+            for each in watched:
+                await each.ended()
         assert shell.wait(PATIENCE) == -signal.SIGKILL
         assert freeze(lambda census: [each for each in census.values() if each.sid == shell.pid and each.alive]) == []
 

@@ -113,3 +113,41 @@ async def test_who_waited_for_a_server_that_began_to_fail_meanwhile_is_refused()
         gate.could_not_spawn(1, FREE, error)
     assert refusals == [Reason.SERVER_FAILING]
     await gate.enter(3, Request("tight"))
+
+
+async def test_who_gives_way_in_a_full_queue_is_refused_at_once() -> None:
+    gate = Gate(ONE.model_copy(update={"queue_max": 2}))
+    await gate.enter(1, FREE)
+    refused: list[SpawnError] = []
+
+    async def greedy(ticket: int) -> None:
+        try:
+            await gate.enter(ticket, FREE)
+        except SpawnError as error:
+            refused.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        for ticket in (2, 3):
+            tasks.start_soon(greedy, ticket)
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(gate.enter, 4, Request("free", "bob", "gw.2"))
+        await anyio.wait_all_tasks_blocked()
+        assert [error.reason for error in refused] == [Reason.MAX_SESSIONS]
+        assert gate.waiting == 2
+        tasks.cancel_scope.cancel()
+    gate.left(1)
+
+
+async def test_who_is_let_in_to_try_a_failing_server_and_gives_up_leaves_the_try_to_the_next() -> None:
+    gate = Gate(ONE)
+    failed = SpawnError(Reason.SPAWN_FAILED, "no", "no")
+    for ticket in (1, 2):
+        await gate.enter(ticket, FREE)
+        gate.could_not_spawn(ticket, FREE, failed)
+    row = gate._failures._rows["free"]
+    row.last -= 1000  # its rest is over
+    await gate.enter(3, FREE)
+    with pytest.raises(SpawnError, match="given a rest"):
+        await gate.enter(4, FREE)
+    gate.gave_up(3, FREE)
+    await gate.enter(5, FREE)

@@ -2,49 +2,33 @@
 
 import dataclasses
 import os
+import random
 from pathlib import Path
 
 import pytest
 
-from common.config.model import Debug, Graces, Isolation, Limits, Sandbox, ServerSpec, SupervisorSettings
+from common.config.model import Isolation, Limits, Sandbox, ServerSpec, SupervisorSettings
 from common.reasons import Reason
 from supervisor import cgroups, ground, reaping
 from supervisor.cgroups import Leaf, own_cgroup
 from supervisor.environment import SpawnError
 from supervisor.ground import GroundError, prepare
-from supervisor.ledger import Ledger, Run, this_boot
+from supervisor.ledger import Ledger, Run, dead_runs, this_boot
 from supervisor.placing import Placer
 from supervisor.reaping import Reaping, Wanted, choose
 from supervisor.rooms import Room
 from supervisor.users import Identity
+from supervisor.wiping import NotWiped
 from supervisor.wrapper import Inside
+from tests.support.specs import server_spec, supervisor_settings
 
 
 def spec(sandbox: Sandbox | None = None, limits: Limits | None = None) -> ServerSpec:
-    return ServerSpec(
-        name="fs",
-        as_written="as written",
-        command="/bin/cat",
-        args=(),
-        path=None,
-        env={},
-        idle_timeout=1,
-        max_lifetime=1,
-        graces=Graces(stop=1, terminate=1, kill=1),
-        max_sessions=None,
-        limits=limits or Limits(),
-        isolation=Isolation(sandbox=sandbox),
-    )
+    return server_spec(limits=limits or Limits(), isolation=Isolation(sandbox=sandbox))
 
 
 def settings(directory: Path, wanted: Wanted = "tagged", server: ServerSpec | None = None) -> SupervisorSettings:
-    return SupervisorSettings(
-        debug=Debug(),
-        max_sessions=1,
-        reaping=wanted,
-        runtime_dir=str(directory / "run"),
-        servers={"fs": server or spec()},
-    )
+    return supervisor_settings(server or spec(), reaping=wanted, runtime_dir=str(directory / "run"))
 
 
 def runs_here() -> set[str]:
@@ -104,13 +88,15 @@ def test_a_ledger_that_cannot_be_kept_is_refused_and_nothing_is_left(
     assert runs_here() == before
 
 
-def test_a_cgroup_in_which_something_lives_does_not_keep_a_run_from_closing(tmp_path: Path) -> None:
+def test_a_cgroup_in_which_something_lives_keeps_no_run_from_closing_and_is_the_next_starts(
+    tmp_path: Path,
+) -> None:
     made = prepare(settings(tmp_path))
     (tmp_path / "cgroup").mkdir()
     (tmp_path / "cgroup" / "file").touch()
     run = cgroups.Run(tmp_path / "cgroup", frozenset())
     dataclasses.replace(made, reaping=dataclasses.replace(made.reaping, run=run)).close()
-    assert list(made.runtime.iterdir()) == []
+    assert [dead.run for dead in dead_runs(made.runtime)] == [made.ledger.run]
 
 
 # Places.
@@ -155,7 +141,7 @@ def test_open_files_are_limited_as_far_as_the_supervisor_is(wanted: int | None, 
 
 
 def test_a_place_in_a_cgroup_has_a_leaf_until_it_is_cleared() -> None:
-    chosen = choose("cgroup", 1)
+    chosen = choose("cgroup", random.randrange(1, 1 << 31))
     assert chosen.run is not None
     place = Placer(chosen, 1024).place(spec(), 7, ROOM)
     assert isinstance(place.leaf, Leaf)
@@ -168,3 +154,36 @@ def test_a_place_in_a_cgroup_has_a_leaf_until_it_is_cleared() -> None:
     place.clear()
     assert not place.leaf.path.exists()
     chosen.run.everything().remove()
+
+
+def test_a_leaf_that_cannot_be_limited_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = choose("cgroup", random.randrange(1, 1 << 31))
+    assert chosen.run is not None
+
+    def fail(*_: object) -> None:
+        raise OSError(16, "Device or resource busy")
+
+    monkeypatch.setattr(Leaf, "limit", fail)
+    with pytest.raises(SpawnError):
+        Placer(chosen, 1024).place(spec(), 7, ROOM)
+    assert [each.name for each in chosen.run.path.iterdir() if each.is_dir()] == []
+    chosen.run.everything().remove()
+
+
+async def test_rooms_that_could_not_be_wiped_are_the_next_starts(tmp_path: Path) -> None:
+    base = tmp_path / "run-1"
+    base.mkdir()
+    made = prepare(settings(tmp_path), base)
+    made.close(all_wiped=False)
+    asked: list[Path] = []
+
+    def fail(rooms: Path) -> None:
+        asked.append(rooms)
+        raise NotWiped("not yet")
+
+    following = prepare(settings(tmp_path))
+    await following.sweep(fail)
+    await following.sweep(asked.append)
+    await following.sweep(asked.append)
+    assert asked == [base, base]
+    following.close()

@@ -15,7 +15,7 @@ from supervisor import ledger
 from supervisor.ledger import COMPACT_AFTER, DeadRun, Ledger, Run, dead_runs, left_of, this_boot
 from supervisor.linux import Census, Process, look, take_census
 from supervisor.tags import TOKEN, make_tag, token
-from tests.support.processes import PATIENCE
+from tests.support.processes import PATIENCE, descriptors_left
 
 BOOT = "a-boot"
 RUN = Run(7, BOOT)
@@ -81,6 +81,14 @@ def test_a_leader_that_had_gone_before_it_could_be_looked_at_names_nobody(tmp_pa
         written.born(1, 1 << 22)
     [dead] = dead_runs(tmp_path)
     assert dead.leaders == {1 << 22: 0}
+
+
+def test_a_leader_is_written_down_though_there_is_no_descriptor_to_look_at_it(tmp_path: Path) -> None:
+    """It ran on without anybody, and whoever had wanted it took the supervisor along."""
+    with kept(tmp_path) as written, descriptors_left(0):
+        written.born(1, os.getpid())
+    [dead] = dead_runs(tmp_path)
+    assert dead.leaders == {os.getpid(): 0}
 
 
 def test_a_file_is_for_its_owner_alone(tmp_path: Path) -> None:
@@ -277,3 +285,14 @@ def test_a_lock_ends_with_its_holder_however_that_ends(tmp_path: Path) -> None:
         holder.kill()
         holder.wait(PATIENCE)
         assert [dead.run.installation for dead in dead_runs(tmp_path)] == [7]
+
+
+def test_a_leader_that_cannot_be_looked_at_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(ledger, "look", fail)
+    written = Ledger(tmp_path, RUN)
+    written.born(1, os.getpid())
+    written.gone(1)
+    written.close()

@@ -115,3 +115,19 @@ async def test_many_new_tasks_are_a_reason_to_look_at_once(monkeypatch: pytest.M
     with anyio.fail_after(PATIENCE):
         await meter._rest(1e9)
     assert list(counts) == []
+
+
+async def test_a_look_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meter, "INTERVAL", 0.01)
+    looks: list[Census] = []
+
+    def look(census: Census) -> None:
+        looks.append(census)
+        raise OSError(24, "Too many open files")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(Meter(CensusTaker(), list, lambda *_: None, look, measure_usage=False).run)
+        with anyio.fail_after(PATIENCE):
+            while len(looks) < 3:
+                await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()

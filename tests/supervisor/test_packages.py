@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from supervisor import packages
 from supervisor.packages import (
     NotFetched,
     Package,
@@ -220,3 +221,12 @@ def test_a_tool_of_uv_is_found_by_its_command(tmp_path: Path) -> None:
         command_in_uv(tmp_path, Package(Tool.UV, "server", "other"))
     with pytest.raises(NotFetched, match="no command 'run'"):
         command_in_uv(tmp_path / "nothing", Package(Tool.UV, "server", "run"))
+
+
+def test_a_manifest_that_nobody_can_make_sense_of_is_a_package_that_is_not_fetched(tmp_path: Path) -> None:
+    package = Package(Tool.NPM, "light", None)
+    with pytest.raises(NotFetched):
+        packages._only_command({"bin": {"a": {"not": "a path"}, "b": []}}, package)
+    (tmp_path / "package.json").write_text("[" * 100_000)
+    with pytest.raises(NotFetched, match="cannot be read"):
+        packages._read(tmp_path / "package.json")

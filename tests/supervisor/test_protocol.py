@@ -270,6 +270,15 @@ def test_a_frame_that_is_too_long_is_refused_by_its_header_alone() -> None:
         read(FrameReader(), frame(b"x" * (MAX_FRAME + 1))[:5])
 
 
+def test_descriptors_that_no_frame_can_have_are_refused() -> None:
+    """As many could be kept as there are bytes in a frame."""
+    reader = FrameReader()
+    fds = list(range(10, 10 + MAX_FDS + 1))
+    with pytest.raises(ProtocolError, match="^3 descriptors belong to no frame$"):
+        read(reader, frame(b"x", fds=2)[:-1], *fds)
+    assert reader.orphans() == fds
+
+
 def test_a_frame_with_too_many_descriptors_is_refused() -> None:
     reader = FrameReader()
     fds = list(range(10, 10 + MAX_FDS + 1))

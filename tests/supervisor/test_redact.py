@@ -2,7 +2,7 @@
 
 import pytest
 
-from supervisor.redact import REDACTED, Redactor, secrets_of
+from supervisor.redact import REDACTED, SHORTEST, Redactor, secrets_of
 
 KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA7bq\nq9fXz0123456789abcd\n-----END RSA PRIVATE KEY-----"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NSJ9.SflKxwRJSMeKKF2QT4fwpM"
@@ -173,3 +173,34 @@ def test_no_text_takes_more_than_linear_time(bomb: str) -> None:
     size = 400_000
     text = Redactor({"A_KEY": "aaaaaa", "B_KEY": "a" * 60})(bomb * (size // len(bomb)))
     assert len(text) <= 2 * size
+
+
+def test_the_beginning_of_a_long_secret_is_found_at_the_end_of_a_line() -> None:
+    secret = "".join(f"{number:04x}" for number in range(2000))
+    redact = Redactor({"API_KEY": secret})
+    assert redact.end("said: " + secret[:1500]) == "said: " + REDACTED
+    assert redact.end("said: " + secret[:SHORTEST]) == "said: " + REDACTED
+    assert redact.end("said: " + secret[: SHORTEST - 1]) == "said: " + secret[: SHORTEST - 1]
+    assert redact.end(secret[:SHORTEST] + " is not the end") == secret[:SHORTEST] + " is not the end"
+    assert Redactor({"API_KEY": "aaaaaaaaaaab"}).end("b" + "a" * 9) == "b" + REDACTED
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("npx foo --api-key abc123def", f"npx foo --api-key {R}"),
+        ("foo --db-password 'two words' --verbose", f"foo --db-password '{R}' --verbose"),
+        ("foo --token --verbose", "foo --token --verbose"),
+        ("foo --token-file", "foo --token-file"),
+        ("the password was wrong", "the password was wrong"),
+        (r'{"m": "{\"access_token\": \"abc123def\"}"}', rf'{{"m": "{{\"access_token\": \"{R}"}}"}}'),
+        (r"token=a\b", f"token={R}"),
+    ],
+)
+def test_secrets_on_command_lines_and_in_json_within_json(said: str, shown: str) -> None:
+    assert Redactor({})(said) == shown
+
+
+def test_a_long_line_of_what_may_begin_an_option_takes_no_time() -> None:
+    for line in ("--" * 50_000, "--token" * 20_000, "token" + "\\" * 100_000, "--a-" * 30_000):
+        assert Redactor({})(line)

@@ -1,6 +1,7 @@
 """A session's room: made, given, taken back, wiped; and what an earlier run left."""
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from common.config.model import SupervisorSettings
 from supervisor.environment import child_environment, for_session
 from supervisor.places import PlaceError, sessions_directory
-from supervisor.rooms import Room, Rooms, dead_runs, wipe_leftovers
+from supervisor.rooms import Room, Rooms, wipe_leftovers
 from supervisor.users import AllInUse, Identity
 from tests.supervisor.test_users import in_range, spec
 
@@ -73,6 +74,32 @@ async def test_a_user_id_is_free_again_once_its_room_was_taken_back(rooms: Rooms
         await rooms.wipe(Room(path))
 
 
+async def test_the_user_id_of_a_room_that_cannot_be_taken_back_is_given_to_nobody_else(
+    rooms: Rooms, settings: SupervisorSettings
+) -> None:
+    made = [rooms.make(settings.servers["own"]) for _ in range(3)]
+    for each in (made[0].home, made[0].tmp, made[0].work, made[0].path):
+        each.rmdir()
+    made[0].path.symlink_to("/tmp")
+    rooms.close_room(made[0])
+    with pytest.raises(AllInUse):
+        rooms.make(settings.servers["own"])
+    made[0].path.unlink()
+    for room in made[1:]:
+        rooms.close_room(room)
+        await rooms.wipe(room)
+
+
+def test_whatever_the_umask_is_children_of_other_users_reach_their_rooms(settings: SupervisorSettings) -> None:
+    before = os.umask(0o077)
+    try:
+        made = Rooms(settings, {})
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (made.base, made.base.parent)] == [0o711, 0o711]
+    made.close()
+
+
 async def test_a_room_that_cannot_be_made_leaves_nothing(rooms: Rooms, settings: SupervisorSettings) -> None:
     rooms.base.rmdir()
     for _ in range(9):
@@ -117,10 +144,9 @@ def test_a_new_configuration_may_not_ask_for_users_who_cannot_reach_the_rooms(
 # What an earlier run left.
 
 
-def test_what_a_dead_run_left_is_found_and_wiped(rooms: Rooms, settings: SupervisorSettings) -> None:
+def test_what_a_dead_run_left_is_wiped(rooms: Rooms) -> None:
     dead = rooms.base.parent / "run-dead"
     (dead / "room" / "home").mkdir(parents=True)
-    assert dead_runs(settings, {}) == [dead]
     assert wipe_leftovers(dead) == 1
     assert not dead.exists()
     assert wipe_leftovers(dead) == 0
@@ -128,7 +154,6 @@ def test_what_a_dead_run_left_is_found_and_wiped(rooms: Rooms, settings: Supervi
 
 def test_what_a_living_run_has_is_left_alone(rooms: Rooms, settings: SupervisorSettings) -> None:
     room = rooms.make(settings.servers["fs"])
-    assert dead_runs(settings, {}) == []
     assert wipe_leftovers(rooms.base) == 0
     assert room.work.is_dir()
     rooms.close_room(room)

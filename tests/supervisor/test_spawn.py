@@ -14,16 +14,18 @@ from pathlib import Path
 import anyio
 import pytest
 
-from common.config.model import Graces, ServerSpec
+from common.config.model import ServerSpec
 from common.reasons import Reason
 from supervisor.environment import SpawnError, resolve_command
 from supervisor.linux import look
 from supervisor.reaping import find_programs
 from supervisor.rooms import Room
-from supervisor.spawn import Spawned, spawn
-from supervisor.tags import make_tag
+from supervisor.spawn import Spawned, run_helper, spawn
+from supervisor.tags import TOKEN, make_tag, token
+from supervisor.users import Identity
 from supervisor.wrapper import Wrapping
-from tests.support.processes import PATIENCE, open_files, watching
+from tests.support.processes import PATIENCE, descriptors_left, open_files, watching
+from tests.support.specs import server_spec
 
 TAG = make_tag(7, 1)
 OPEN_FILES = 512
@@ -34,18 +36,7 @@ ROOM = Room(Path("/"))
 
 def spec(command: str, *args: str, path: Path | None = None, env: dict[str, str] | None = None) -> ServerSpec:
     """A server with this command."""
-    return ServerSpec(
-        name="fs",
-        as_written="as written",
-        command=command,
-        args=args,
-        path="/" if path is None else str(path),
-        env=env or {},
-        idle_timeout=1,
-        max_lifetime=1,
-        graces=Graces(stop=1, terminate=1, kill=1),
-        max_sessions=None,
-    )
+    return server_spec(command=command, args=args, path="/" if path is None else str(path), env=env or {})
 
 
 def script(text: str, *, path: Path | None = None, env: dict[str, str] | None = None) -> ServerSpec:
@@ -307,18 +298,6 @@ def many_files_open(count: int, *, inheritable: bool = False) -> Iterator[None]:
             os.close(fd)
 
 
-@contextmanager
-def descriptors_left(count: int) -> Iterator[None]:
-    """No more than `count` descriptors can be opened."""
-    old = resource.getrlimit(resource.RLIMIT_NOFILE)
-    free = [fd for fd in range(old[0]) if not Path(f"/proc/self/fd/{fd}").exists()]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free[count], old[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, old)
-
-
 def refused(server: ServerSpec, open_files_of_child: int = OPEN_FILES) -> SpawnError:
     """The error of a spawn that must leave nothing behind."""
     before = limits(), open_files(os.getpid())
@@ -379,6 +358,29 @@ def test_what_a_caller_is_told_names_neither_the_command_nor_a_path(server: Serv
     assert "no-such" not in error.message
     assert "/no/such" not in error.message
     assert str(error) == error.detail
+
+
+NOBODY = Identity(65534, 65534)
+
+
+def test_a_childs_pipes_are_its_users() -> None:
+    wrapping = Wrapping(uid=NOBODY.uid, gid=NOBODY.gid)
+    child = spawn(script("read -r line"), TAG, wrapping, find_programs(), Room(Path("/"), NOBODY))
+    fds = (child.stdin, child.stdout, child.stderr)
+    assert {(os.fstat(fd).st_uid, os.fstat(fd).st_gid) for fd in fds} == {(NOBODY.uid, NOBODY.gid)}
+    for fd in fds:
+        os.close(fd)
+    assert child.process.wait(PATIENCE) == 1  # the end of its input
+
+
+def test_a_helper_bears_its_tag_and_makes_what_others_may_read(tmp_path: Path) -> None:
+    script = f"echo ${TOKEN}; umask; ulimit -S -R; cat"
+    with (tmp_path / "out").open("w+") as out:
+        environment = {"PATH": os.environ["PATH"]}
+        output = (out.fileno(), out.fileno())
+        helper = run_helper(["bash", "-c", script], environment, TAG, tmp_path, output, find_programs())
+        assert helper.wait(PATIENCE) == 0
+        assert (tmp_path / "out").read_text().split() == [token(TAG), "0022", str(TAG)]
 
 
 def test_a_child_must_not_be_started_on_a_thread_that_may_end() -> None:

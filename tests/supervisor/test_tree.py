@@ -4,17 +4,17 @@ import asyncio
 import dataclasses
 import errno
 import os
+import platform
 import random
-import resource
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
 import pytest
-from loguru import logger
 
 from supervisor.cgroups import Leaf, own_cgroup, prepare
 from supervisor.linux import Census, Process, descendants, look, take_census
@@ -34,7 +34,7 @@ from supervisor.tree import (
     signal_all,
     strays,
 )
-from tests.support.processes import PATIENCE, open_files, watching
+from tests.support.processes import PATIENCE, complaints, descriptors_left, open_files, watching
 
 INIT, SUPERVISOR, LEADER, OTHER_LEADER = 1, 10, 100, 200
 TAG, OTHER_TAG = make_tag(7, 1), make_tag(7, 2)
@@ -332,18 +332,6 @@ def said(leader: "subprocess.Popen[bytes]") -> int:
     return int(leader.stdout.readline())
 
 
-@contextmanager
-def descriptors_left(count: int) -> Iterator[None]:
-    """No more than `count` descriptors can be opened."""
-    old = resource.getrlimit(resource.RLIMIT_NOFILE)
-    free = [fd for fd in range(old[0]) if not Path(f"/proc/self/fd/{fd}").exists()]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free[count], old[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, old)
-
-
 async def answer_of(leader: "subprocess.Popen[bytes]") -> None:
     """Wait until the leader says something more."""
     assert leader.stdout is not None
@@ -361,6 +349,40 @@ async def test_the_end_of_a_tree_is_the_end_of_a_helper_that_left_its_group_and_
             for each in watched:
                 await each.ended()
         assert leader.wait(PATIENCE) == -signal.SIGKILL
+
+
+WITHOUT_ITS_FIRST_THREAD = """
+import ctypes, os, threading, time
+threading.Thread(target=time.sleep, args=(1000,)).start()
+print(os.getpid(), flush=True)
+ctypes.CDLL(None).syscall({exit})
+"""
+"""A process that /proc calls a zombie, but that runs on in another thread."""
+
+EXIT = {"x86_64": 60, "aarch64": 93, "riscv64": 93}
+"""The system call that ends one thread: exit(2)."""
+
+
+@contextmanager
+def running_without_its_first_thread() -> Iterator["subprocess.Popen[bytes]"]:
+    """Such a process, once it is one."""
+    script = WITHOUT_ITS_FIRST_THREAD.format(exit=EXIT[platform.machine()])
+    with started(f"exec {sys.executable} -S -c '{script}'") as leader:
+        said(leader)
+        while " Z " not in Path(f"/proc/{leader.pid}/stat").read_text():
+            os.sched_yield()
+        yield leader
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_who_has_lost_its_first_thread_alone_still_lives_and_is_ended(number: signal.Signals) -> None:
+    """A tree was called empty while other threads of its leader ran on, for ever."""
+    with running_without_its_first_thread() as leader, anyio.fail_after(PATIENCE):
+        tree = Tree(leader.pid, TAG, CensusTaker())
+        assert set(await tree.survey()) == {leader.pid}
+        await tree.end(number)
+        assert await tree.survey() == {}
+        assert leader.wait(PATIENCE) == -number
 
 
 async def test_ending_a_tree_waits_for_all_of_it() -> None:
@@ -607,15 +629,32 @@ async def test_a_census_waits_until_there_are_descriptors_again() -> None:
                 assert not taken.is_set()
 
 
-@contextmanager
-def complaints() -> Iterator[anyio.Event]:
-    """Set once something was logged as an error."""
-    complained = anyio.Event()
-    handler = logger.add(lambda _: complained.set(), level="ERROR")
-    try:
-        yield complained
-    finally:
-        logger.remove(handler)
+class Forger(CensusTaker):
+    """Sees what it is told to."""
+
+    def __init__(self, *censuses: Census) -> None:
+        super().__init__()
+        self._left = list(censuses)
+
+    async def fresh(self) -> Census:
+        return self._left.pop(0)
+
+
+async def test_the_end_of_everything_waits_until_there_are_descriptors_again() -> None:
+    """It was given up, and the supervisor with it."""
+    one, other = (process(pid, os.getpid()) for pid in (1 << 22, (1 << 22) + 1))  # pids that there cannot be
+    forged = Forger(census(one), census(other), census(other), census())
+    found: list[int] = []
+
+    async def end() -> None:
+        found.append(await end_everything(forged))
+
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            with descriptors_left(0), complaints() as complained:
+                tasks.start_soon(end)
+                await complained.wait()
+    assert found == [1]
 
 
 async def test_where_the_whole_machine_is_never_quiet_an_end_is_believed_after_many_looks(
@@ -676,6 +715,25 @@ async def test_whatever_ends_is_reaped_and_how_it_ended_reported(script: str, ex
         pid = run(script)
         await news.wait()
     assert reaped == {pid: expected}
+
+
+async def test_what_goes_wrong_with_one_that_ended_keeps_no_other_from_being_reaped() -> None:
+    """The others were zombies until something else ended, and their ends unknown."""
+    reaped: list[int] = []
+    wrong: list[object] = []
+
+    def on_exit(pid: int, _: Exit) -> None:
+        reaped.append(pid)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: wrong.append(context["message"]))
+    with Reaper(on_exit):
+        pids = [run("exit 0"), run("exit 0")]
+        for pid in pids:
+            wait_without_reaping(pid)
+    asyncio.get_running_loop().set_exception_handler(None)
+    assert sorted(reaped) == sorted(pids)
+    assert wrong == [f"the end of process {pid} was not followed" for pid in reaped]
 
 
 async def test_all_that_ended_meanwhile_are_reaped_on_leaving() -> None:

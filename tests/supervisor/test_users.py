@@ -5,8 +5,9 @@ import pwd
 
 import pytest
 
-from common.config.model import Debug, Graces, Isolation, ServerSpec, SupervisorSettings
+from common.config.model import Isolation, ServerSpec
 from supervisor.users import AllInUse, Identities, Identity, UserError, user_ids_in_use
+from tests.support.specs import server_spec, supervisor_settings
 
 NOBODY = pwd.getpwnam("nobody")
 FREE = (3_000_000_000, 3_000_000_002)
@@ -20,29 +21,12 @@ def in_range(group: str | None = None) -> Isolation:
 
 def spec(isolation: Isolation, name: str = "fs") -> ServerSpec:
     """A server whose children run as this says."""
-    return ServerSpec(
-        name=name,
-        as_written="x",
-        command="x",
-        args=(),
-        path=None,
-        env={},
-        idle_timeout=1,
-        max_lifetime=1,
-        graces=Graces(stop=1, terminate=1, kill=1),
-        max_sessions=None,
-        isolation=isolation,
-    )
-
-
-def settings(*servers: ServerSpec) -> SupervisorSettings:
-    """The settings of these servers."""
-    return SupervisorSettings(debug=Debug(), max_sessions=9, servers={each.name: each for each in servers})
+    return server_spec(name, isolation=isolation)
 
 
 def identities(*servers: ServerSpec, in_use: set[int] | None = None) -> Identities:
     """Identities on a machine where these user ids have processes."""
-    return Identities(settings(*servers), may_change=True, in_use=lambda: in_use or set())
+    return Identities(supervisor_settings(*servers), may_change=True, in_use=lambda: in_use or set())
 
 
 def whom(isolation: Isolation) -> Identity | None:
@@ -53,7 +37,7 @@ def whom(isolation: Isolation) -> Identity | None:
 def refusal(isolation: Isolation, *, may_change: bool = True) -> str:
     """Why not."""
     with pytest.raises(UserError) as caught:
-        Identities(settings(spec(isolation)), may_change=may_change)
+        Identities(supervisor_settings(spec(isolation)), may_change=may_change)
     return str(caught.value)
 
 
@@ -193,7 +177,7 @@ def test_a_new_configuration_changes_what_is_next_and_not_what_is_given_out() ->
     before, after = spec(in_range()), spec(in_range(), "new")
     table = identities(before)
     table.acquire(before)
-    table.take_over(settings(after), may_change=True)
+    table.take_over(supervisor_settings(after), may_change=True)
     assert table.acquire(after) == Identity(FREE[0] + 1, FREE[0] + 1)
 
 
@@ -201,5 +185,5 @@ def test_a_new_configuration_that_asks_for_too_much_changes_nothing() -> None:
     server = spec(in_range())
     table = identities(server)
     with pytest.raises(UserError):
-        table.take_over(settings(spec(Isolation(user="no-such"))), may_change=True)
+        table.take_over(supervisor_settings(spec(Isolation(user="no-such"))), may_change=True)
     assert table.acquire(server) == Identity(FREE[0], FREE[0])

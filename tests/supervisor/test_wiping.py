@@ -3,6 +3,7 @@
 import fcntl
 import os
 import socket
+import stat
 import struct
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from supervisor import wiping
 from supervisor.wiping import measure, seal, wipe
 
 MANY = 100_000
@@ -218,3 +220,23 @@ def test_a_room_that_is_gone_takes_nothing(tmp_path: Path) -> None:
 def _touched(path: Path) -> Path:
     path.touch()
     return path
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o007, 0])
+def test_what_a_child_opened_to_everybody_is_closed_to_everybody(room: Path, mode: int) -> None:
+    os.chown(room, 600_000, 600_000)
+    room.chmod(mode)
+    seal(room)
+    status = room.stat()
+    assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (os.geteuid(), 0o700)
+
+
+def test_more_entries_than_are_looked_at_in_one_go(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wiping, "_AT_ONCE", 7)
+    for number in range(50):
+        (room / str(number) / "within").mkdir(parents=True)
+    top = os.open(room, os.O_RDONLY)
+    assert len(wiping._names(top)) == 7
+    os.close(top)
+    wipe(room)
+    assert not room.exists()

@@ -36,6 +36,15 @@ class Supervisor:
         for fd in opened:
             os.close(fd)
 
+    async def says_in_two_parts(self, message: FromSupervisor, fds: int, then: bytes) -> None:
+        """The same, but that the message's last byte comes with the bytes `then`."""
+        frame = encode(message, fds)
+        opened = [os.open(os.devnull, os.O_RDWR) for _ in range(fds)]
+        await self._end.send_fds(frame[:-1], opened)
+        await self._end.send(frame[-1:] + then)
+        for fd in opened:
+            os.close(fd)
+
     async def listen(self) -> None:
         """Until the gateway has gone."""
         reader = FrameReader()
@@ -48,6 +57,10 @@ class Supervisor:
                     os.close(fd)
         except (anyio.EndOfStream, anyio.ClosedResourceError):
             await self.hang_up()
+
+    def closes_its_ears(self) -> None:
+        """From now on nothing can be sent to it."""
+        self._end.extra(anyio.abc.SocketAttribute.raw_socket).shutdown(socket.SHUT_RD)
 
     async def hang_up(self) -> None:
         await self._end.aclose()

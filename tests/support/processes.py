@@ -1,11 +1,14 @@
 """Facts about processes: which are there, and when one has gone, without asking again and again."""
 
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import anyio
 import psutil
+from loguru import logger
 
 PATIENCE = 30.0
 """Seconds: the one generous bound of every wait in the tests. Nothing is expected to take near as long."""
@@ -62,3 +65,26 @@ def bearing(marker: str) -> list[psutil.Process]:
 def open_files(pid: int) -> int:
     """How many descriptors a process has."""
     return psutil.Process(pid).num_fds()
+
+
+@contextmanager
+def descriptors_left(count: int) -> Iterator[None]:
+    """No more than `count` descriptors can be opened."""
+    old = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = [fd for fd in range(old[0]) if not Path(f"/proc/self/fd/{fd}").exists()]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[count], old[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, old)
+
+
+@contextmanager
+def complaints(level: str = "ERROR") -> Iterator[anyio.Event]:
+    """Set once something was logged as an error, or as what `level` says."""
+    complained = anyio.Event()
+    handler = logger.add(lambda _: complained.set(), level=level)
+    try:
+        yield complained
+    finally:
+        logger.remove(handler)

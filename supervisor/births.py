@@ -1,0 +1,106 @@
+"""How a child comes to be: a room, a place, a process; all of them, or nothing is left of any."""
+
+import os
+from collections.abc import Callable
+
+from loguru import logger
+
+from common.config.model import ServerSpec
+from common.reasons import Reason
+from supervisor.child import Child
+from supervisor.environment import SpawnError, for_session
+from supervisor.ground import Ground
+from supervisor.placing import Place, Placer
+from supervisor.redact import Redactor
+from supervisor.rooms import Room, Rooms
+from supervisor.spawn import Spawned, spawn
+from supervisor.stderr import StderrTail
+from supervisor.strays import Strays
+from supervisor.tags import make_tag
+from supervisor.tree import CensusTaker, Tree
+from supervisor.users import AllInUse
+
+
+class Births:
+    """Starts children. `clear` is given the room of one that could not be started, to take it back and wipe it."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        rooms: Rooms,
+        placer: Placer,
+        census: CensusTaker,
+        strays: Strays,
+        clear: Callable[[Room], None],
+    ) -> None:
+        self._ledger = ground.ledger
+        self._installation = ground.ledger.run.installation
+        self._programs = ground.reaping.programs
+        self._rooms = rooms
+        self._placer = placer
+        self._census = census
+        self._strays = strays
+        self._clear = clear
+
+    def __repr__(self) -> str:
+        return f"<Births in {self._rooms!r}>"
+
+    def start(self, spec: ServerSpec, lease: int, label: str, user: str) -> tuple[Child, Spawned]:
+        """A child that runs. Raises SpawnError, and then nothing is left of its room, its place and its process."""
+        tag = make_tag(self._installation, lease)
+        room = self._make_room(spec)
+        try:
+            place = self._placer.place(spec, lease, room)
+            spawned = self._spawn(spec, tag, place, room)
+        except SpawnError as error:
+            self._clear(room)
+            logger.error("server {}: {}: {}", spec.name, error.reason, error.detail)
+            raise
+        pid = spawned.process.pid
+        self._ledger.born(lease, pid)
+        child = Child(
+            lease=lease,
+            label=label,
+            spec=spec,
+            room=room,
+            process=spawned.process,
+            place=place,
+            tree=self._tree(pid, tag, place),
+            stderr=StderrTail(spawned.stderr, f"{spec.name} pid {pid}", self._redactor(spec, room)),
+            graces=spec.graces,
+            user=user,
+        )
+        return child, spawned
+
+    def _make_room(self, spec: ServerSpec) -> Room:
+        try:
+            return self._rooms.make(spec)
+        except AllInUse as error:
+            message = f"server '{spec.name}' has as many sessions as there are user ids for it"
+            logger.warning("refused a child of {}: {}", spec.name, error)
+            raise SpawnError(Reason.MAX_SESSIONS, message, str(error)) from None
+        except OSError as error:
+            logger.error("server {}: {}: {}", spec.name, Reason.ROOM_FAILED, error)
+            message = f"a session of server '{spec.name}' could not be given a directory of its own"
+            raise SpawnError(Reason.ROOM_FAILED, message, str(error)) from error
+
+    def _spawn(self, spec: ServerSpec, tag: int, place: Place, room: Room) -> Spawned:
+        try:
+            return spawn(spec, tag, place.wrapping, self._programs, room)
+        except SpawnError:
+            try:
+                place.clear()
+            except OSError as error:
+                logger.error("server {}: its cgroup cannot be removed: {}", spec.name, error)
+            raise
+
+    @staticmethod
+    def _redactor(spec: ServerSpec, room: Room) -> Redactor:
+        """For what it was given: by the configuration, and of the supervisor's own where that names it."""
+        inherited = {name: os.environ[name] for name in spec.isolation.inherit_env if name in os.environ}
+        return Redactor(inherited | for_session(spec, room).env)
+
+    def _tree(self, leader: int, tag: int, place: Place) -> Tree:
+        return Tree(
+            leader, tag, self._census, leaf=place.leaf, has_init=place.wrapping.has_init, strays=self._strays.among
+        )
