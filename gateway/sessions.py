@@ -184,6 +184,8 @@ class Sessions:
     def remove(self, ended: Session, reason: Reason) -> None:
         """Take a session that has ended out of the table."""
         self._in_sets.discard(ended)
+        if reason is Reason.START_FAILED:
+            self.eras.forget(ended.server)  # perhaps it was spoken to in the wrong one
         if (relay := ended.relay) is not None:
             self.leases.remove(relay)
             if reason is Reason.IDLE_TIMEOUT and relay.standing is not None:

@@ -98,10 +98,6 @@ class StatelessDoor:
         except GatewayError:
             return None
 
-    def _serves(self, server: str, policy: ServerPolicy) -> bool:
-        """Whether clients of this era are served, and not sent back to `initialize`."""
-        return policy.modern != "off" and self._sessions.eras.modern(server) is True
-
     async def _post(self, server: str) -> Response:
         policy = self._sessions.policy(server)
         body = await bodies.read_json(policy.max_message_bytes)

@@ -17,6 +17,7 @@ from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway.channel import Channel, ChildNotReading
 from gateway.eras import Eras
+from gateway.framing import Oversized
 from gateway.jsonrpc import Malformed, Response, decode, encode, request
 from supervisor.client import Grant, SupervisorClient
 
@@ -47,7 +48,7 @@ class Ear:
             self.speaks_modern = _says_so(message)
             self.answered.set()
 
-    def on_oversized(self, size: int) -> None:
+    def on_oversized(self, line: Oversized) -> None:
         """No answer."""
 
     def on_closed(self) -> None:

@@ -16,6 +16,7 @@ import anyio
 import pytest
 
 from gateway.channel import Channel
+from gateway.framing import Oversized
 from gateway.jsonrpc import Message, Request, Response, decode, encode
 from gateway.translation.interpreter import Interpreter
 from gateway.translation.legacy_child import LegacyChild
@@ -80,8 +81,8 @@ class Conversation:
     def on_line(self, line: bytes) -> None:
         self._interpreter.from_child(decode(line))
 
-    def on_oversized(self, size: int) -> None:
-        raise AssertionError(size)
+    def on_oversized(self, line: Oversized) -> None:
+        raise AssertionError(line)
 
     def on_closed(self) -> None:
         for each in self._waiting.values():
