@@ -15,7 +15,7 @@ from msgspec import Raw
 
 from common.reasons import Reason
 from gateway.errors import GatewayError
-from gateway.jsonrpc import Response, decode, notification, request
+from gateway.jsonrpc import Malformed, Message, Response, decode, notification, request
 from gateway.relay import Relay
 
 _CLIENT_INFO: Final = {"name": "mcp-gateway", "version": version("mcp-gateway")}
@@ -119,12 +119,20 @@ class Caller:
             self._relay.hang_up(outbox)
         if outbox.failure is not None:
             raise outbox.failure
-        response = decode(answer) if answer is not None else None
+        response = self._read(answer) if answer is not None else None
         if not isinstance(response, Response):
             raise GatewayError(Reason.INTERNAL_ERROR, "the call ended without an answer")
         if response.error:
             raise self._as_gateway_error(response.error)
         return response.result
+
+    @staticmethod
+    def _read(answer: bytes) -> Message:
+        """What the relay has read before; but it reads nearer to the bottom of the stack, so deeper into the JSON."""
+        try:
+            return decode(answer)
+        except Malformed:
+            raise GatewayError(Reason.CHILD_ERROR, "the server's answer is nested too deeply") from None
 
     def _as_gateway_error(self, data: bytes) -> GatewayError:
         """The child's own error."""

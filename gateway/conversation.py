@@ -302,7 +302,7 @@ class Conversation:
             dropped, unasked = self._unheard.popleft()
             self._unheard_bytes -= len(dropped)
             self.counters["message_for_nobody"] += 1
-            if unasked:
+            if unasked in self._questions:  # it may have been answered by guess
                 declined.append(self._decline(unasked))
         return declined
 

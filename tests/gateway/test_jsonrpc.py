@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from gateway.jsonrpc import (
+    LONGEST_ID,
     Batch,
     Malformed,
     Message,
@@ -260,3 +261,15 @@ def test_a_cancellation_names_its_request() -> None:
 def test_a_cancellation_is_rewritten_for_another_id_and_keeps_its_reason() -> None:
     ours = with_cancelled_id(Notification("notifications/cancelled", b'{"requestId":"7","reason":"no  more"}'), 3)
     assert ours == Notification("notifications/cancelled", b'{"requestId":3,"reason":"no  more"}')
+
+
+def test_an_id_that_is_long_is_refused_and_a_token_that_is_long_counts_as_none() -> None:
+    """They are kept for as long as something is open: 256 questions with ids of 4 MiB each would be 1 GiB."""
+    long = "x" * LONGEST_ID
+    with pytest.raises(Malformed, match="its id is longer than 1024 bytes"):
+        decode(msgspec.json.encode({"jsonrpc": "2.0", "id": long, "method": "a"}))
+    asked = decode(
+        msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": "a", "params": {"_meta": {"progressToken": long}}})
+    )
+    assert isinstance(asked, Request)
+    assert progress_token(asked) == b""
