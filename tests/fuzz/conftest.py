@@ -13,7 +13,7 @@ from tests.support.gateway import ROOT
 _ANY_PACE = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "database": None}
 
 settings.register_profile("bounded", derandomize=True, max_examples=100, stateful_step_count=40, **_ANY_PACE)
-settings.register_profile("long", max_examples=5000, stateful_step_count=100, print_blob=True, **_ANY_PACE)
+settings.register_profile("long", max_examples=2000, stateful_step_count=80, print_blob=True, **_ANY_PACE)
 
 
 def pytest_configure(config: pytest.Config) -> None:
