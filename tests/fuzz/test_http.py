@@ -98,11 +98,11 @@ class Peers:
 
     async def post(self, post: Post) -> httpx2.Response:
         """Send it."""
-        headers = {name.lower(): value for name, value in post.headers}
+        headers = {name.lower().encode(): value for name, value in post.headers}
         if post.in_session:
-            ours = {name.lower(): value.encode() for name, value in self.given.headers.items()}
-            headers = {**ours, "content-type": b"application/json", **headers}
-            headers["mcp-session-id"] = ours["mcp-session-id"]
+            ours = {name.lower().encode(): value.encode() for name, value in self.given.headers.items()}
+            headers = {**ours, b"content-type": b"application/json", **headers}
+            headers[b"mcp-session-id"] = ours[b"mcp-session-id"]
         path = post.path.replace("SET", self.set)
         return await self.gateway.http.post(path, headers=list(headers.items()), content=post.body)
 
