@@ -101,6 +101,13 @@ class GatewayError(Exception):
         return {"code": self.reason, "about": self.about}
 
 
+def oversized(request_id: bytes, size: int, limit: int) -> bytes:
+    """What stands for an answer of the child that is over the limit."""
+    message = f"the server's answer has {size} bytes, and max_message_bytes is {limit}"
+    error = msgspec.json.encode({"code": INTERNAL_ERROR, "message": message})
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (request_id, error)
+
+
 def bad_request(message: str, /, **about: object) -> GatewayError:
     """The client's request is not what the door expects."""
     return GatewayError(Reason.BAD_REQUEST, message, **about)

@@ -28,6 +28,8 @@ class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     server: str
     opened: str = ""
     """What the translator between the session and its child has to know, where there is one."""
+    revision: str = ""
+    """Of the protocol, on which its client and its child agreed; empty where an older gateway did not note it."""
 
     def __repr__(self) -> str:
         return f"<Kept session of {self.server} on {self.door}>"

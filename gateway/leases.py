@@ -92,7 +92,7 @@ class Leases:
         """From now on another gateway could go on with `session`."""
         principal = session.principal
         whose = (principal.issuer, principal.subject)
-        kept = Kept(VERSION, session.id, session.door.value, *whose, session.server, session.opened)
+        kept = Kept(VERSION, session.id, session.door.value, *whose, session.server, session.opened, relay.version)
         relay.kept = True
         self._supervisor.keep(relay.lease, write(kept))
 

@@ -48,12 +48,15 @@ def leave(sessions: Sessions) -> None:
 
 def _take_up(sessions: Sessions, inherited: Inherited) -> bool:
     try:
-        session = _restore(sessions, read(inherited.state), inherited.server)
+        kept = read(inherited.state)
+        session = _restore(sessions, kept, inherited.server)
     except Unreadable as error:
         logger.warning("a session of {} is let go: {}", inherited.server, error)
         sessions.leases.let_go(inherited.grant, Reason.GATEWAY_LOST)
         return False
     sessions.leases.attach(session, inherited.grant)
+    if session.relay is not None:
+        session.relay.version = kept.revision
     logger.debug("went on with session {} of {} pid {}", masked(session.id), session.server, inherited.grant.pid)
     return True
 

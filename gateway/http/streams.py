@@ -48,10 +48,10 @@ class EventStream(ResponseBody):
         yield self._opening
         while True:
             try:
-                data = await self._outbox.take(KEEP_ALIVE)
+                event = await self._outbox.take_event(KEEP_ALIVE)
             except anyio.EndOfStream:
                 return
-            yield sse.COMMENT if data is None else sse.message(data)
+            yield sse.COMMENT if event is None else sse.message(event.data, event.id)
 
 
 def event_stream(body: EventStream) -> Response:
