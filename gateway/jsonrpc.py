@@ -14,7 +14,7 @@ from msgspec import Raw
 
 ABSENT: Final = Raw(b"")
 
-LONGEST_ID: Final = 1024
+LONGEST_ID: Final = 16 * 1024
 """Bytes of an id or a progress token: they are kept for as long as something is open, so they must not be large."""
 
 

@@ -132,7 +132,7 @@ def test_an_answer_that_nobody_waits_for_is_dropped_and_counted(id_: object) -> 
 
 def test_an_answer_with_an_absurdly_long_id_is_dropped_like_any_other() -> None:
     talk = Talk()
-    said = b'{"jsonrpc":"2.0","id":%b,"result":{}}' % (b"9" * 1000)
+    said = b'{"jsonrpc":"2.0","id":%b,"result":{}}' % (b"9" * 5000)
     assert talk.state.from_child(decode(said), said) == []
     assert talk.dropped() == {"answer_to_nobody": 1}
 

@@ -268,9 +268,9 @@ def test_a_cancellation_is_rewritten_for_another_id_and_keeps_its_reason() -> No
 
 
 def test_an_id_that_is_long_is_refused_and_a_token_that_is_long_counts_as_none() -> None:
-    """They are kept for as long as something is open: 256 questions with ids of 4 MiB each would be 1 GiB."""
+    """They are kept for as long as something is open: 256 questions with ids as long as messages may be would be gigabytes."""
     long = "x" * LONGEST_ID
-    with pytest.raises(Malformed, match="its id is longer than 1024 bytes"):
+    with pytest.raises(Malformed, match=f"its id is longer than {LONGEST_ID} bytes"):
         decode(msgspec.json.encode({"jsonrpc": "2.0", "id": long, "method": "a"}))
     asked = decode(
         msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": "a", "params": {"_meta": {"progressToken": long}}})
