@@ -132,6 +132,11 @@ class Relay:
         return self._standing
 
     @property
+    def translator(self) -> Translator | None:
+        """What stands between the conversation and the child, where their eras differ."""
+        return self._translator
+
+    @property
     def initialized(self) -> bool:
         """Whether the child has accepted `initialize`."""
         return self._conversation.initialized

@@ -76,10 +76,10 @@ def _restore(sessions: Sessions, kept: Kept, server: str) -> Session:
     """The session of which `kept` tells, in the table again. Raises Unreadable where it cannot be."""
     if kept.server != server or server not in sessions.policies:
         raise Unreadable("its server is no longer configured")
-    session = sessions.restore(kept.id, Principal(kept.issuer, kept.subject), server, _door(kept.door))
+    session = sessions.restore(kept.id, Principal(kept.issuer, kept.subject), server, _door(kept.door), kept.key)
     if session is None:
         raise Unreadable("its id is another's")
-    choice.check(kept.opened)
+    choice.check(session.door, kept.opened)
     session.opened, session.resumes = kept.opened, True
     return session
 
