@@ -268,7 +268,7 @@ def test_a_cancellation_is_rewritten_for_another_id_and_keeps_its_reason() -> No
 
 
 def test_an_id_that_is_long_is_refused_and_a_token_that_is_long_counts_as_none() -> None:
-    """They are kept for as long as something is open: 256 questions with ids as long as messages may be would be gigabytes."""
+    """Many are kept for as long as something is open, so it matters how long each may be."""
     long = "x" * LONGEST_ID
     with pytest.raises(Malformed, match=f"its id is longer than {LONGEST_ID} bytes"):
         decode(msgspec.json.encode({"jsonrpc": "2.0", "id": long, "method": "a"}))
