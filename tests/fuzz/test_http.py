@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.fuzz import ANY_BYTES, messages, written
+from tests.support.fuzz import ANY_BYTES, IDS, messages, written
+from tests.support.fuzz import VALUES as JSON
 from tests.support.gateway import SERVERS, Gateway, running
 from tests.support.processes import PATIENCE
 from tests.support.rawmcp import Streamable, call
@@ -119,7 +120,7 @@ class Peers:
 async def peers(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[Peers]:
     """A gateway for all that is sent here."""
     path = tmp_path_factory.mktemp("gateway")
-    async with running({"meek": {**MEEK, "max_message_bytes": LIMIT}}, tmp_path=path) as gateway:
+    async with running({"meek": {**MEEK, "max_message_bytes": LIMIT, "anonymous": "shared"}}, tmp_path=path) as gateway:
         given, other = [await Streamable(gateway.http, "/meek/mcp").open() for _ in range(2)]
         yield Peers(gateway, given, other, await gateway.session_id(), itertools.count())
 
@@ -134,6 +135,46 @@ async def test_whatever_is_posted_has_an_answer_and_nobody_else_notices(peers: P
         json.loads(answer.content)
     else:
         assert kind.startswith("text/event-stream") or answer.content == b""
+    await peers.others_go_on()
+
+
+META = "io.modelcontextprotocol/"
+METHODS = st.sampled_from(["server/discover", "tools/call", "tools/list", "resources/read", "ping", "initialize", "x"])
+NAMES_OF_TOOLS = st.sampled_from(["echo", "raw", "=?base64?ZWNobw==?=", "", 1])
+
+
+@st.composite
+def modern_posts(draw: st.DrawFn) -> Post:
+    """A request of 2026-07-28, or nearly one."""
+    method, name = draw(METHODS), draw(NAMES_OF_TOOLS)
+    meta: Any = {f"{META}protocolVersion": draw(st.sampled_from(["2026-07-28", "2026-07-28", "2025-11-25", 1]))}
+    meta[f"{META}clientCapabilities"] = draw(st.sampled_from([{}, {}, {"roots": {}}, 1]))
+    meta.update(draw(st.dictionaries(st.sampled_from(["progressToken", f"{META}logLevel", "x"]), JSON, max_size=2)))
+    params: dict[str, Any] = {"_meta": meta, "name": name, "arguments": {"line": "{}"}}
+    params.update(
+        draw(st.dictionaries(st.sampled_from(["requestState", "inputResponses", "arguments"]), JSON, max_size=2))
+    )
+    if draw(st.integers(0, 9)) == 0:
+        deep = 800 + draw(st.integers(0, 150))
+        params["arguments"] = msgspec.Raw(b'{"a":' * deep + b"1" + b"}" * deep)
+    headers = [
+        ("Mcp-Protocol-Version", b"2026-07-28"),
+        ("Mcp-Method", method.encode()),
+        ("Mcp-Name", str(name).encode()),
+    ]
+    extra = draw(HEADERS) if draw(st.booleans()) else []
+    body = msgspec.json.encode({"jsonrpc": "2.0", "id": draw(IDS), "method": method, "params": params})
+    usual = [("Accept", b"application/json, text/event-stream"), ("Content-Type", b"application/json")]
+    return Post("/meek/mcp", [*usual, *headers, *extra], body, in_session=False)
+
+
+@settings(max_examples=150)
+@given(post=modern_posts())
+async def test_whatever_a_client_without_a_session_posts_has_an_answer(peers: Peers, post: Post) -> None:
+    answer = await peers.post(post)
+    assert answer.status_code < 500, answer.text
+    if answer.headers["content-type"].startswith("application/json"):
+        assert json.loads(answer.content)["jsonrpc"] == "2.0"
     await peers.others_go_on()
 
 
@@ -175,6 +216,32 @@ async def test_whatever_comes_over_a_connection_is_answered_or_closed(peers: Pee
     assert settings_of_http2 or received[:9] in (b"", b"HTTP/1.1 "), received
     assert received[9:10] != b"5", received
     await peers.others_go_on()
+
+
+@pytest.mark.parametrize("door", ["session", "no session", "rest"])
+async def test_no_depth_lies_between_what_the_door_reads_and_what_comes_after_it(peers: Peers, door: str) -> None:
+    """Whoever reads a message again stands somewhere else on the stack, and may not get as deep into it."""
+    for depth in range(700, 1000, 2):
+        deep = b'{"a":%b}' % (b'{"a":' * depth + b"1" + b"}" * depth)
+        meta = {"progressToken": 1, f"{META}protocolVersion": "2026-07-28", f"{META}clientCapabilities": {"roots": {}}}
+        params = {"_meta": meta, "name": "echo", "arguments": msgspec.Raw(deep)}
+        body = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+        headers = [("Content-Type", b"application/json")]
+        match door:
+            case "session":
+                del meta[f"{META}protocolVersion"]
+                body = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+                answer = await peers.post(Post("/meek/mcp", headers, body))
+            case "no session":
+                headers += [
+                    ("Mcp-Protocol-Version", b"2026-07-28"),
+                    ("Mcp-Method", b"tools/call"),
+                    ("Mcp-Name", b"echo"),
+                ]
+                answer = await peers.post(Post("/meek/mcp", headers, body, in_session=False))
+            case _:
+                answer = await peers.post(Post("/api/meek/echo?sessionId=SET", headers, deep, in_session=False))
+        assert answer.status_code < 500 or answer.json()["error"]["code"] == "child_error", (depth, answer.text)
 
 
 async def test_an_answer_that_is_nested_as_deep_as_it_may_be_is_the_servers_fault_at_most(peers: Peers) -> None:
