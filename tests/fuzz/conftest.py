@@ -12,7 +12,7 @@ from tests.support.gateway import ROOT
 # How long an example takes says nothing on a machine that is busy.
 _ANY_PACE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
 
-settings.register_profile("bounded", _ANY_PACE, derandomize=True, max_examples=100, stateful_step_count=40)
+settings.register_profile("bounded", _ANY_PACE, derandomize=True, max_examples=70, stateful_step_count=40)
 settings.register_profile("long", _ANY_PACE, max_examples=2000, stateful_step_count=80, print_blob=True)
 
 

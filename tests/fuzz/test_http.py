@@ -125,7 +125,7 @@ async def peers(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) ->
         yield Peers(gateway, given, other, await gateway.session_id(), itertools.count())
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(post=POSTS)
 async def test_whatever_is_posted_has_an_answer_and_nobody_else_notices(peers: Peers, post: Post) -> None:
     answer = await peers.post(post)
@@ -168,7 +168,7 @@ def modern_posts(draw: st.DrawFn) -> Post:
     return Post("/meek/mcp", [*usual, *headers, *extra], body, in_session=False)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(post=modern_posts())
 async def test_whatever_a_client_without_a_session_posts_has_an_answer(peers: Peers, post: Post) -> None:
     answer = await peers.post(post)

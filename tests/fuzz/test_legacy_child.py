@@ -10,8 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from gateway.jsonrpc import Message, Notification, Request, Response, decode, encode
 from gateway.translation.legacy_child import LegacyChild
 from gateway.translation.legacy_child.parking import PARKED
-from gateway.translation.legacy_child.subscriptions import LISTENERS
-from gateway.translation.legacy_child.translator import DISCOVER, LISTEN, QUEUED
+from gateway.translation.legacy_child.subscriptions import LISTEN, LISTENERS
+from gateway.translation.legacy_child.translator import DISCOVER, QUEUED
 from gateway.translation.steps import Hear, Hold, Say, Step, StepAside, Wake
 from tests.fuzz.test_translation import message, one_or_odd
 from tests.gateway.translation.playbook import CAPABILITIES, EVERYTHING, INFO, LEVEL, SUBSCRIPTION, VERSION, WELCOME
