@@ -18,6 +18,8 @@ class Reason(StrEnum):
     """The client stopped reading its stream for longer than the gateway is willing to buffer."""
     IDLE_TIMEOUT = "idle_timeout"
     MAX_LIFETIME = "max_lifetime"
+    REQUEST_DONE = "request_done"
+    """The session was for one request alone."""
     UNUSED = "unused"
     """The session id was issued, and nobody used it in time."""
     CHILD_EXITED = "child_exited"

@@ -17,8 +17,10 @@ from gateway.http.guards import Guards, asked
 from gateway.http.health import HealthDoor
 from gateway.http.rest import RestDoor
 from gateway.http.sse import SseDoor
+from gateway.http.stateless import StatelessDoor
 from gateway.http.streamable import StreamableDoor
 from gateway.http.websocket import WebSocketDoor
+from gateway.modern.probe import Probe
 from gateway.sessions import Sessions
 from supervisor.client import SupervisorClient
 
@@ -42,8 +44,10 @@ def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: Superv
     Guards(settings).install(app)
     streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
     others = (HealthDoor(sessions, supervisor), RestDoor(sessions), CertificateDoor(sessions.certificates))
-    for door in (*others, streamable, sse, Front(streamable, sse), WebSocketDoor(sessions)):
-        app.register_blueprint(door.blueprint())
+    shared = (streamable.blueprint(), Front(streamable, sse).blueprint())
+    StatelessDoor(sessions, Probe(supervisor, sessions.eras)).install(*shared)
+    for routes in (*(door.blueprint() for door in (*others, sse, WebSocketDoor(sessions))), *shared):
+        app.register_blueprint(routes)
     app.register_error_handler(GatewayError, _answer_error)
     app.register_error_handler(HTTPException, _answer_http_error)
     app.register_error_handler(Exception, _answer_fault)

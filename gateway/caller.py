@@ -7,27 +7,21 @@ changed or when a name is asked for that is not among them.
 from importlib.metadata import version
 from typing import Final
 
-import anyio
 import msgspec
-from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND
+from mcp_types import METHOD_NOT_FOUND
 from mcp_types.version import LATEST_HANDSHAKE_VERSION
 from msgspec import Raw
 
 from common.reasons import Reason
+from gateway.asking import ask
 from gateway.errors import GatewayError
-from gateway.jsonrpc import Response, decode, notification, request
+from gateway.jsonrpc import notification, request
 from gateway.relay import Relay
 
 _CLIENT_INFO: Final = {"name": "mcp-gateway", "version": version("mcp-gateway")}
 
 MAX_PAGES: Final = 100
 """Pages of a tool list that are asked for: a child that always has one more must not keep the gateway busy."""
-
-MAX_QUOTED: Final = 1000
-"""Characters of a child's error message that a caller gets."""
-
-_NO_BOUND: Final = 1e8
-"""The relay answers every request within its own bound, so waiting for the answer needs none."""
 
 
 class _Tool(msgspec.Struct):
@@ -37,11 +31,6 @@ class _Tool(msgspec.Struct):
 class _Tools(msgspec.Struct):
     tools: list[_Tool]
     nextCursor: str | None = None  # noqa: N815 - the protocol's spelling
-
-
-class _RpcError(msgspec.Struct):
-    code: int
-    message: str = ""
 
 
 class Caller:
@@ -109,28 +98,4 @@ class Caller:
     async def _ask(self, method: str, params: object) -> bytes:
         """The result of one request. Raises GatewayError for an error, the child's or our own."""
         self._last_id += 1
-        outbox = self._relay.new_outbox()
-        self._relay.request(request(self._last_id, method, params), outbox, can_carry_more=False)
-        try:
-            answer = await outbox.take(_NO_BOUND)
-        except anyio.EndOfStream:
-            answer = None
-        finally:
-            self._relay.hang_up(outbox)
-        if outbox.failure is not None:
-            raise outbox.failure
-        response = decode(answer) if answer is not None else None
-        if not isinstance(response, Response):
-            raise GatewayError(Reason.INTERNAL_ERROR, "the call ended without an answer")
-        if response.error:
-            raise self._as_gateway_error(response.error)
-        return response.result
-
-    def _as_gateway_error(self, data: bytes) -> GatewayError:
-        """The child's own error."""
-        try:
-            error = msgspec.json.decode(data, type=_RpcError)
-        except msgspec.ValidationError:
-            return GatewayError(Reason.CHILD_ERROR, "the server answered with a malformed error", server=self._server)
-        reason = Reason.BAD_REQUEST if error.code == INVALID_PARAMS else Reason.CHILD_ERROR
-        return GatewayError(reason, error.message[:MAX_QUOTED], server=self._server, code=error.code)
+        return await ask(self._relay, self._server, request(self._last_id, method, params))

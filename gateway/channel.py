@@ -33,8 +33,8 @@ class Listener(Protocol):
     def on_line(self, line: bytes) -> None:
         """The child wrote a line."""
 
-    def on_oversized(self, size: int) -> None:
-        """The child wrote a line of `size` bytes, over the limit; it was dropped."""
+    def on_oversized(self, line: Oversized) -> None:
+        """The child wrote a line over the limit; it was dropped."""
 
     def on_closed(self) -> None:
         """The child closed its stdout, or has gone. Called at most once."""
@@ -132,7 +132,7 @@ class Channel:
             return 0
         for line in self._splitter.feed(data):
             if isinstance(line, Oversized):
-                self._listener.on_oversized(line.size)
+                self._listener.on_oversized(line)
             else:
                 self._listener.on_line(line)
             if self._stdout < 0:

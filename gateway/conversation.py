@@ -20,6 +20,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from mcp_types import METHOD_NOT_FOUND
 from msgspec import Raw
 
@@ -54,6 +55,8 @@ an id, and large enough for sixteen million calls in one session.
 _LONGEST_ID: Final = 18
 """Digits of an id of our own; an answer to a longer one is an answer to nobody."""
 
+_LONGEST_VERSION: Final = 32
+
 _EMPTY_RESULT: Final = b"{}"
 _ABOUT_THE_SERVER: Final = frozenset({"notifications/resources/updated"})
 _DECLINED: Final = b'{"code":%d,"message":"the client of this session cannot be asked"}' % METHOD_NOT_FOUND
@@ -68,6 +71,11 @@ class Call:
     method: str
     stream: int
     token: bytes
+    can_carry_more: bool
+
+
+class _Initialized(msgspec.Struct):
+    protocolVersion: str = ""  # noqa: N815 - the protocol's spelling
 
 
 class Conversation:
@@ -90,6 +98,8 @@ class Conversation:
         self._unheard_bytes = 0
         self.initialized = initialized
         """Whether the child has accepted `initialize`."""
+        self.version = ""
+        """The revision on which both sides agreed, as the child named it; empty before, and where it named none."""
         self.counters: Counter[str] = Counter()
         """What was dropped, by why."""
 
@@ -128,7 +138,7 @@ class Conversation:
             return None, [Answered(stream, encode(Response(message.id, _EMPTY_RESULT, b"")), self._last_call)]
         self._last_call += 1
         call = self._last_call
-        self._calls[call] = Call(message.id, message.method, stream, progress_token(message))
+        self._calls[call] = Call(message.id, message.method, stream, progress_token(message), can_carry_more)
         effects: list[Effect] = [ToChild(encode(Request(b"%d" % call, message.method, message.params)))]
         if can_carry_more and stream != self._standing:
             self._open[stream] = None
@@ -154,8 +164,18 @@ class Conversation:
         self._standing = stream
         return self._hear(stream)
 
+    def reopen(self, stream: int) -> list[Effect]:
+        """The client has come back to `stream`, on which it had hung up."""
+        if all(each.stream != stream for each in self._calls.values()):
+            return []
+        self._open[stream] = None
+        return self._hear(stream)
+
     def close_stream(self, stream: int) -> list[Effect]:
-        """The client hung up on `stream`. Its requests stay in flight: hanging up is no cancellation."""
+        """The client hung up on `stream`. Its requests stay in flight: hanging up is no cancellation.
+
+        Their answers and their progress still go there; the client may come back. All else takes other ways.
+        """
         self._open.pop(stream, None)
         if self._standing == stream:
             self._standing = None
@@ -238,6 +258,7 @@ class Conversation:
         if found.method != "initialize":
             return [answered]
         self.initialized = self.initialized or not message.error
+        self.version = _negotiated(message)
         return [answered] if self.initialized else [answered, Over()]
 
     def _cancel(self, message: Notification) -> list[Effect]:
@@ -274,14 +295,14 @@ class Conversation:
 
     def _report(self, message: Notification, line: bytes) -> list[Effect]:
         token = reported_token(message)
-        wanting = [each.stream for each in self._calls.values() if token and each.token == token]
+        wanting = [each for each in self._calls.values() if token and each.token == token]
         if not wanting:
             self.counters["progress_for_nobody"] += 1
             return []
-        stream = wanting[-1]
-        if stream != self._standing and stream not in self._open:
+        call = wanting[-1]
+        if call.stream != self._standing and not call.can_carry_more:
             return []
-        return self._tell(line, stream)
+        return self._tell(line, call.stream)
 
     def _stream_for(self, method: str, about: int | None = None) -> int | None:
         call = self._calls.get(about) if about is not None else None
@@ -302,7 +323,7 @@ class Conversation:
             dropped, unasked = self._unheard.popleft()
             self._unheard_bytes -= len(dropped)
             self.counters["message_for_nobody"] += 1
-            if unasked:
+            if unasked in self._questions:  # it may have been answered by guess
                 declined.append(self._decline(unasked))
         return declined
 
@@ -312,3 +333,11 @@ class Conversation:
         self._unheard.clear()
         self._unheard_bytes = 0
         return heard
+
+
+def _negotiated(answer: Response) -> str:
+    """The revision that the answer to `initialize` names, if it names one."""
+    try:
+        return msgspec.json.decode(answer.result, type=_Initialized).protocolVersion[:_LONGEST_VERSION]
+    except (msgspec.DecodeError, RecursionError):
+        return ""

@@ -24,6 +24,10 @@ CHILD_LOST: Final = -32000
 REFUSED: Final = -32003
 TIMED_OUT: Final = -32005
 
+_TO_MODERN: Final = {CHILD_LOST: 1000, SESSION_NOT_FOUND: 1001, REFUSED: 1003, TIMED_OUT: 1005}
+"""The same for clients of 2026-07-28, which must not see a new use of the codes from -32000 down to -32099
+(specification: basic, Error codes)."""
+
 _REQUEST = {
     Reason.BAD_REQUEST: (400, INVALID_PARAMS),
     Reason.INVALID_JSON: (400, PARSE_ERROR),
@@ -83,6 +87,16 @@ class GatewayError(Exception):
         return _STATUS.get(self.reason, _ANY_OTHER)[1]
 
     @property
+    def modern_code(self) -> int:
+        """The JSON-RPC error code for a client of 2026-07-28."""
+        return _TO_MODERN.get(self.rpc_code, self.rpc_code)
+
+    @property
+    def modern_status(self) -> int:
+        """The HTTP status for a client of 2026-07-28: 200 where it is the child that failed, as for its own errors."""
+        return self.status if self.reason in _REQUEST or self.status == 503 else 200
+
+    @property
     def headers(self) -> dict[str, str]:
         """The headers that an answer with this error bears, whatever its status (RFC 9110, section 10.2.3)."""
         seconds = self.about.get(_RETRY_AFTER)
@@ -94,11 +108,25 @@ class GatewayError(Exception):
 
     def rpc_body(self, request_id: bytes = b"null") -> bytes:
         """The JSON-RPC error response to the request whose id is the JSON `request_id`."""
-        error = {"code": self.rpc_code, "message": self.message, "data": self._data()}
+        return self._body(request_id, self.rpc_code)
+
+    def modern_body(self, request_id: bytes = b"null") -> bytes:
+        """The same for a client of 2026-07-28."""
+        return self._body(request_id, self.modern_code)
+
+    def _body(self, request_id: bytes, code: int) -> bytes:
+        error = {"code": code, "message": self.message, "data": self._data()}
         return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (request_id, msgspec.json.encode(error))
 
     def _data(self) -> Mapping[str, object]:
         return {"code": self.reason, "about": self.about}
+
+
+def oversized(request_id: bytes, size: int, limit: int) -> bytes:
+    """What stands for an answer of the child that is over the limit."""
+    message = f"the server's answer has {size} bytes, and max_message_bytes is {limit}"
+    error = msgspec.json.encode({"code": INTERNAL_ERROR, "message": message})
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (request_id, error)
 
 
 def bad_request(message: str, /, **about: object) -> GatewayError:
@@ -119,6 +147,7 @@ def ended(reason: Reason, /, server: str, **about: object) -> GatewayError:
         Reason.CHILD_EXITED: "the server's process ended",
         Reason.CHILD_CLOSED_STDOUT: "the server's process closed its output",
         Reason.CHILD_NOT_READING: "the server's process does not read its input",
+        Reason.START_FAILED: "the server refused its first request",
         Reason.START_TIMEOUT: "the server did not answer 'initialize' in time",
         Reason.MEMORY_MAX: "the server used more memory than memory_max allows",
         Reason.TASKS_MAX: "the server had more processes and threads than tasks_max allows",

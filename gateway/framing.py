@@ -1,14 +1,20 @@
 """Bytes of a pipe into lines: one JSON-RPC message each, as MCP's stdio transport frames them. No I/O."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
+
+ENDS: Final = 256
+"""Bytes of either end of an oversized line that are kept: its envelope, as most libraries write one."""
 
 
 @dataclass(frozen=True)
 class Oversized:
-    """A line longer than the limit; its bytes were let go as they came."""
+    """A line longer than the limit; its bytes were let go as they came, but for some at both ends."""
 
     size: int
+    head: bytes = field(default=b"", compare=False)
+    tail: bytes = field(default=b"", compare=False)
 
 
 class LineSplitter:
@@ -18,6 +24,8 @@ class LineSplitter:
         self._limit = limit
         self._chunks: list[bytes] = []
         self._size = 0
+        self._head = b""
+        self._tail = b""
 
     def feed(self, data: bytes) -> Iterator[bytes | Oversized]:
         """The lines that `data` completes, without their newline and a carriage return before it; no empty ones."""
@@ -36,12 +44,19 @@ class LineSplitter:
     def _add(self, piece: bytes) -> None:
         self._size += len(piece)
         if self._size > self._limit:
+            if not self._head:
+                self._head = b"".join((*self._chunks[:ENDS], piece))[:ENDS]
+            self._tail = (self._tail + piece[-ENDS:])[-ENDS:]
             self._chunks.clear()
         elif piece:
             self._chunks.append(piece)
 
     def _take(self) -> bytes | Oversized:
         size, self._size = self._size, 0
+        if size > self._limit:
+            oversized = Oversized(size, self._head, self._tail)
+            self._head = self._tail = b""
+            return oversized
         line = b"".join(self._chunks)
         self._chunks.clear()
-        return Oversized(size) if size > self._limit else line.removesuffix(b"\r")
+        return line.removesuffix(b"\r")

@@ -5,6 +5,7 @@ together again, so that nothing outside the known members passes, and a member t
 to whom we forward it.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +13,9 @@ import msgspec
 from msgspec import Raw
 
 ABSENT: Final = Raw(b"")
+
+LONGEST_ID: Final = 16 * 1024
+"""Bytes of an id or a progress token: they are kept for as long as something is open, so they must not be large."""
 
 
 class Malformed(Exception):
@@ -65,6 +69,19 @@ class _Envelope(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(_Envelope)
+
+MAX_BATCH: Final = 100
+"""Messages in one array."""
+
+_Members = msgspec.defstruct(
+    "_Members",
+    [(f"member{number}", Raw, ABSENT) for number in range(MAX_BATCH)],
+    array_like=True,
+    forbid_unknown_fields=True,
+)
+"""An array that is given up at its first member too many, for each of millions would cost memory."""
+
+_batch_decoder = msgspec.json.Decoder(_Members)
 _FIRST_OF_ID = frozenset(b'-0123456789"')
 
 
@@ -79,12 +96,56 @@ def decode(data: bytes) -> Message:
     except (UnicodeDecodeError, RecursionError):
         raise NotJson("it is not JSON in UTF-8") from None
     except msgspec.ValidationError:
-        if data.lstrip(b" \t\r\n").startswith(b"["):
+        if is_batch(data):
             raise Batch("it is an array of messages") from None
         raise Malformed("it is JSON, but not a JSON-RPC message") from None
     except msgspec.DecodeError:
         raise NotJson("it is not JSON") from None
     return _classify(envelope)
+
+
+def is_batch(data: bytes) -> bool:
+    """Whether `data`, if it is JSON at all, is an array."""
+    return data.lstrip(b" \t\r\n").startswith(b"[")
+
+
+def decode_batch(data: bytes) -> list[Message]:
+    """The messages in the array `data`. Raises NotJson, Batch or Malformed.
+
+    They are requests and notifications, or responses; one at least, and MAX_BATCH at most (revision 2025-03-26).
+    """
+    try:
+        members = msgspec.structs.astuple(_batch_decoder.decode(data))
+    except msgspec.ValidationError:
+        raise Malformed(f"it is an array of more than {MAX_BATCH} messages") from None
+    except (msgspec.DecodeError, RecursionError):
+        raise NotJson("it is not JSON") from None
+    messages = [decode(bytes(member)) for member in members if bytes(member)]
+    if not messages:
+        raise Malformed("it is an array of none")
+    if len({isinstance(message, Response) for message in messages}) > 1:
+        raise Malformed("it is an array of responses and others")
+    return messages
+
+
+_VERSION = rb'"jsonrpc"\s*:\s*"2\.0"'
+_OUTCOME = rb'"(?:result|error)"\s*:'
+_ID = rb'"id"\s*:\s*(\d{1,18})'
+_ID_FIRST: Final = re.compile(rb"\s*\{\s*(?:%b\s*,\s*)?%b\s*,\s*(?:%b\s*,\s*)?%b" % (_VERSION, _ID, _VERSION, _OUTCOME))
+_OUTCOME_FIRST: Final = re.compile(rb"\s*\{\s*(?:%b\s*,\s*)?%b" % (_VERSION, _OUTCOME))
+_ID_LAST: Final = re.compile(rb",\s*(?:%b\s*,\s*)?%b\s*(?:,\s*%b\s*)?\}\s*\Z" % (_VERSION, _ID, _VERSION))
+
+
+def answered_id(head: bytes, tail: bytes) -> bytes:
+    """The id of the response that begins with `head` and ends with `tail`, where that is certain; else nothing.
+
+    In JSON no text holds a quotation mark without a backslash before it, so what stands at either end is the envelope.
+    """
+    first = _ID_FIRST.match(head)
+    if first is not None:
+        return first[1]
+    last = _ID_LAST.search(tail) if _OUTCOME_FIRST.match(head) else None
+    return last[1] if last is not None else b""
 
 
 def _classify(envelope: _Envelope) -> Message:
@@ -94,6 +155,8 @@ def _classify(envelope: _Envelope) -> Message:
     params, error = _unless_null(envelope.params), _unless_null(envelope.error)
     if id_ and id_[0] not in _FIRST_OF_ID:
         raise Malformed("its id is neither a number nor a string")
+    if len(id_) > LONGEST_ID:
+        raise Malformed(f"its id is longer than {LONGEST_ID} bytes")
     if envelope.method is not None:
         if params and params[:1] not in (b"{", b"["):
             raise Malformed("its params are neither an object nor an array")
@@ -172,23 +235,29 @@ _params_decoder = msgspec.json.Decoder(_Params)
 
 
 def _known_params(params: bytes) -> _Params:
+    """How deep msgspec goes depends on how deep the caller stands, so what `decode` took may still be too deep here."""
     try:
         return _params_decoder.decode(params)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return _Params()
 
 
+def _token(raw: Raw) -> bytes:
+    token = canonical(raw)
+    return token if len(token) <= LONGEST_ID else b""
+
+
 def progress_token(message: Request) -> bytes:
-    """The JSON of the token under which the sender of `message` wants progress; empty for none."""
+    """The JSON of the token under which the sender of `message` wants progress; empty for none, or one too long."""
     if b"progressToken" not in message.params:
         return b""
     meta = _known_params(message.params)._meta
-    return canonical(meta.progressToken) if meta is not None else b""
+    return _token(meta.progressToken) if meta is not None else b""
 
 
 def reported_token(message: Notification) -> bytes:
     """The JSON of the token of a `notifications/progress`; empty for none."""
-    return canonical(_known_params(message.params).progressToken)
+    return _token(_known_params(message.params).progressToken)
 
 
 def cancelled_id(message: Notification) -> bytes:

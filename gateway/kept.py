@@ -15,7 +15,7 @@ class Unreadable(Exception):
     """Written by another version of the gateway, or not by one."""
 
 
-class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A session as another gateway will need it. No `repr` shows it: the id is a secret."""
 
     version: int
@@ -28,6 +28,10 @@ class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     server: str
     opened: str = ""
     """What the translator between the session and its child has to know, where there is one."""
+    revision: str = ""
+    """Of the protocol, on which its client and its child agreed; empty where an older gateway did not note it."""
+    key: str | None = None
+    """By which it is found, where that is not its id."""
 
     def __repr__(self) -> str:
         return f"<Kept session of {self.server} on {self.door}>"

@@ -19,8 +19,10 @@ from gateway.eras import Eras
 from gateway.errors import GatewayError, refused
 from gateway.hotstate import HotState, UnderWay
 from gateway.kept import VERSION, Kept, write
+from gateway.modern.conversation import ModernConversation
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
+from gateway.talk import Talk
 from gateway.translation import choice
 from supervisor.client import Grant, OpenRefused, SupervisorClient, SupervisorLost
 from supervisor.protocol import Ending, Gone
@@ -91,8 +93,9 @@ class Leases:
     def keep(self, session: Session, relay: Relay) -> None:
         """From now on another gateway could go on with `session`."""
         principal = session.principal
-        whose = (principal.issuer, principal.subject)
-        kept = Kept(VERSION, session.id, session.door.value, *whose, session.server, session.opened)
+        whose = (principal.issuer, principal.subject, session.server)
+        opened = choice.to_keep(session, relay.translator)
+        kept = Kept(VERSION, session.id, session.door.value, *whose, opened, relay.version, key=session.key)
         relay.kept = True
         self._supervisor.keep(relay.lease, write(kept))
 
@@ -131,10 +134,17 @@ class Leases:
             start_within=start_within,
             notes=self._hot_state.slot(grant.lease) if self._hot_state is not None else None,
             resumes=resumes,
-            translator=choice.for_handshake(session, self._eras),
+            talk=self._talk(session, resumes),
+            translator=choice.translator(session, self._eras, self._supervisor.epoch),
         )
         relay.calls = self.calls
         return relay
+
+    def _talk(self, session: Session, resumes: UnderWay | None) -> Talk | None:
+        """The conversation, where it is not one of a legacy client."""
+        if session.door is not Door.STATELESS:
+            return None
+        return ModernConversation(epoch=self._supervisor.epoch, initialized=resumes is not None)
 
     def _on_ending(self, message: Ending) -> None:
         self.certificates.announce(message.lease, message.certificate)

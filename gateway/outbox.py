@@ -2,6 +2,9 @@
 
 The relay puts them in, the HTTP answer takes them out, each at its own pace. An outbox never refuses a message; it tells
 the relay when it holds more than is good, and the relay stops reading the child until the client has caught up.
+
+One that is recorded writes everything into the log of its stream as well, also when nobody takes from it any more, so
+that another outbox can go on with the stream.
 """
 
 from collections import deque
@@ -11,6 +14,7 @@ from typing import Final
 import anyio
 
 from gateway.errors import GatewayError
+from gateway.events import Event, Log
 
 HIGH_WATER: Final = 1024 * 1024
 LOW_WATER: Final = 256 * 1024
@@ -26,7 +30,8 @@ class Outbox:
         self.stands = stands
         """Whether it outlives the answers that go through it: a standing GET, an HTTP+SSE stream."""
         self._on_level = on_level
-        self._messages: deque[bytes] = deque()
+        self._log: Log | None = None
+        self._messages: deque[Event] = deque()
         self._bytes = 0
         self._full = False
         self._closed = False
@@ -38,6 +43,8 @@ class Outbox:
         """Set when nobody will take anything any more."""
         self.taken = 0
         """How many messages the client has taken."""
+        self.awaits = 1
+        """How many answers come before it ends, where it does not stand."""
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"
@@ -48,12 +55,43 @@ class Outbox:
         """How many bytes wait to be taken."""
         return self._bytes
 
+    @property
+    def recorded(self) -> bool:
+        """Whether another outbox could go on with its stream."""
+        return self._log is not None
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be taken."""
+        return len(self._messages)
+
+    def record(self, log: Log) -> None:
+        """Write all that is here, and all that comes, into `log`."""
+        self._log = log
+        self._messages = deque(log.add(event.data) for event in self._messages)
+        if self._closed:
+            log.finish()
+
+    def go_on(self, log: Log, number: int) -> None:
+        """Begin with what is left in `log` after its message `number`, and record what comes there."""
+        self._log = log
+        for event in log.after(number):
+            self.give(event)
+        if log.finished:
+            self.close()
+
     def put(self, data: bytes) -> None:
-        """One more message; dropped where nobody will take it."""
-        if self._closed or self._discarding:
+        """One more message; dropped where nobody will take it, and where it would be kept for another outbox."""
+        if self._closed:
             return
-        self._messages.append(data)
-        self._bytes += len(data)
+        event = self._log.add(data) if self._log is not None else Event(data)
+        if not self._discarding:
+            self.give(event)
+
+    def give(self, event: Event) -> None:
+        """One more message, which is in the log already, or in none."""
+        self._messages.append(event)
+        self._bytes += len(event.data)
         self._tell()
         if self._bytes > HIGH_WATER and not self._full:
             self._full = True
@@ -61,6 +99,8 @@ class Outbox:
 
     def close(self) -> None:
         """Nothing more will come; what is here may still be taken."""
+        if self._log is not None and not self._closed and not self.stands:
+            self._log.finish()
         self._closed = True
         self._tell()
 
@@ -75,15 +115,22 @@ class Outbox:
 
     async def take(self, within: float) -> bytes | None:
         """The next message; None where none came `within` seconds. Raises EndOfStream after the last one."""
+        event = await self.take_event(within)
+        return event.data if event is not None else None
+
+    async def take_event(self, within: float) -> Event | None:
+        """The same, with its id."""
         if not self._messages and not self._at_end:
             with anyio.move_on_after(within):
                 await self._news.wait()
         if self._messages:
-            data = self._messages.popleft()
-            self._bytes -= len(data)
+            event = self._messages.popleft()
+            self._bytes -= len(event.data)
             self.taken += 1
+            if self._log is not None:
+                self._log.take(event)
             self._lower()
-            return data
+            return event
         if self._at_end:
             raise anyio.EndOfStream
         return None
@@ -97,6 +144,13 @@ class Outbox:
             with anyio.move_on_after(within):
                 await self._news.wait()
         return self._at_end and len(self._messages) <= 1
+
+    async def end(self, within: float) -> bool:
+        """Wait for the end, `within` seconds at most; whether it came. What is here may still be taken."""
+        with anyio.move_on_after(within):
+            while not self._at_end:
+                await self._news.wait()
+        return self._at_end
 
     @property
     def _at_end(self) -> bool:

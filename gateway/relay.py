@@ -21,11 +21,13 @@ from gateway.conversation import Conversation
 from gateway.drain import CallsInFlight
 from gateway.effects import Answered, Cancelled, Effect, Over, ToChild, ToStream
 from gateway.errors import GatewayError
+from gateway.framing import Oversized
 from gateway.hotstate import NoNotes, Notes, UnderWay
-from gateway.jsonrpc import Malformed, Message, Notification, Request, Response, decode, encode
+from gateway.jsonrpc import Malformed, Message, Notification, Request, Response, answered_id, decode, encode
 from gateway.noise import Noise
 from gateway.outbox import Outbox
 from gateway.questions import OpenQuestions
+from gateway.redelivery import Redelivery, Resumed
 from gateway.resumption import first_words
 from gateway.talk import Talk
 from gateway.translation.interpreter import Interpreter
@@ -101,6 +103,7 @@ class Relay:
             unhold=self.unhold,
             notes=self._notes,
         )
+        self._redelivery = Redelivery(supervisor.epoch, self._conversation.counters, self.new_outbox)
         self._standing: Outbox | None = None
         self.used = resumes is not None
         """Whether the client has said anything yet."""
@@ -129,9 +132,24 @@ class Relay:
         return self._standing
 
     @property
+    def translator(self) -> Translator | None:
+        """What stands between the conversation and the child, where their eras differ."""
+        return self._translator
+
+    @property
     def initialized(self) -> bool:
         """Whether the child has accepted `initialize`."""
         return self._conversation.initialized
+
+    @property
+    def version(self) -> str:
+        """The revision on which client and child agreed; empty before."""
+        return self._conversation.version
+
+    @version.setter
+    def version(self, version: str) -> None:
+        """An earlier gateway heard it."""
+        self._conversation.version = version
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -174,13 +192,45 @@ class Relay:
         self._standing = outbox
         self._perform(self._conversation.stand(self._number(outbox)))
 
+    def record(self, outbox: Outbox, request: bytes = b"") -> bytes:
+        """From now on the client may come back to the stream of `outbox`; the event id of its beginning, if it may.
+
+        `request` is the JSON of the id of the stream's request, where it has one.
+        """
+        if not self._policy.resumable:
+            return b""
+        return self._redelivery.record(outbox, self._number_of(outbox) or self._new_number(), request)
+
+    def listen(self, last_event_id: str | None = None) -> Resumed:
+        """A new standing stream, or the rest of the one that the client has heard up to the event `last_event_id`."""
+        self._refuse_if_ended()
+        if last_event_id is None or not self._policy.resumable or self._redelivery.stands(last_event_id):
+            return self._listen(last_event_id)
+        resumed = self._redelivery.go_on(last_event_id)
+        if resumed.stream is not None:
+            before = self._streams[resumed.stream]
+            self._streams[resumed.stream] = resumed.outbox
+            resumed.outbox.awaits = before.awaits
+            before.discard()
+            self._perform(self._conversation.reopen(resumed.stream))
+        return resumed
+
+    def _listen(self, last_event_id: str | None) -> Resumed:
+        outbox = self.new_outbox(stands=True)
+        resumed = self._redelivery.go_on_standing(last_event_id or "", outbox)
+        if resumed is not None and resumed.stream is not None:
+            self._streams[resumed.stream] = outbox
+        self.stand(outbox)
+        return resumed or Resumed(outbox, self.record(outbox))
+
     def hang_up(self, outbox: Outbox) -> None:
-        """The client no longer takes from `outbox`; what it asked for goes on."""
+        """The client no longer takes from `outbox`; what it asked for goes on, and it may come back for it."""
         outbox.discard()
         if self._standing is outbox:
             self._standing = None
         for number in [number for number, each in self._streams.items() if each is outbox]:
-            del self._streams[number]
+            if outbox.stands or not outbox.recorded:
+                del self._streams[number]
             self._perform(self._conversation.close_stream(number))
 
     def new_outbox(self, *, stands: bool = False) -> Outbox:
@@ -233,10 +283,12 @@ class Relay:
             self.on_ready()
         self._perform(effects)
 
-    def on_oversized(self, size: int) -> None:
-        """A line over the limit."""
+    def on_oversized(self, line: Oversized) -> None:
+        """A line over the limit. Where it was an answer, whoever waits for it is told."""
         self._conversation.counters["oversized"] += 1
-        self._noise.oversized(size, self._policy.max_message_bytes)
+        self._noise.oversized(line.size, self._policy.max_message_bytes)
+        if id_ := answered_id(line.head, line.tail):
+            self.on_line(errors.oversized(id_, line.size, self._policy.max_message_bytes))
 
     def on_closed(self) -> None:
         """The child closed its output; usually it has ended, and the supervisor is about to say how."""
@@ -297,6 +349,7 @@ class Relay:
             timer.cancel()
         self._full.clear()
         self._streams.clear()
+        self._redelivery.end()
 
     def _error(self, reason: Reason, exit_: Exit | None = None) -> GatewayError:
         about: dict[str, object] = {}
@@ -320,11 +373,18 @@ class Relay:
 
     def _number(self, outbox: Outbox) -> int:
         """The number under which the conversation knows `outbox`."""
-        known = next((number for number, each in self._streams.items() if each is outbox), None)
+        known = self._number_of(outbox)
         if known is not None:
             return known
+        number = self._new_number()
+        self._streams[number] = outbox
+        return number
+
+    def _number_of(self, outbox: Outbox) -> int | None:
+        return next((number for number, each in self._streams.items() if each is outbox), None)
+
+    def _new_number(self) -> int:
         self._last_stream += 1
-        self._streams[self._last_stream] = outbox
         return self._last_stream
 
     def _perform(self, effects: list[Effect]) -> None:
@@ -380,8 +440,10 @@ class Relay:
             self.unhold()
         outbox = self._streams.get(stream)
         if outbox is not None and not outbox.stands:
-            outbox.close()
-            del self._streams[stream]
+            outbox.awaits -= 1
+            if outbox.awaits <= 0:
+                outbox.close()
+                del self._streams[stream]
 
     def _time(self, call: int) -> asyncio.TimerHandle | None:
         """The timer after which the answer to `call` is waited for no longer, if there is such a time."""

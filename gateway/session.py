@@ -9,6 +9,7 @@ from typing import Protocol
 
 import anyio
 from loguru import logger
+from msgspec import Raw
 
 from common.config.model import ServerPolicy
 from common.logs import masked
@@ -27,6 +28,8 @@ class Door(Enum):
     STREAMABLE = "Streamable HTTP"
     REST = "REST"
     WEBSOCKET = "WebSocket"
+    STATELESS = "stateless HTTP"
+    """Revision 2026-07-28. The session is the gateway's own affair: found by its key, its id shown to nobody."""
 
 
 class Table(Protocol):
@@ -58,9 +61,12 @@ class Session:
         door: Door,
         policy: ServerPolicy,
         *,
+        key: str | None = None,
         on_forget: Callable[[], None] | None = None,
     ) -> None:
         self.id = id_
+        self.key = key
+        """By which it is found, beside its principal and server, where no client ever gets its id."""
         self.principal = principal
         self.server = server
         self.door = door
@@ -68,6 +74,8 @@ class Session:
         self.ended: Reason | None = None
         self.opened = ""
         """What the translator before its child has to know, where there is one, for the gateway after this one."""
+        self.envelope: dict[str, Raw] = {}
+        """What a client without a session has said of itself, for a child that is to be told so once."""
         self.resumes = False
         """Whether an earlier gateway saw its child through the handshake."""
         self._table = table
@@ -120,7 +128,7 @@ class Session:
                 raise self._failure or not_found(self.ended)
             if self._relay is None:
                 self._relay = await self._table.spawn(self)
-                if self.door is Door.STREAMABLE:
+                if self.door is Door.STREAMABLE or self.key is not None:
                     self._relay.on_ready = self.keep
             return self._relay
 

@@ -19,6 +19,7 @@ from gateway.errors import GatewayError, refused
 from gateway.hotstate import HotState
 from gateway.identity.principal import Principal
 from gateway.leases import Leases
+from gateway.modern.keyed import KeyedSessions
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
 from gateway.session_sets import GET_AN_ID, SessionSet
@@ -65,6 +66,8 @@ class Sessions:
         self.calls = self.leases.calls
         self.certificates = self.leases.certificates
         self.afterlife = Afterlife()
+        self.keyed = KeyedSessions(self)
+        """Those of clients that have no session themselves."""
         self._node = node
         self._by_id: dict[str, Session | SessionSet] = {}
         self._in_sets: set[Session] = set()
@@ -89,11 +92,11 @@ class Sessions:
             return self._retired[server]
         raise _no_server(server)
 
-    def open(self, principal: Principal, server: str, door: Door) -> Session:
+    def open(self, principal: Principal, server: str, door: Door, key: str | None = None) -> Session:
         """A new session, without a child yet. Raises GatewayError for an unknown server, or too many ids."""
         self._check_configured(server)
         self._check_room()
-        session = Session(self, self._new_id(), principal, server, door, self.policies[server])
+        session = Session(self, self._new_id(), principal, server, door, self.policies[server], key=key)
         self._by_id[session.id] = session
         return session
 
@@ -138,13 +141,17 @@ class Sessions:
 
     # From one gateway to the next: see gateway.succession.
 
-    def restore(self, id_: str, principal: Principal, server: str, door: Door) -> Session | None:
+    def restore(
+        self, id_: str, principal: Principal, server: str, door: Door, key: str | None = None
+    ) -> Session | None:
         """A session that an earlier gateway had, still without its child; None where the id is another's."""
         known = self._by_id.get(id_)
         if door is not Door.REST:
             if known is not None:
                 return None
-            session = self._by_id[id_] = Session(self, id_, principal, server, door, self.policies[server])
+            session = self._by_id[id_] = Session(self, id_, principal, server, door, self.policies[server], key=key)
+            if key is not None:
+                self.keyed.resume(session)
             return session
         session_set = known or SessionSet(self, id_, principal)
         if not isinstance(session_set, SessionSet) or session_set.principal != principal:
@@ -177,6 +184,8 @@ class Sessions:
     def remove(self, ended: Session, reason: Reason) -> None:
         """Take a session that has ended out of the table."""
         self._in_sets.discard(ended)
+        if reason is Reason.START_FAILED:
+            self.eras.forget(ended.server)  # perhaps it was spoken to in the wrong one
         if (relay := ended.relay) is not None:
             self.leases.remove(relay)
             if reason is Reason.IDLE_TIMEOUT and relay.standing is not None:

@@ -6,9 +6,19 @@ COMMENT: Final = b": \n\n"
 """An event that no client sees and every proxy passes: it keeps a quiet stream alive."""
 
 
-def message(data: bytes) -> bytes:
+RETRY: Final = 1000
+"""Milliseconds after which a client whose stream broke is to ask for the rest: what the SDKs do on their own."""
+
+
+def message(data: bytes, id_: bytes = b"") -> bytes:
     """One JSON-RPC message, which has no line breaks, as an event."""
-    return b"event: message\ndata: %b\n\n" % data
+    event = b"event: message\ndata: %b\n\n" % data
+    return b"id: %b\n%b" % (id_, event) if id_ else event
+
+
+def priming(id_: bytes) -> bytes:
+    """An event without data, which tells a client where a stream begins (revision 2025-11-25 and later)."""
+    return b"id: %b\nretry: %d\ndata: \n\n" % (id_, RETRY)
 
 
 def endpoint(url: str) -> bytes:

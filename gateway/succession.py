@@ -48,12 +48,15 @@ def leave(sessions: Sessions) -> None:
 
 def _take_up(sessions: Sessions, inherited: Inherited) -> bool:
     try:
-        session = _restore(sessions, read(inherited.state), inherited.server)
+        kept = read(inherited.state)
+        session = _restore(sessions, kept, inherited.server)
     except Unreadable as error:
         logger.warning("a session of {} is let go: {}", inherited.server, error)
         sessions.leases.let_go(inherited.grant, Reason.GATEWAY_LOST)
         return False
     sessions.leases.attach(session, inherited.grant)
+    if session.relay is not None:
+        session.relay.version = kept.revision
     logger.debug("went on with session {} of {} pid {}", masked(session.id), session.server, inherited.grant.pid)
     return True
 
@@ -73,10 +76,10 @@ def _restore(sessions: Sessions, kept: Kept, server: str) -> Session:
     """The session of which `kept` tells, in the table again. Raises Unreadable where it cannot be."""
     if kept.server != server or server not in sessions.policies:
         raise Unreadable("its server is no longer configured")
-    session = sessions.restore(kept.id, Principal(kept.issuer, kept.subject), server, _door(kept.door))
+    session = sessions.restore(kept.id, Principal(kept.issuer, kept.subject), server, _door(kept.door), kept.key)
     if session is None:
         raise Unreadable("its id is another's")
-    choice.check(kept.opened)
+    choice.check(session.door, kept.opened)
     session.opened, session.resumes = kept.opened, True
     return session
 

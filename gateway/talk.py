@@ -18,6 +18,8 @@ class Talk(Protocol):
 
     initialized: bool
     """Whether the child has shown that it can serve."""
+    version: str
+    """The revision on which client and child agreed; empty where they did not, or not yet."""
     counters: Counter[str]
     """What was dropped, by why."""
 
@@ -42,6 +44,9 @@ class Talk(Protocol):
 
     def stand(self, stream: int) -> list[Effect]:
         """From now on `stream` is the standing one."""
+
+    def reopen(self, stream: int) -> list[Effect]:
+        """The client has come back to `stream`, on which it had hung up."""
 
     def close_stream(self, stream: int) -> list[Effect]:
         """The client hung up on `stream`."""

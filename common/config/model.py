@@ -173,8 +173,8 @@ class Protocol(Model):
     """What a modern client gets that nothing tells apart from others: a child for one request, one for all, or none."""
     affinity_header: HeaderName | None = None
     """The header by which one principal's modern clients are told apart."""
-    affinity_cookie: bool = False
-    """Whether anonymous modern clients may be told apart by a cookie of ours."""
+    affinity_cookie: bool = True
+    """Whether an anonymous modern client that sends our cookie back has a child of its own from then on."""
     handles: Literal["off", "inject"] = "off"
     """Whether a model may open sessions of its own by a handle, which is put into the schema of every tool."""
 

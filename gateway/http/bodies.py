@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Final
 
 import anyio
-from quart import Response, request
+from quart import Response, g, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from common.reasons import Reason
@@ -32,6 +32,9 @@ async def read_json(limit: int) -> bytes:
     Raises GatewayError: 415 for another type, which a browser could send without asking; 413 for a longer one, as soon
     as it is known to be.
     """
+    peeked: bytes | None = g.pop("body", None)
+    if peeked is not None:
+        return peeked
     if request.mimetype != JSON:
         raise GatewayError(
             Reason.UNSUPPORTED_MEDIA_TYPE, f"expected a body with Content-Type: {JSON}", received=request.mimetype[:255]
@@ -46,6 +49,12 @@ async def read_json(limit: int) -> bytes:
             raise too_large(limit)
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+async def peek_json(limit: int) -> bytes:
+    """The same, for somebody who only looks: whoever calls `read_json` afterwards gets it, too, and once."""
+    body = g.body = await read_json(limit)
+    return body
 
 
 async def discard_rest() -> None:

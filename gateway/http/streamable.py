@@ -9,31 +9,26 @@ A request belongs to the session and not to the HTTP exchange: a client that han
 exception is `initialize`: who hangs up before its answer never learns the session's id, so the session ends.
 """
 
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
-import anyio
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from quart import Blueprint, Response, g, request
 
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.http import bodies
+from gateway.http.answers import answer, answer_batch, opening
 from gateway.http.bodies import EVENT_STREAM, JSON
-from gateway.http.mcp import SESSION_HEADER, header_id, read_message
+from gateway.http.mcp import LAST_EVENT_ID, SESSION_HEADER, header_id, parse, parse_batch
 from gateway.http.streams import EventStream, event_stream
-from gateway.jsonrpc import Message, Notification, Request
-from gateway.outbox import Outbox
+from gateway.jsonrpc import Message, Notification, Request, is_batch
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
 from gateway.sessions import Sessions
 
-QUICK: Final = 1.0
-"""Seconds within which an answer is plain JSON."""
-
-_PATIENT: Final = 1e8
-"""For a client that takes no event stream: as long as the request's own timeout lets it wait."""
+BATCHES: Final = "2025-03-26"
+"""The one revision in which a body may be an array of messages."""
 
 
 class StreamableDoor:
@@ -56,7 +51,11 @@ class StreamableDoor:
         if not (bodies.accepts(JSON) or bodies.accepts(EVENT_STREAM)):
             raise GatewayError(Reason.NOT_ACCEPTABLE, f"expected an Accept header with {JSON} and {EVENT_STREAM}")
         policy = self._sessions.policy(server)
-        message = await read_message(policy.max_message_bytes)
+        body = await bodies.read_json(policy.max_message_bytes)
+        if is_batch(body) and header_id() is not None:
+            _check_version()
+            return await self._batch(server, body)
+        message = parse(body)
         _check_version()
         starts = isinstance(message, Request) and message.method == "initialize"
         if header_id() is None and starts:
@@ -68,8 +67,10 @@ class StreamableDoor:
         return await self._pass_on(session, message)
 
     async def get(self, server: str) -> Response:
-        """The standing stream of a session. A second one takes the place of the first.
+        """The standing stream of a session, or what is left of a stream that broke: Last-Event-ID says which.
 
+        A second one takes the place of the first. Whatever the header says, the answer to it is never a 4xx: LibreChat
+        gives up a session over that.
         A session that ended as idle has one still, on which nothing comes (`gateway.afterlife`).
         """
         self._sessions.policy(server)
@@ -83,18 +84,18 @@ class StreamableDoor:
             silent = afterlife.new_stream(id_)
             return event_stream(EventStream(silent, lambda: afterlife.leave(id_, silent)))
         relay = _relay_of(session)
-        outbox = relay.new_outbox(stands=True)
-        relay.stand(outbox)
+        resumed = relay.listen(request.headers.get(LAST_EVENT_ID))
 
         def leave() -> None:
-            relay.hang_up(outbox)
-            afterlife.leave(id_, outbox)
+            relay.hang_up(resumed.outbox)
+            afterlife.leave(id_, resumed.outbox)
 
-        return event_stream(EventStream(outbox, leave))
+        return event_stream(EventStream(resumed.outbox, leave, opening(relay, resumed.id)))
 
     async def delete(self, server: str) -> Response:
         """End a session."""
         self._sessions.policy(server)
+        _check_version()
         session = self._find(server)
         session.end(Reason.CLIENT_CLOSED)
         return bodies.empty(204)
@@ -126,7 +127,7 @@ class StreamableDoor:
             relay = await session.start()
             outbox = relay.new_outbox()
             relay.request(message, outbox, can_carry_more=bodies.accepts(EVENT_STREAM))
-            response = await _answer(relay, outbox, hung_up)
+            response = await answer(relay, outbox, on_hang_up=hung_up)
         except GatewayError as error:
             session.end(error.reason)
             if error.status == HTTPStatus.TOO_MANY_REQUESTS:
@@ -139,6 +140,18 @@ class StreamableDoor:
             response.headers[SESSION_HEADER] = session.id
         return response
 
+    async def _batch(self, server: str, body: bytes) -> Response:
+        """Several messages together, from a client whose revision has that."""
+        session = self._find(server)
+        relay = _relay_of(session)
+        if relay.version != BATCHES:
+            message = f"expected one JSON-RPC message, not an array of them, which only the revision {BATCHES} has"
+            raise GatewayError(Reason.INVALID_MESSAGE, message)
+        messages = parse_batch(body)
+        if any(isinstance(each, Request) and each.method == "initialize" for each in messages):
+            raise GatewayError(Reason.INVALID_MESSAGE, "'initialize' may not be in a batch")
+        return await answer_batch(relay, messages)
+
     async def _pass_on(self, session: Session, message: Message) -> Response:
         relay = _relay_of(session)
         if isinstance(message, Request):
@@ -149,37 +162,12 @@ class StreamableDoor:
                 if error.reason is not Reason.GATEWAY_RESTARTED:
                     raise
                 return bodies.json_response(error.rpc_body(message.id))  # the session is alive
-            return await _answer(relay, outbox)
+            return await answer(relay, outbox, message.id)
         if isinstance(message, Notification):
             relay.notify(message)
         else:
             relay.respond(message)
         return bodies.empty(202)
-
-
-async def _answer(relay: Relay, outbox: Outbox, on_hang_up: Callable[[], None] = lambda: None) -> Response:
-    """The answer in `outbox`, as JSON if it comes soon and alone, else as an event stream.
-
-    `on_hang_up` is called when the stream ends, by whomever. Cancellation means that the client hung up.
-    """
-    takes_stream = bodies.accepts(EVENT_STREAM)
-    patience = QUICK if bodies.accepts(JSON) else 0.0
-    try:
-        settled = await outbox.settle(patience if takes_stream else _PATIENT)
-        if settled or not takes_stream:
-            return bodies.json_response(await outbox.take(0) or b"")
-    except anyio.EndOfStream:
-        # The client cancelled the request, and has stopped waiting for an answer.
-        return bodies.empty(202)
-    except BaseException:
-        relay.hang_up(outbox)
-        raise
-
-    def close() -> None:
-        relay.hang_up(outbox)
-        on_hang_up()
-
-    return event_stream(EventStream(outbox, close))
 
 
 def _relay_of(session: Session) -> Relay:

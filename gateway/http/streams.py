@@ -26,10 +26,18 @@ class EventStream(ResponseBody):
 
     Whoever waits for anything between making it and beginning it must `abandon` its answer where the wait is cancelled:
     else it is never begun, never ends, and whatever is to end with it lives on.
+    Every message passes `through` on its way.
     """
 
-    def __init__(self, outbox: Outbox, on_close: Callable[[], None], opening: bytes = sse.COMMENT) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        on_close: Callable[[], None],
+        opening: bytes = sse.COMMENT,
+        through: Callable[[bytes], bytes] = bytes,
+    ) -> None:
         self._outbox = outbox
+        self._through = through
         self._on_close = on_close
         self._opening = opening
 
@@ -48,10 +56,10 @@ class EventStream(ResponseBody):
         yield self._opening
         while True:
             try:
-                data = await self._outbox.take(KEEP_ALIVE)
+                event = await self._outbox.take_event(KEEP_ALIVE)
             except anyio.EndOfStream:
                 return
-            yield sse.COMMENT if data is None else sse.message(data)
+            yield sse.COMMENT if event is None else sse.message(self._through(event.data), event.id)
 
 
 def event_stream(body: EventStream) -> Response:

@@ -1,28 +1,87 @@
-"""Which translator stands between a session and its child, if any does."""
+"""Which translator stands between a session and its child, if any does; and what is kept of it for a later gateway."""
+
+from typing import Any
 
 import msgspec
 from loguru import logger
+from mcp_types import CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY
+from msgspec import Raw
 
 from gateway.eras import Eras
 from gateway.kept import Unreadable
-from gateway.session import Session
+from gateway.session import Door, Session
+from gateway.translation.legacy_child import LegacyChild
 from gateway.translation.modern_child import ModernChild
 from gateway.translation.modern_child.opening import Opened
 from gateway.translation.steps import Translator
 
+
+class _ToldOnce(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a legacy child and its client have said of themselves."""
+
+    capabilities: dict[str, Any]
+    info: dict[str, Any]
+    welcome: Raw = Raw(b"")
+    """The child's InitializeResult."""
+
+
 _opened = msgspec.json.Decoder(Opened)
+_told_once = msgspec.json.Decoder(_ToldOnce)
 
 
-def check(opened: str) -> None:
+def translator(session: Session, eras: Eras, epoch: int) -> Translator | None:
+    """The translator for a session whose child has been spawned, or was left by an earlier gateway.
+
+    `epoch` is how many gateways there were before this one.
+    """
+    if session.door is Door.STATELESS:
+        return _for_envelopes(session, eras, epoch)
+    return _for_handshake(session, eras)
+
+
+def to_keep(session: Session, translator: Translator | None) -> str:
+    """What a later gateway needs to know of the translator; nothing where there is none."""
+    if isinstance(translator, LegacyChild):
+        told = _told(session.envelope)
+        return msgspec.json.encode(_ToldOnce(told.capabilities, told.info, Raw(translator.welcome))).decode()
+    return session.opened
+
+
+def check(door: Door, opened: str) -> None:
     """Whether `opened` is what an earlier gateway kept for a translator. Raises Unreadable."""
     try:
         if opened:
-            _opened.decode(opened)
+            (_told_once if door is Door.STATELESS else _opened).decode(opened)
     except (msgspec.MsgspecError, RecursionError):
         raise Unreadable("what was kept of its opening cannot be read") from None
 
 
-def for_handshake(session: Session, eras: Eras) -> Translator | None:
+def _for_envelopes(session: Session, eras: Eras, epoch: int) -> Translator | None:
+    """For a client of 2026-07-28. A child of which nobody knows better has a handshake."""
+    if session.resumes:
+        if not session.opened:
+            return None
+        told = _told_once.decode(session.opened)
+        return LegacyChild(told.capabilities, told.info, welcome=bytes(told.welcome), epoch=epoch)
+    if eras.modern(session.server):
+        return None
+    told = _told(session.envelope)
+    return LegacyChild(told.capabilities, told.info, epoch=epoch)
+
+
+def _told(envelope: dict[str, Raw]) -> _ToldOnce:
+    capabilities, info = envelope.get(CLIENT_CAPABILITIES_META_KEY), envelope.get(CLIENT_INFO_META_KEY)
+    return _ToldOnce(_object(capabilities), _object(info) or {"name": "unknown", "version": ""})
+
+
+def _object(data: Raw | None) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(bytes(data or b"{}"), type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return {}
+
+
+def _for_handshake(session: Session, eras: Eras) -> Translator | None:
     """For a client that begins with `initialize`. A child that may not know that is asked in another way if it refuses.
 
     A session that an earlier gateway opened goes on as it began: what its translator has to know was kept with it.
@@ -32,6 +91,8 @@ def for_handshake(session: Session, eras: Eras) -> Translator | None:
     if session.resumes:
         return None
     knows = eras.handshake(session.server)
+    if knows:
+        return None
 
     def is_modern(opened: Opened) -> None:
         session.opened = msgspec.json.encode(opened).decode()
@@ -39,8 +100,6 @@ def for_handshake(session: Session, eras: Eras) -> Translator | None:
             logger.info("server '{}' speaks only the revisions without a handshake", session.server)
         eras.saw(session.server, handshake=False, modern=True)
 
-    if knows:
-        return None
     return ModernChild(
         known=knows is False,
         on_opened=is_modern,

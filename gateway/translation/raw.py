@@ -15,7 +15,7 @@ def members(data: bytes | Raw) -> dict[str, Raw]:
         return {}
     try:
         return _decoder.decode(data)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return {}
 
 

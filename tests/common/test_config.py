@@ -39,7 +39,7 @@ PROTOCOL = {
     "era": "auto",
     "anonymous": "ephemeral",
     "affinity_header": None,
-    "affinity_cookie": False,
+    "affinity_cookie": True,
     "handles": "off",
 }
 BAD_NAME = "expected a server name of 1 to 32 letters, digits, '.', '_' or '-' that begins with a letter or a digit"
@@ -500,7 +500,7 @@ def test_what_is_spoken_holds_for_every_server_that_has_no_say_of_its_own(loaded
             era: dual
             anonymous: reject
             affinity_header: null
-            affinity_cookie: true
+            affinity_cookie: false
             handles: inject
           fs:
             command: run
@@ -513,7 +513,7 @@ def test_what_is_spoken_holds_for_every_server_that_has_no_say_of_its_own(loaded
         "era": "dual",
         "anonymous": "reject",
         "affinity_header": None,
-        "affinity_cookie": True,
+        "affinity_cookie": False,
         "handles": "inject",
     }
 

@@ -113,6 +113,7 @@ def test_every_key_is_documented_with_its_default() -> None:
     defaults |= {"limits.memory_max": "1GiB", "limits.tasks_max": "512", "limits.cpu_max": "null"}
     defaults |= {"limits.open_files_max": "4096", "limits.file_size_max": "1GiB", "limits.dir_size_max": "1GiB"}
     defaults |= {"no_new_privs": "true", "home": "private", "sandbox": "none", "stderr_files": "false"}
+    defaults |= {"resumable": "true"}
     for key, default in defaults.items():
         assert f"| `{key}` | `{default}` |" in table, key
 

@@ -110,6 +110,36 @@ async def test_a_request_that_comes_while_there_is_no_gateway_waits_for_the_next
         assert answers == [["by streamable"]]
 
 
+@pytest.mark.parametrize("end", ENDS, ids=lambda end: end.name)
+async def test_who_comes_back_to_a_stream_of_an_earlier_gateway_is_told_that_its_answer_is_lost(
+    tmp_path: Path, end: signal.Signals
+) -> None:
+    async with supervisor(tmp_path) as (_, path):
+        async with gateway(path) as front:
+            session = await Streamable(front.http).open("2025-03-26")
+            params = {"name": "progress", "arguments": {"steps": 1}, "_meta": {"progressToken": "t"}}
+            async with session.streaming(request("a", "tools/call", params)) as events:
+                await events.message()
+                last = events.last_id
+            async with session.listening() as events:
+                await session.call(2, "change")
+                await events.message()
+                standing = events.last_id
+            await stop(front, end)
+        async with gateway(path) as front:
+            session.http = front.http
+            async with session.listening(after=last) as events:
+                answer = await events.message()
+                assert (answer["id"], answer["error"]["code"]) == ("a", -32000)
+                assert await events.at_end()
+            async with session.listening(after=standing) as events:
+                await session.call(3, "change")
+                assert (await events.message())["method"] == "notifications/tools/list_changed"
+            # The revision is known, too: it is one with batches.
+            answers = await session.post([request(4, "ping"), request(5, "ping")])
+            assert [each["id"] for each in answers.json()] == [4, 5]
+
+
 async def _connected(url: str, at_least: int) -> None:
     """Wait until so many connections to `url` are established. The kernel tells nobody, so it is asked again."""
     port = httpx2.URL(url).port

@@ -209,14 +209,6 @@ async def test_a_session_id_that_is_not_ones_own_is_a_404_on_every_method(one_ga
             assert id_ not in posted.text
 
 
-async def test_a_revision_without_sessions_is_refused_so_that_a_client_falls_back(one_gateway: Gateway) -> None:
-    headers = {**BOTH, "Mcp-Protocol-Version": "2026-07-28"}
-    answer = await one_gateway.http.post("/light/mcp", json=request(1, "server/discover"), headers=headers)
-    assert answer.status_code == 400
-    assert answer.json()["error"]["code"] == -32600
-    assert "2025-11-25" in answer.json()["error"]["message"]
-
-
 async def test_methods_and_types_that_are_not_for_a_path_are_said_so(one_gateway: Gateway) -> None:
     http = one_gateway.http
     put = await http.put("/light/mcp", json={})

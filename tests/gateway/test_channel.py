@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from gateway.channel import UNSENT_BYTES, Channel, ChildNotReading
+from gateway.framing import Oversized
 from gateway.hotstate import NoNotes
 from tests.support.processes import PATIENCE
 
@@ -31,8 +32,8 @@ class Heard:
         self.lines.append(line)
         self._tell()
 
-    def on_oversized(self, size: int) -> None:
-        self.oversized.append(size)
+    def on_oversized(self, line: Oversized) -> None:
+        self.oversized.append(line.size)
         self._tell()
 
     def on_closed(self) -> None:

@@ -552,8 +552,48 @@ def test_hanging_up_is_no_cancellation() -> None:
     talk.ask("tools/call", on=POST, id=7, **wanting("a"))
     talk.state.close_stream(POST)
     assert talk.state.in_flight == 1
-    assert talk.child_says(**progress("a")) == []
+    # Whoever comes back to the stream finds it there.
+    assert talk.child_says(**progress("a")) == [ToStream(POST, line(**progress("a")))]
     assert talk.child_says(id=1, result={}) == [Answered(POST, line(id=7, result={}), call=1)]
+
+
+def test_who_comes_back_to_a_stream_gets_what_found_no_other_and_is_asked_there_again() -> None:
+    talk = Talk()
+    talk.ask("tools/call", on=POST)
+    talk.state.close_stream(POST)
+    waiting = log_line("nobody is there")
+    assert talk.child_says(**waiting) == []
+    assert talk.state.reopen(POST) == [ToStream(POST, line(**waiting))]
+    question: dict[str, object] = {"id": "q", "method": "roots/list"}
+    assert talk.child_says(**question) == [ToStream(POST, line(**question))]
+
+
+def test_who_comes_back_to_a_stream_without_a_request_gets_nothing() -> None:
+    talk = Talk()
+    talk.ask("tools/call", on=POST)
+    talk.state.close_stream(POST)
+    talk.child_says(**log_line("nobody is there"))
+    talk.child_says(id=1, result={})
+    assert talk.state.reopen(POST) == []
+    assert talk.state.stand(STANDING) == [ToStream(STANDING, line(**log_line("nobody is there")))]
+
+
+@pytest.mark.parametrize(
+    ("result", "version"),
+    [
+        ({"protocolVersion": "2025-03-26"}, "2025-03-26"),
+        ({}, ""),
+        ({"protocolVersion": 7}, ""),
+        ([], ""),
+        ({"protocolVersion": "9" * 1000}, "9" * 32),
+    ],
+)
+def test_the_revision_is_the_one_that_the_child_names(result: object, version: str) -> None:
+    talk = Talk()
+    talk.ask("initialize", on=POST)
+    assert talk.state.version == ""
+    talk.child_says(id=1, result=result)
+    assert (talk.state.initialized, talk.state.version) == (True, version)
 
 
 def test_after_a_client_has_hung_up_the_next_newest_stream_gets_the_news() -> None:

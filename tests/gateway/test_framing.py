@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.framing import LineSplitter, Oversized
+from gateway.framing import ENDS, LineSplitter, Oversized
 
 
 def all_of(splitter: LineSplitter, *portions: bytes) -> list[bytes | Oversized]:
@@ -75,3 +75,17 @@ def test_an_endless_line_is_counted_but_not_kept() -> None:
         all_of(splitter, b"x" * 1000)
     assert splitter.rest() == 100_000
     assert all_of(splitter, b"\nnext\n") == [Oversized(100_000), b"next"]
+
+
+@pytest.mark.parametrize("portion", [1, 7, 100, 1000, 100_000])
+def test_of_an_oversized_line_both_ends_are_kept(portion: int) -> None:
+    line = b"<" + b"x" * 5000 + b">"
+    splitter = LineSplitter(1000)
+    [oversized] = all_of(splitter, *(line[at : at + portion] for at in range(0, len(line), portion)), b"\n")
+    assert isinstance(oversized, Oversized)
+    assert (oversized.size, oversized.head) == (5002, line[:ENDS])
+    assert oversized.tail == line[-len(oversized.tail) :]
+    assert len(oversized.tail) <= ENDS
+    [again] = all_of(splitter, b"y" * 1001 + b"\n")
+    assert isinstance(again, Oversized)
+    assert again.head == again.tail == b"y" * ENDS

@@ -4,6 +4,8 @@ import msgspec
 import pytest
 
 from gateway.jsonrpc import (
+    LONGEST_ID,
+    MAX_BATCH,
     Batch,
     Malformed,
     Message,
@@ -11,9 +13,12 @@ from gateway.jsonrpc import (
     NotJson,
     Request,
     Response,
+    answered_id,
     cancelled_id,
     decode,
+    decode_batch,
     encode,
+    is_batch,
     notification,
     on_one_line,
     progress_token,
@@ -260,3 +265,78 @@ def test_a_cancellation_names_its_request() -> None:
 def test_a_cancellation_is_rewritten_for_another_id_and_keeps_its_reason() -> None:
     ours = with_cancelled_id(Notification("notifications/cancelled", b'{"requestId":"7","reason":"no  more"}'), 3)
     assert ours == Notification("notifications/cancelled", b'{"requestId":3,"reason":"no  more"}')
+
+
+def test_an_id_that_is_long_is_refused_and_a_token_that_is_long_counts_as_none() -> None:
+    """Many are kept for as long as something is open, so it matters how long each may be."""
+    long = "x" * LONGEST_ID
+    with pytest.raises(Malformed, match=f"its id is longer than {LONGEST_ID} bytes"):
+        decode(msgspec.json.encode({"jsonrpc": "2.0", "id": long, "method": "a"}))
+    asked = decode(
+        msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": "a", "params": {"_meta": {"progressToken": long}}})
+    )
+    assert isinstance(asked, Request)
+    assert progress_token(asked) == b""
+
+
+PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
+RESULT = b'{"jsonrpc":"2.0","id":1,"result":{}}'
+
+
+def array(*members: bytes) -> bytes:
+    """A JSON array, spread over lines."""
+    return b" \r\n[" + b",\n".join(members) + b"]\n"
+
+
+@pytest.mark.parametrize("count", [1, 2, MAX_BATCH])
+def test_a_batch_is_its_messages_in_order(count: int) -> None:
+    members = [b'{"jsonrpc":"2.0","id":%d,"method":"ping"}' % number for number in range(count)]
+    assert is_batch(array(*members))
+    assert decode_batch(array(*members)) == [decode(member) for member in members]
+    assert decode_batch(array(RESULT, RESULT)) == [decode(RESULT)] * 2
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (array(), "array of none"),
+        (array(*[PING] * (MAX_BATCH + 1)), "more than 100"),
+        (array(*[b"1"] * 1_000_000), "more than 100"),
+        (array(PING, RESULT), "responses and others"),
+        (array(PING, b"7"), "not a JSON-RPC message"),
+        (array(array(PING)), "array of messages"),
+        (array(b"\xff"), "not JSON"),
+        (array(PING)[:-3], "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+    ],
+)
+def test_a_batch_that_is_wrong_anywhere_is_none(data: bytes, error: str) -> None:
+    with pytest.raises(Malformed, match=error):
+        decode_batch(data)
+
+
+def test_an_object_is_no_batch() -> None:
+    assert not is_batch(PING)
+    assert not is_batch(b"")
+
+
+@pytest.mark.parametrize(
+    ("head", "tail", "id_"),
+    [
+        (b'{"jsonrpc":"2.0","id":7,"result":{"a', b"", b"7"),
+        (b'{"jsonrpc": "2.0", "id": 7, "error": {"a', b"}}", b"7"),
+        (b'{"id":7,"jsonrpc":"2.0","result":[', b"", b"7"),
+        (b'{"result":{"content":[', b'"}]},"jsonrpc":"2.0","id":7}', b"7"),
+        (b'{"jsonrpc":"2.0","result":{', b'}, "id": 7 }\r', b"7"),
+        (b'{"result":{', b'},"id":7,"jsonrpc":"2.0"}', b"7"),
+        (b'{"jsonrpc":"2.0","id":"7","result":{', b"}", b""),
+        (b'{"jsonrpc":"2.0","id":7,"method":"sampling/createMessage"', b',"id":7}', b""),
+        (b'{"jsonrpc":"2.0","method":"notifications/message","params":{', b',"id":7}}', b""),
+        (b'{"result":{', b'},"id":7}}', b""),
+        (b'{"result":{', rb"\"id\":7}", b""),
+        (b"", b"", b""),
+        (b"x" * 256, b',"id":7}', b""),
+    ],
+)
+def test_the_ends_of_a_response_tell_its_id_where_they_are_its_envelope(head: bytes, tail: bytes, id_: bytes) -> None:
+    assert answered_id(head, tail) == id_

@@ -12,6 +12,12 @@ def test_what_was_written_is_read() -> None:
     assert read(write(KEPT)) == KEPT
 
 
+def test_what_a_gateway_wrote_that_did_not_note_the_revision_is_read() -> None:
+    older = '{"version":1,"id":"gw.secret","door":"REST","issuer":"basic","subject":"alice","server":"light"}'
+    assert read(older) == KEPT
+    assert read(write(msgspec.structs.replace(KEPT, revision="2025-03-26"))).revision == "2025-03-26"
+
+
 def test_no_repr_shows_the_id_or_the_owner() -> None:
     assert repr(KEPT) == "<Kept session of light on REST>"
 

@@ -1,11 +1,13 @@
 """Messages on their way to a client: taken in order, at the client's pace."""
 
+from collections import Counter
 from collections.abc import Callable
 
 import anyio
 import anyio.lowlevel
 import pytest
 
+from gateway.events import Event, EventStore, Kind, Log
 from gateway.outbox import HIGH_WATER, LOW_WATER, Outbox
 from tests.support.processes import PATIENCE
 
@@ -236,3 +238,84 @@ async def test_an_outbox_says_what_it_is() -> None:
     assert repr(outbox) == "<Outbox closed: 1 messages, 3 bytes>"
     assert outbox.stands
     assert outbox.failure is None
+
+
+# Outboxes that are recorded.
+
+
+def recorded(stream: int = 1, *, stands: bool = False) -> tuple[Outbox, Log]:
+    """An outbox, and the log of its stream."""
+    outbox = Outbox(stands=stands)
+    log = EventStore(0, Counter()).open(stream, Kind.STANDING if stands else Kind.REQUEST)
+    outbox.record(log)
+    return outbox, log
+
+
+async def test_what_is_here_when_recording_begins_has_its_id_too() -> None:
+    outbox = Outbox()
+    outbox.put(b"one")
+    log = EventStore(0, Counter()).open(1, Kind.REQUEST)
+    outbox.record(log)
+    outbox.put(b"two")
+    events = [await outbox.take_event(AT_ONCE) for _ in range(2)]
+    assert events == [Event(b"one", b"r0-1-1", 1), Event(b"two", b"r0-1-2", 2)] == log.after(0)
+    assert log.taken == 2
+
+
+async def test_an_answer_that_is_complete_when_recording_begins_ends_the_log() -> None:
+    outbox = Outbox()
+    outbox.put(b"one")
+    outbox.close()
+    log = EventStore(0, Counter()).open(1, Kind.REQUEST)
+    outbox.record(log)
+    assert log.finished
+    assert await taken(outbox) == [b"one"]
+
+
+async def test_what_comes_after_the_client_has_left_is_there_for_the_next_outbox() -> None:
+    outbox, log = recorded()
+    outbox.put(b"one")
+    outbox.discard()
+    outbox.put(b"two")
+    assert outbox.waiting == 0
+    after = Outbox()
+    after.go_on(log, 1)
+    assert after.waiting == 1
+    assert not log.finished
+    after.put(b"three")
+    after.close()
+    assert log.finished
+    assert await taken(after) == [b"two", b"three"]
+    late = Outbox()
+    late.go_on(log, 0)
+    assert await taken(late) == [b"one", b"two", b"three"]
+
+
+async def test_a_standing_stream_that_is_closed_may_go_on_in_another_outbox() -> None:
+    outbox, log = recorded(stands=True)
+    outbox.put(b"one")
+    outbox.close()
+    assert not log.finished
+    outbox.put(b"two")
+    assert [event.data for event in log.after(0)] == [b"one"]
+
+
+async def test_an_end_is_waited_for_with_all_that_comes_before_it() -> None:
+    outbox = Outbox()
+    outbox.put(b"one")
+    assert not await outbox.end(AT_ONCE)
+    ended: list[bool] = []
+
+    async def wait() -> None:
+        ended.append(await outbox.end(PATIENCE))
+
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            await anyio.lowlevel.checkpoint()
+            outbox.put(b"two")
+            await anyio.lowlevel.checkpoint()
+            assert ended == []
+            outbox.close()
+    assert ended == [True]
+    assert outbox.waiting == 2

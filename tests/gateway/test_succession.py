@@ -111,6 +111,16 @@ async def test_a_session_is_found_by_its_owner_at_its_door() -> None:
                 here.sessions.find("gw.a", principal, server, door)
 
 
+@pytest.mark.parametrize("revision", ["2025-03-26", ""])
+async def test_the_revision_of_a_session_is_known_again(revision: str) -> None:
+    kept = Kept(VERSION, "gw.a", STREAMABLE, ALICE.issuer, ALICE.subject, "light", revision=revision)
+    async with next_gateway() as here:
+        assert take_up(here.sessions, [here.child().inherited(write(kept))], []) == 1
+        session = here.sessions.find("gw.a", ALICE, "light", Door.STREAMABLE)
+        assert session.relay is not None
+        assert session.relay.version == revision
+
+
 async def test_sessions_of_one_set_are_one_set_again() -> None:
     async with next_gateway() as here:
         first, second = here.child(), here.child()

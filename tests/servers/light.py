@@ -18,7 +18,11 @@ ASKED = {}
 
 
 def send(message):
-    sys.stdout.write(json.dumps(message) + "\n")
+    data = json.dumps(message)
+    if "--content-length" in sys.argv:
+        sys.stdout.write(f"Content-Length: {len(data)}\r\n\r\n{data}")
+    else:
+        sys.stdout.write(data + "\n")
     sys.stdout.flush()
 
 
@@ -63,6 +67,14 @@ def release(arguments, request):
     count = len(HELD)
     HELD.clear()
     return text(str(count))
+
+
+def fail_held(arguments, request):
+    """Every call that is held fails."""
+    for held in HELD:
+        send({"jsonrpc": "2.0", "id": held, "error": {"code": -32000, "message": "failed on purpose"}})
+    HELD.clear()
+    return text("failed")
 
 
 def held(arguments, request):
@@ -113,6 +125,13 @@ def write(arguments, request):
     """Write anything on stdout."""
     sys.stdout.write(arguments["text"])
     sys.stdout.flush()
+    return text("written")
+
+
+def write_bytes(arguments, request):
+    """Write any bytes on stdout."""
+    sys.stdout.buffer.write(bytes.fromhex(arguments["hex"]))
+    sys.stdout.buffer.flush()
     return text("written")
 
 
@@ -232,9 +251,9 @@ def deaf(arguments, request):
 TOOLS = {
     function.__name__: function
     for function in (
-        echo, whoami, environment, add, notes, hold, release, held, progress, log, change, ask, wonder, give_up,
-        write, complain, big, flood, die, close_stdout, fail, refuse, helper, hog, breed, grow, spin, stray, run,
-        forker, rabbit, deaf,
+        echo, whoami, environment, add, notes, hold, release, fail_held, held, progress, log, change, ask, wonder,
+        give_up, write, write_bytes, complain, big, flood, die, close_stdout, fail, refuse, helper, hog, breed, grow,
+        spin, stray, run, forker, rabbit, deaf,
     )
 }  # fmt: skip
 TOOLS["path/like tool"] = echo

@@ -47,6 +47,8 @@ class Events:
 
     def __init__(self, response: httpx2.Response) -> None:
         self.response = response
+        self.last_id = ""
+        """The last event id, of a message or of an event without data."""
         self._lines = response.aiter_lines()
 
     async def next(self) -> tuple[str, str]:
@@ -56,11 +58,26 @@ class Events:
             async for line in self._lines:
                 if line.startswith("event: "):
                     event = line.removeprefix("event: ")
+                elif line.startswith("id: "):
+                    self.last_id = line.removeprefix("id: ")
                 elif line.startswith("data: "):
                     data = line.removeprefix("data: ")
                 elif not line and data:
                     return event, data
         raise StopAsyncIteration
+
+    async def primed(self) -> str:
+        """The id of the event without data that comes next, before any message."""
+        lines: list[str] = []
+        with anyio.fail_after(PATIENCE):
+            async for line in self._lines:
+                if not line:
+                    break
+                lines.append(line)
+        assert [each.partition(":")[0] for each in lines] == ["id", "retry", "data"], lines
+        assert lines[2] == "data: "
+        self.last_id = lines[0].removeprefix("id: ")
+        return self.last_id
 
     async def message(self) -> dict[str, Any]:
         """The next JSON-RPC message."""
@@ -86,9 +103,9 @@ class Streamable:
         self.path = path
         self.headers = dict(BOTH)
 
-    async def open(self) -> "Streamable":
-        """Shake hands."""
-        answer = await self.post(request(0, "initialize", HELLO))
+    async def open(self, version: str = "2025-11-25") -> "Streamable":
+        """Shake hands, and agree on the revision `version`."""
+        answer = await self.post(request(0, "initialize", {**HELLO, "protocolVersion": version}))
         assert answer.status_code == 200, answer.text
         self.headers["Mcp-Session-Id"] = answer.headers["mcp-session-id"]
         assert (await self.post(notification("notifications/initialized"))).status_code == 202
@@ -114,9 +131,11 @@ class Streamable:
             yield Events(response)
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator[Events]:
-        """The standing stream."""
+    async def listening(self, after: str | None = None) -> AsyncIterator[Events]:
+        """The standing stream, or what came after the event `after`."""
         headers = {**self.headers, "Accept": "text/event-stream"}
+        if after is not None:
+            headers["Last-Event-ID"] = after
         async with self.http.stream("GET", self.path, headers=headers) as response:
             assert response.status_code == 200, await response.aread()
             yield Events(response)

@@ -1,0 +1,101 @@
+"""How a request of Streamable HTTP is answered: with JSON when the answer is quick and comes alone, else as a stream."""
+
+from collections.abc import Callable
+from typing import Final
+
+import anyio
+from mcp_types.version import is_version_at_least
+from quart import Response
+
+from gateway import sse
+from gateway.http import bodies
+from gateway.http.bodies import EVENT_STREAM, JSON
+from gateway.http.streams import EventStream, event_stream
+from gateway.jsonrpc import Message, Notification, Request
+from gateway.outbox import Outbox
+from gateway.relay import Relay
+
+QUICK: Final = 1.0
+"""Seconds within which an answer is plain JSON."""
+
+_PATIENT: Final = 1e8
+"""For a client that takes no event stream: as long as the request's own timeout lets it wait."""
+
+_PRIMED_SINCE: Final = "2025-11-25"
+"""The first revision in which a stream begins with an event without data; clients of older ones fail on it."""
+
+
+def opening(relay: Relay, event_id: bytes) -> bytes:
+    """What a stream begins with: where it begins, if the client is to know, else something that it does not see."""
+    return sse.priming(event_id) if event_id and is_version_at_least(relay.version, _PRIMED_SINCE) else sse.COMMENT
+
+
+async def answer(
+    relay: Relay, outbox: Outbox, request: bytes = b"", *, on_hang_up: Callable[[], None] = lambda: None
+) -> Response:
+    """The answer in `outbox` to the request whose id is the JSON `request`.
+
+    `on_hang_up` is called when the stream ends, by whomever. Cancellation means that the client hung up.
+    """
+    takes_stream = bodies.accepts(EVENT_STREAM)
+    patience = QUICK if bodies.accepts(JSON) else 0.0
+    try:
+        settled = await outbox.settle(patience if takes_stream else _PATIENT)
+        if settled or not takes_stream:
+            return bodies.json_response(await outbox.take(0) or b"")
+    except anyio.EndOfStream:
+        # The client cancelled the request, and has stopped waiting for an answer.
+        return bodies.empty(202)
+    except BaseException:
+        relay.hang_up(outbox)
+        raise
+    return stream(relay, outbox, request, on_hang_up=on_hang_up)
+
+
+async def answer_batch(relay: Relay, messages: list[Message]) -> Response:
+    """The answers to all of `messages`, as one array if they are quick and come alone, else on one stream.
+
+    Raises GatewayError where the session has ended. Cancellation means that the client hung up.
+    """
+    requests = [message for message in messages if isinstance(message, Request)]
+    takes_stream = bodies.accepts(EVENT_STREAM)
+    outbox = relay.new_outbox()
+    outbox.awaits = len(requests)
+    for message in messages:
+        if isinstance(message, Request):
+            relay.request(message, outbox, can_carry_more=takes_stream)
+        elif isinstance(message, Notification):
+            relay.notify(message)
+        else:
+            relay.respond(message)
+    if not requests:
+        return bodies.empty(202)
+    patience = QUICK if bodies.accepts(JSON) else 0.0
+    try:
+        ended = await outbox.end(patience if takes_stream else _PATIENT)
+        if (ended and outbox.waiting <= len(requests)) or not takes_stream:
+            return await _as_array(outbox)
+    except BaseException:
+        relay.hang_up(outbox)
+        raise
+    return stream(relay, outbox)
+
+
+async def _as_array(outbox: Outbox) -> Response:
+    answers: list[bytes] = []
+    while outbox.waiting:
+        answers.append(await outbox.take(0) or b"")
+    return bodies.json_response(b"[%b]" % b",".join(answers)) if answers else bodies.empty(202)
+
+
+def stream(
+    relay: Relay, outbox: Outbox, request: bytes = b"", *, on_hang_up: Callable[[], None] = lambda: None
+) -> Response:
+    """What is in `outbox`, and what will be, as an event stream to which the client may come back."""
+
+    def close() -> None:
+        relay.hang_up(outbox)
+        on_hang_up()
+
+    begins = relay.record(outbox, request) if relay.initialized else b""
+    return event_stream(EventStream(outbox, close, opening(relay, begins)))

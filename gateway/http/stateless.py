@@ -1,0 +1,206 @@
+"""Streamable HTTP of revision 2026-07-28 (specification: basic/transports, Streamable HTTP).
+
+Every request is a POST that carries all that there is to know, and nothing is left of it afterwards but the child, which
+waits for the next one with the same key. `GET`, `DELETE`, `Mcp-Session-Id` and `Last-Event-ID` mean nothing here.
+
+The status says what went wrong for as long as it can: an answer becomes an event stream only when the child says
+something before it answers, or is silent for COMMIT seconds. The stream is the request's life: whoever closes it, at any
+time, has cancelled the request.
+
+Clients of both eras come to the same paths, so this door looks at each request before the others do, and takes those
+that are its own: by the version in the header, or in the body's `_meta`.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Final
+
+import anyio
+import msgspec
+from mcp.shared.inbound import ERROR_CODE_HTTP_STATUS
+from mcp_types.version import LATEST_MODERN_VERSION
+from quart import Blueprint, Response, g, request
+
+from common.config.model import ServerPolicy
+from common.reasons import Reason
+from gateway import sse
+from gateway.errors import GatewayError
+from gateway.http import bodies
+from gateway.http.bodies import EVENT_STREAM, JSON
+from gateway.http.streams import EventStream, event_stream
+from gateway.identity.principal import ANONYMOUS
+from gateway.jsonrpc import Notification, Request, decode
+from gateway.jsonrpc import Response as RpcResponse
+from gateway.modern import cookies
+from gateway.modern.affinity import Asked
+from gateway.modern.conversation import LISTEN
+from gateway.modern.cookies import Cookies
+from gateway.modern.envelope import Envelope, Rejected, check, check_notification, has_envelope, has_modern_header, read
+from gateway.modern.probe import Probe
+from gateway.modern.reach import AnsweredHere, Reach, not_served
+from gateway.modern.toolheaders import ToolHeaders
+from gateway.outbox import Outbox
+from gateway.sessions import Sessions
+
+COMMIT: Final = 15.0
+"""Seconds of silence after which an answer becomes an event stream, under the timeouts of proxies."""
+
+_PATIENT: Final = 1e8
+"""For a client that takes no event stream: as long as the request's own timeout lets it wait."""
+
+
+class StatelessDoor:
+    """The handler; `install` puts it in front of the other doors on their paths."""
+
+    def __init__(self, sessions: Sessions, probe: Probe) -> None:
+        self._sessions = sessions
+        self._reach = Reach(sessions, probe)
+        self._cookies = Cookies()
+        self._tool_headers = ToolHeaders(lambda: asyncio.get_running_loop().time())
+
+    def install(self, *routes: Blueprint) -> None:
+        """Have every request to these routes seen here first."""
+        for each in routes:
+            each.before_request(self.take)
+
+    async def take(self) -> Response | None:
+        """The answer to a request of this era; None leaves it to the others."""
+        server = str((request.view_args or {}).get("server", ""))
+        if request.method != "POST":
+            return self._only_post(server) if has_modern_header(request.headers.items()) else None
+        if not has_modern_header(request.headers.items()) and not await self._has_envelope(server):
+            return None
+        try:
+            return await self._post(server)
+        except Rejected as error:
+            return bodies.json_response(error.body(), error.status)
+        except GatewayError as error:
+            return _failed(error)
+
+    def _only_post(self, server: str) -> Response | None:
+        policy = self._policy(server)
+        if policy is None or policy.modern == "off":
+            return None
+        error = GatewayError(Reason.METHOD_NOT_ALLOWED, f"revision {LATEST_MODERN_VERSION} knows POST alone")
+        return bodies.json_response(error.modern_body(), error.status, {"Allow": "POST"})
+
+    async def _has_envelope(self, server: str) -> bool:
+        """Whether the body is of this era. Whatever else is wrong with it is another door's to say."""
+        policy = self._policy(server)
+        if policy is None or request.mimetype != JSON or (request.content_length or 0) > policy.max_message_bytes:
+            return False
+        return has_envelope(await bodies.peek_json(policy.max_message_bytes))
+
+    def _policy(self, server: str) -> ServerPolicy | None:
+        try:
+            return self._sessions.policy(server)
+        except GatewayError:
+            return None
+
+    async def _post(self, server: str) -> Response:
+        policy = self._sessions.policy(server)
+        body = await bodies.read_json(policy.max_message_bytes)
+        if not (bodies.accepts(JSON) or bodies.accepts(EVENT_STREAM)):
+            raise GatewayError(Reason.NOT_ACCEPTABLE, f"expected an Accept header with {JSON} and {EVENT_STREAM}")
+        message = read(body)
+        headers = list(request.headers.items())
+        if policy.modern == "off":
+            raise not_served(message.id if isinstance(message, Request) else b"null")
+        if isinstance(message, Notification):
+            check_notification(headers)
+            return bodies.empty(202)
+        try:
+            return await self._request(server, check(message, headers))
+        except GatewayError as error:
+            return _failed(error, message.id)
+
+    async def _request(self, server: str, envelope: Envelope) -> Response:
+        """Pass one request on, and answer as it turns out."""
+        if envelope.message.method == LISTEN and not bodies.accepts(EVENT_STREAM):
+            raise GatewayError(Reason.NOT_ACCEPTABLE, f"expected an Accept header with {EVENT_STREAM}")
+        leaving = ExitStack()
+        _when_over(leaving.close)
+        asked = self._asked(server)
+        try:
+            reached = await self._reach(asked, server, envelope, leaving)
+        except AnsweredHere as here:
+            return _ready(here.answer)
+        relay = reached.relay
+        relay.on_list_changed = lambda: self._tool_headers.forget(server, asked.principal)
+        await self._tool_headers.check(relay, server, g.principal, envelope)
+        outbox = relay.new_outbox()
+        leaving.callback(relay.hang_up, outbox)
+        relay.request(reached.message, outbox, can_carry_more=bodies.accepts(EVENT_STREAM))
+        response = await _answer(outbox, reached.through)
+        self._offer_cookie(response, server, asked)
+        return response
+
+    def _asked(self, server: str) -> Asked:
+        """What this request says of whose it is."""
+        cookie = self._cookies.known(server, request.cookies.get(cookies.NAME))
+        return Asked(g.principal, self._sessions.policy(server), request.headers.get, cookie=cookie)
+
+    def _offer_cookie(self, response: Response, server: str, asked: Asked) -> None:
+        """Let a client that nothing tells apart from others be known again, if it likes.
+
+        Strictly of this site and out of reach of scripts; and it is for the gateway's own choice alone, so it goes
+        nowhere but to this server's path.
+        """
+        if asked.policy.affinity_cookie and asked.cookie is None and asked.principal == ANONYMOUS:
+            value = self._cookies.new(server)
+            response.set_cookie(
+                cookies.NAME, value, path=f"/{server}", httponly=True, samesite="Strict", secure=request.is_secure
+            )
+
+
+def _when_over(callback: Callable[[], None]) -> None:
+    """Call `callback` once the exchange is over, however it ends.
+
+    One task does all of it. The body of the answer is no place for that: where the client hangs up before it is begun,
+    it is never left either.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    task.add_done_callback(lambda _: callback())
+
+
+async def _answer(outbox: Outbox, through: Callable[[bytes], bytes]) -> Response:
+    """The answer in `outbox`: JSON if it comes soon and alone, else an event stream."""
+    takes_stream = bodies.accepts(EVENT_STREAM)
+    if not await outbox.settle(COMMIT if takes_stream else _PATIENT) and takes_stream:
+        return event_stream(EventStream(outbox, lambda: None, through=through))
+    try:
+        data = through(await outbox.take(0) or b"")
+    except anyio.EndOfStream:
+        raise GatewayError(Reason.INTERNAL_ERROR, "the request ended without an answer") from None
+    return _ready(data, outbox.failure.modern_status if outbox.failure is not None else _status(data))
+
+
+def _ready(data: bytes, status: int = 200) -> Response:
+    """An answer that is here, in whichever way the client takes it."""
+    if status == 200 and not bodies.accepts(JSON):
+        return Response(sse.message(data), content_type=EVENT_STREAM)
+    return bodies.json_response(data, status)
+
+
+class _Error(msgspec.Struct):
+    code: int = 0
+
+
+def _status(answer: bytes) -> int:
+    """The status for what the child answered."""
+    if b'"error":' not in answer:
+        return 200
+    message = decode(answer)
+    if not isinstance(message, RpcResponse) or not message.error:
+        return 200
+    try:
+        code = msgspec.json.decode(message.error, type=_Error).code
+    except msgspec.MsgspecError:
+        return 200
+    return ERROR_CODE_HTTP_STATUS.get(code, 200)
+
+
+def _failed(error: GatewayError, id_: bytes = b"null") -> Response:
+    return bodies.json_response(error.modern_body(id_), error.modern_status, error.headers)

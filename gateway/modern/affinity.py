@@ -1,0 +1,117 @@
+"""Which child a client without a session gets. No I/O.
+
+The protocol leaves it to whoever bridges HTTP to one process for each session (SEP-2567, Backward Compatibility). Here
+it is a list of sources of a key, asked in order; the first that knows decides, and another source is another line in
+it. Whatever the key, it is one among those of the same principal and server: nobody reaches anybody else's child by it.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from common.config.model import ServerPolicy
+from common.reasons import Reason
+from gateway.errors import GatewayError
+from gateway.identity.principal import ANONYMOUS, Principal
+
+MAX_VALUE: Final = 256
+"""Characters of a header or a cookie that may key a child."""
+
+_PLACEHOLDER: Final = "{{"
+"""What LibreChat leaves of a variable that it does not know; all users would share it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request says of whose it is. No `repr` shows it: a value may be as good as a secret."""
+
+    principal: Principal
+    policy: ServerPolicy
+    header: Callable[[str], str | None] = field(repr=False)
+    """The value of a header; None where it was not sent."""
+    handle: str | None = field(default=None, repr=False)
+    """The session that the model has opened, and names; proved to be this principal's."""
+    cookie: str | None = field(default=None, repr=False)
+    """The gateway's own cookie; proved to be one that it has set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Affinity:
+    """Requests of one principal to one server with the same `key` share a child."""
+
+    key: str = field(repr=False)
+    ephemeral: bool = False
+    """There is no key: the child is for this request alone."""
+
+
+Source = Callable[[Asked], str | None]
+"""A source of keys: the key, None where it has none. Raises GatewayError where it may not be gone on without."""
+
+
+def by_handle(asked: Asked) -> str | None:
+    """The handle that the model has been given."""
+    return asked.handle
+
+
+def by_header(asked: Asked) -> str | None:
+    """The header that the operator trusts to tell one principal's conversations, or users, apart."""
+    name = asked.policy.affinity_header
+    value = asked.header(name) if name is not None else None
+    if name is None or value is None:
+        return None
+    if not value.strip() or _PLACEHOLDER in value or len(value) > MAX_VALUE:
+        raise GatewayError(
+            Reason.BAD_REQUEST,
+            f"expected in the header {name} a value of 1 to {MAX_VALUE} characters without placeholders",
+            header=name,
+        )
+    return value
+
+
+def by_principal(asked: Asked) -> str | None:
+    """Whoever has a name has one child with each server."""
+    return "" if asked.principal != ANONYMOUS else None
+
+
+def by_cookie(asked: Asked) -> str | None:
+    """The cookie that an anonymous client was given and has sent back."""
+    return asked.cookie if asked.policy.affinity_cookie else None
+
+
+def for_anonymous(asked: Asked) -> str | None:
+    """All anonymous clients share one child, if the operator says so."""
+    if asked.policy.anonymous == "reject":
+        raise GatewayError(
+            Reason.UNAUTHENTICATED,
+            "this server gives no child to a client that nothing tells apart from others; expected credentials, or a "
+            "revision with sessions",
+            key="anonymous",
+        )
+    return "" if asked.policy.anonymous == "shared" else None
+
+
+SOURCES: Final[Mapping[str, Source]] = {
+    "handle": by_handle,
+    "header": by_header,
+    "principal": by_principal,
+    "cookie": by_cookie,
+    "anonymous": for_anonymous,
+}
+"""In the order in which they are asked. The name is part of the key, so that no source can speak for another."""
+
+
+def affinity(asked: Asked, sources: Mapping[str, Source] = SOURCES) -> Affinity:
+    """Which child the request is for. Raises GatewayError where it may have none."""
+    for name, source in sources.items():
+        value = source(asked)
+        if value is not None:
+            return Affinity(f"{name}:{hashlib.sha256(value.encode()).hexdigest()}" if value else name)
+    return Affinity("", ephemeral=True)
+
+
+def for_capabilities(key: str, capabilities: bytes) -> str:
+    """The key of a child with a handshake: it is told once what its client can do, so whoever can do something else
+    needs another one. `capabilities` is JSON.
+    """
+    return f"{key} {hashlib.sha256(capabilities).hexdigest()[:16]}"

@@ -1,0 +1,199 @@
+"""The way of one request of 2026-07-28 to a child: which one, found or started, and what is done to it on the way.
+
+In this order: whether this server serves the revision at all, for which one of its children may have to be asked
+(`probe`); the handle, if the model has named one (`handles`); the key (`affinity`); a retry's own child (`rounds`); the
+session with that key (`keyed`).
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import msgspec
+from mcp.shared.inbound import MCP_PARAM_HEADER_PREFIX, decode_header_value
+from mcp_types import CLIENT_CAPABILITIES_META_KEY, HEADER_MISMATCH, INVALID_REQUEST
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_MODERN_VERSION
+
+from common.reasons import Reason
+from gateway import errors
+from gateway.errors import GatewayError, refused
+from gateway.jsonrpc import Malformed, Request, Response, decode, encode
+from gateway.modern import handles
+from gateway.modern.affinity import Asked, affinity, for_capabilities
+from gateway.modern.envelope import Envelope, Rejected
+from gateway.modern.handles import Gone, Handles, TooMany, Whose
+from gateway.modern.keyed import begin
+from gateway.modern.meta import Members, envelope_of, members
+from gateway.modern.probe import Probe
+from gateway.modern.rounds import Rounds
+from gateway.relay import Relay
+from gateway.session import Session
+from gateway.sessions import Sessions
+from gateway.translation.legacy_child.handshake import askable
+from supervisor.client import OpenRefused, SupervisorLost
+
+_FALL_BACK: Final = (
+    f"Bad Request: Unsupported protocol version: {LATEST_MODERN_VERSION} "
+    f"(supported: {', '.join(HANDSHAKE_PROTOCOL_VERSIONS)})"
+)
+"""No error of this era, so that a client of both goes back to `initialize` (specification: versioning)."""
+
+_HANDLE_HEADER: Final = (MCP_PARAM_HEADER_PREFIX + handles.HEADER).lower()
+_CALL: Final = "tools/call"
+_LIST: Final = "tools/list"
+
+
+class AnsweredHere(Exception):
+    """The gateway itself has the answer: `answer` is a JSON-RPC response."""
+
+    def __init__(self, id_: bytes, result: dict[str, Any]) -> None:
+        super().__init__()
+        self.answer = encode(Response(id_, msgspec.json.encode(result), b""))
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A bridge, the request as the child at its end gets it, and what becomes of its answer."""
+
+    relay: Relay
+    message: Request
+    through: Callable[[bytes], bytes]
+    is_ephemeral: bool
+    """Whether the child is for this request alone."""
+
+
+class Reach:
+    """Finds the way. `sessions` is the table, `probe` asks children what they speak."""
+
+    def __init__(self, sessions: Sessions, probe: Probe) -> None:
+        self._sessions = sessions
+        self._probe = probe
+        self._rounds = Rounds()
+        self._handles = Handles()
+
+    def __repr__(self) -> str:
+        return f"<Reach: {self._rounds!r}, {self._handles!r}>"
+
+    async def __call__(self, asked: Asked, server: str, envelope: Envelope, leaving: ExitStack) -> Reached:
+        """The way of `envelope`; what has to be done once the exchange is over is put into `leaving`.
+
+        Raises GatewayError where no child can be had, Rejected for what the client did wrong, and AnsweredHere.
+        """
+        who = envelope_of(envelope.message.params)
+        await self._check_served(asked, server, envelope.message, who)
+        reached = await self._reach(asked, server, envelope, who, leaving)
+        if asked.policy.handles == "inject" and envelope.message.method == _LIST:
+            return replace(reached, through=_both(reached.through, self._injecting(envelope)))
+        return reached
+
+    async def _check_served(self, asked: Asked, server: str, message: Request, who: Members) -> None:
+        """Raises Rejected where clients of this era are sent back to `initialize`."""
+        if asked.policy.modern != "off":
+            speaks = self._sessions.eras.modern(server)
+            if speaks is None:
+                speaks = await self._ask(asked, server, who)
+            if speaks or asked.policy.modern == "auto":
+                return
+        raise not_served(message.id)
+
+    async def _ask(self, asked: Asked, server: str, who: Members) -> bool:
+        try:
+            return await self._probe.speaks_modern(server, asked.policy, asked.principal.handle, dict(who))
+        except OpenRefused as no:
+            raise refused(no.reason, no.message, no.retry_after, server=server) from None
+        except SupervisorLost:
+            raise errors.ended(Reason.SUPERVISOR_LOST, server) from None
+        except TimeoutError:
+            raise GatewayError(Reason.START_TIMEOUT, "the server could not be started in time", server=server) from None
+
+    async def _reach(self, asked: Asked, server: str, envelope: Envelope, who: Members, leaving: ExitStack) -> Reached:
+        message = envelope.message
+        if asked.policy.handles == "inject" and message.method == _CALL:
+            asked, message = self._with_handle(asked, server, envelope, who)
+            envelope = replace(envelope, message=message)
+        whose = affinity(asked)
+        if not whose.ephemeral:
+            relay = await self._sessions.keyed.start(asked.principal, server, self._key(whose.key, server, who), who)
+            return Reached(relay, message, bytes, is_ephemeral=False)
+        principal = asked.principal
+        claimed = self._rounds.claim((principal.issuer, principal.subject, server), envelope)
+        session, message = claimed or (self._sessions.keyed.ephemeral(principal, server), message)
+        leaving.callback(self._leave, session)
+        relay = await begin(session, who)
+        return Reached(relay, message, lambda answer: self._rounds.keep(session, envelope, answer), is_ephemeral=True)
+
+    def _key(self, key: str, server: str, who: Members) -> str:
+        """The whole key: a child that is told once what its client can do is not for one that can do something else."""
+        if self._sessions.eras.modern(server):
+            return key
+        capabilities = askable(msgspec.json.decode(bytes(who.get(CLIENT_CAPABILITIES_META_KEY, b"{}"))))
+        return for_capabilities(key, msgspec.json.encode(capabilities, order="deterministic"))
+
+    def _leave(self, session: Session) -> None:
+        """The request is over that `session` was for."""
+        if not self._rounds.keeps(session):
+            session.end(Reason.REQUEST_DONE)
+
+    # Handles.
+
+    def _with_handle(self, asked: Asked, server: str, envelope: Envelope, who: Members) -> tuple[Asked, Request]:
+        """What was asked, with the handle that the model named; the call without it. Raises AnsweredHere, Rejected."""
+        message, whose = envelope.message, Whose(asked.principal, server)
+        call = handles.read(message.params)
+        said = [value for name, value in envelope.headers if name.lower() == _HANDLE_HEADER]
+        if not handles.agrees(call, decode_header_value(said[0]) if said else None) or len(said) > 1:
+            text = f"the header Mcp-Param-{handles.HEADER} and the argument '{handles.ARGUMENT}' do not agree"
+            raise Rejected(HEADER_MISMATCH, text, id_=message.id)
+        try:
+            if call.tool == handles.OPEN:
+                raise AnsweredHere(message.id, handles.opened(self._handles.open(whose)))
+            if call.handle is None and call.tool != handles.CLOSE:
+                return asked, message
+            found = replace(asked, handle=self._check_handle(call.handle, whose, asked, who))
+        except (Gone, TooMany) as error:
+            raise AnsweredHere(message.id, handles.failed(error)) from None
+        if call.tool == handles.CLOSE:
+            self._handles.close(str(call.handle))
+            self._sessions.keyed.end(asked.principal, server, self._key(affinity(found).key, server, who))
+            raise AnsweredHere(message.id, handles.closed())
+        return found, Request(message.id, message.method, call.params)
+
+    def _check_handle(self, handle: object, whose: Whose, asked: Asked, who: Members) -> str:
+        """The handle, if its session is there, or has not been begun yet. Raises Gone."""
+        if not isinstance(handle, str):
+            raise Gone("expected the name of a session")
+        key = self._key(affinity(replace(asked, handle=handle)).key, whose.server, who)
+        is_live = self._sessions.keyed.is_live(whose.principal, whose.server, key)
+        return self._handles.check(handle, whose, is_live=is_live)
+
+    @staticmethod
+    def _injecting(envelope: Envelope) -> Callable[[bytes], bytes]:
+        first = envelope.params.get("cursor") is None
+
+        def inject(answer: bytes) -> bytes:
+            message = _response(answer)
+            if message is None:
+                return answer
+            result = handles.with_handles(members(message.result), first_page=first)
+            return encode(Response(message.id, msgspec.json.encode(result), b""))
+
+        return inject
+
+
+def not_served(id_: bytes) -> Rejected:
+    """What a client of this era is told where only the others are served."""
+    return Rejected(INVALID_REQUEST, _FALL_BACK, id_=id_)
+
+
+def _both(first: Callable[[bytes], bytes], then: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    return lambda answer: then(first(answer))
+
+
+def _response(answer: bytes) -> Response | None:
+    """A response with a result, or None."""
+    try:
+        message = decode(answer)
+    except Malformed:
+        return None
+    return message if isinstance(message, Response) and message.result else None

@@ -1,0 +1,136 @@
+"""Requests that were answered with a question, and whose child waits for the retry with the answer.
+
+A client of 2026-07-28 answers an `input_required` by sending the request again, with what it got as `requestState`
+(specification: patterns/multi-round-trip). A child that was for one request alone must then be found again, so the state
+that the client gets is a handle of the gateway's own: random, for this principal and this very request, for once, and
+for a bounded time in which the child is kept.
+"""
+
+import asyncio
+import hashlib
+import secrets
+from contextvars import Context
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from mcp_types import INVALID_PARAMS
+from msgspec import Raw
+
+from common.reasons import Reason
+from gateway.jsonrpc import Malformed, Request, Response, decode, encode
+from gateway.modern.envelope import Envelope, Rejected
+from gateway.modern.meta import members
+from gateway.relay import Relay
+from gateway.session import Session
+
+PATIENCE: Final = 300.0
+"""Seconds in which the client may come back."""
+
+_HANDLE_BYTES: Final = 24
+_STATE: Final = "requestState"
+_ASKS: Final = b'"input_required"'
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    session: Session
+    relay: Relay
+    whose: bytes
+    """A digest of the principal, the server and the request."""
+    state: bytes
+    """The JSON of the child's own state; empty where it gave none."""
+    timer: asyncio.TimerHandle
+
+
+class Rounds:
+    """Children that wait for a retry, by handle."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, _Round] = {}
+
+    def __repr__(self) -> str:
+        return f"<Rounds: {len(self._open)} open>"
+
+    def keep(self, session: Session, envelope: Envelope, answer: bytes) -> bytes:
+        """`answer` as the client gets it. Where it asks something, its session is kept until the client comes back."""
+        relay = session.relay
+        if relay is None or _ASKS not in answer:
+            return answer
+        message = _decoded(answer)
+        result = members(message.result) if message is not None else {}
+        if message is None or bytes(result.get("resultType", b"")) != _ASKS:
+            return answer
+        handle = secrets.token_urlsafe(_HANDLE_BYTES)
+        timer = asyncio.get_running_loop().call_later(PATIENCE, self._expire, handle, context=Context())
+        state = bytes(result.get(_STATE, b""))
+        self._open[handle] = _Round(session, relay, _whose(session, envelope), state, timer)
+        relay.hold()
+        result[_STATE] = Raw(msgspec.json.encode(handle))
+        return encode(Response(message.id, msgspec.json.encode(result), b""))
+
+    def keeps(self, session: Session) -> bool:
+        """Whether `session` waits for a retry."""
+        return any(each.session is session for each in self._open.values())
+
+    def claim(self, session_of: "Whose", envelope: Envelope) -> tuple[Session, Request] | None:
+        """The session that waits for this request, and the request as its child expects it; None for a first one.
+
+        Raises Rejected where the request bears a state that is none, or not its own, or no longer.
+        """
+        handle = envelope.value(_STATE)
+        if handle is None:
+            return None
+        found = self._open.get(handle) if isinstance(handle, str) else None
+        if found is None:
+            raise _invalid(envelope, "unknown_or_expired")
+        if not secrets.compare_digest(found.whose, _digest(session_of, envelope)):
+            raise _invalid(envelope, "of_another_request")
+        self._close(str(handle))
+        if found.session.ended is not None:
+            raise _invalid(envelope, "session_ended")
+        return found.session, _with_state(envelope.message, found.state)
+
+    def _close(self, handle: str) -> _Round:
+        found = self._open.pop(handle)
+        found.timer.cancel()
+        found.relay.unhold()
+        return found
+
+    def _expire(self, handle: str) -> None:
+        self._close(handle).session.end(Reason.UNUSED)
+
+
+Whose = tuple[str, str, str]
+"""A principal's issuer and subject, and a server."""
+
+
+def _whose(session: Session, envelope: Envelope) -> bytes:
+    return _digest((session.principal.issuer, session.principal.subject, session.server), envelope)
+
+
+def _digest(whose: Whose, envelope: Envelope) -> bytes:
+    """Of all that a retry must have in common with the request that it repeats."""
+    same = [*whose, envelope.message.method, *(envelope.value(name) for name in ("name", "uri", "arguments"))]
+    return hashlib.sha256(msgspec.json.encode(same, order="deterministic")).digest()
+
+
+def _with_state(message: Request, state: bytes) -> Request:
+    params = members(message.params)
+    if state:
+        params[_STATE] = Raw(state)
+    else:
+        params.pop(_STATE, None)
+    return Request(message.id, message.method, msgspec.json.encode(params))
+
+
+def _decoded(answer: bytes) -> Response | None:
+    try:
+        message = decode(answer)
+    except Malformed:
+        return None
+    return message if isinstance(message, Response) and message.result else None
+
+
+def _invalid(envelope: Envelope, reason: str) -> Rejected:
+    return Rejected(INVALID_PARAMS, "Invalid or expired requestState", {"reason": reason}, envelope.message.id)

@@ -1,0 +1,170 @@
+"""Which arguments of which tools stand in headers, too, and whether the two agree.
+
+A tool's schema may say of an argument that it is repeated in a header `Mcp-Param-…` (`x-mcp-header`), so that whatever
+stands in between can route by it. Only the child knows the schemas, so the gateway asks for its list, once for each
+server and principal, and keeps of it no more than those annotations. A list may change, and a child tells so only those
+who listen: what is kept is forgotten after a while, and nobody is refused by it before the child was asked again.
+
+Where the child's list cannot be had, nothing is checked: the check must not break a call that works.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+import anyio
+import msgspec
+from loguru import logger
+from mcp.shared.inbound import (
+    MCP_PARAM_HEADER_PREFIX,
+    find_invalid_x_mcp_header,
+    validate_mcp_param_headers,
+    x_mcp_header_map,
+)
+from werkzeug.datastructures import Headers as FoldedHeaders
+
+from gateway.asking import ask
+from gateway.errors import GatewayError
+from gateway.identity.principal import Principal
+from gateway.jsonrpc import request
+from gateway.modern.envelope import Envelope, Rejected, as_rejected
+from gateway.modern.meta import Members, envelope_of
+from gateway.relay import Relay
+
+MAX_OWNERS: Final = 1_000
+"""Servers' lists, as their principals see them, that are kept; the one that was not used for longest goes first."""
+
+MAX_PAGES: Final = 100
+"""Pages of a tool list that are asked for: a child that always has one more must not keep the gateway busy."""
+
+LISTING: Final = 30.0
+"""Seconds that a list may take, with all its pages: a call waits for it."""
+
+MAX_TOOLS: Final = 10_000
+"""Tools with annotations that are kept of one list."""
+
+FRESH: Final = 60.0
+"""Seconds for which a list is taken for what it was."""
+
+_PREFIX: Final = MCP_PARAM_HEADER_PREFIX.lower()
+_CALL: Final = "tools/call"
+_NOTHING: Final = (b"{}", b"null")
+
+Schemas = dict[str, dict[str, Any]]
+"""Of each tool that has any annotation: its input schema, and nothing of it but those."""
+
+
+class _Tool(msgspec.Struct):
+    name: str
+    inputSchema: Any = None  # noqa: N815 - the protocol's spelling
+
+
+class _Tools(msgspec.Struct):
+    tools: list[_Tool]
+    nextCursor: str | None = None  # noqa: N815
+
+
+@dataclass
+class _Owner:
+    asking: anyio.Lock = field(default_factory=anyio.Lock)
+    schemas: Schemas = field(default_factory=dict)
+    fresh_until: float = float("-inf")
+
+
+class ToolHeaders:
+    """What is known of the children's tools. `now` is the clock, in seconds."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._owners: OrderedDict[tuple[str, Principal], _Owner] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return f"<ToolHeaders: {len(self._owners)} lists>"
+
+    def forget(self, server: str, principal: Principal) -> None:
+        """The child has said that its tools are others now."""
+        self._owners.pop((server, principal), None)
+
+    async def check(self, relay: Relay, server: str, principal: Principal, envelope: Envelope) -> None:
+        """Raises Rejected where headers and arguments disagree. The child of `relay` is asked where need be."""
+        if envelope.message.method != _CALL:
+            return
+        headers = [(name, value) for name, value in envelope.headers if name.lower().startswith(_PREFIX)]
+        if not headers and bytes(envelope.params.get("arguments", b"{}")) in _NOTHING:
+            return  # nothing could be violated either way
+        owner = self._owner(server, principal)
+        # Of two that agree on an old list the second is not asked; of one that disagrees the newest list decides.
+        asked = await self._refresh(owner, relay, server, envelope, older_than=self._now())
+        rejection = _rejection(owner.schemas, envelope, headers)
+        if rejection is not None and not asked:
+            await self._refresh(owner, relay, server, envelope, older_than=float("inf"))
+            rejection = _rejection(owner.schemas, envelope, headers)
+        if rejection is not None:
+            raise rejection
+
+    def _owner(self, server: str, principal: Principal) -> _Owner:
+        owner = self._owners.setdefault((server, principal), _Owner())
+        self._owners.move_to_end((server, principal))
+        if len(self._owners) > MAX_OWNERS:
+            self._owners.popitem(last=False)
+        return owner
+
+    async def _refresh(
+        self, owner: _Owner, relay: Relay, server: str, envelope: Envelope, *, older_than: float
+    ) -> bool:
+        """Ask for the list, if what is known of it is only fresh until before `older_than`; whether it was asked for."""
+        async with owner.asking:
+            if owner.fresh_until > older_than:
+                return False
+            owner.schemas = {}
+            try:
+                with anyio.fail_after(LISTING):
+                    owner.schemas = await _listed(relay, server, envelope_of(envelope.message.params))
+            except (GatewayError, TimeoutError) as error:
+                logger.debug("the tools of {!r} could not be listed, so no Mcp-Param is checked: {!r}", relay, error)
+            owner.fresh_until = self._now() + FRESH
+            return True
+
+
+def annotations(schema: object) -> dict[str, Any]:
+    """`schema` with nothing left but the properties that are repeated in headers; empty where it may have none."""
+    if not isinstance(schema, dict) or find_invalid_x_mcp_header(schema) is not None:
+        return {}
+    kept: dict[str, Any] = {}
+    for path, token in x_mcp_header_map(schema).items():
+        node, original = kept, schema
+        for key in path:
+            node, original = node.setdefault("properties", {}).setdefault(key, {}), original["properties"][key]
+        node |= {"x-mcp-header": token, "type": original["type"]}
+    return kept
+
+
+async def _listed(relay: Relay, server: str, envelope: Members) -> Schemas:
+    """All pages of the child's list. Raises GatewayError."""
+    schemas: Schemas = {}
+    params: dict[str, object] = {"_meta": envelope}
+    for _ in range(MAX_PAGES):
+        page = await ask(relay, server, request(0, "tools/list", params))
+        try:
+            listed = msgspec.json.decode(page, type=_Tools)
+        except (msgspec.MsgspecError, RecursionError):
+            logger.warning("{!r} gave a malformed list of tools", relay)
+            break
+        schemas |= {tool.name: kept for tool in listed.tools if (kept := annotations(tool.inputSchema))}
+        if listed.nextCursor is None or len(schemas) > MAX_TOOLS:
+            break
+        params = {"_meta": envelope, "cursor": listed.nextCursor}
+    return schemas
+
+
+def _rejection(schemas: Schemas, envelope: Envelope, headers: list[tuple[str, str]]) -> Rejected | None:
+    schema = schemas.get(str(envelope.value("name"))) if schemas else None
+    if schema is None:
+        return None
+    arguments = envelope.value("arguments")
+    if not isinstance(arguments, dict):
+        arguments = {}  # and what it is instead is the child's to refuse
+    folded = cast("Mapping[str, str]", FoldedHeaders(headers))  # its items are all there are, two of one name are two
+    found = validate_mcp_param_headers(schema, arguments, folded)
+    return as_rejected(found, envelope.message.id) if found is not None else None
