@@ -12,7 +12,7 @@ from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
 from gateway.jsonrpc import request
 from gateway.modern.conversation import OPENING
-from gateway.modern.meta import Members
+from gateway.rawjson import Members
 from gateway.relay import Relay
 from gateway.session import Door, Session
 

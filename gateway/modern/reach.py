@@ -19,14 +19,15 @@ from common.reasons import Reason
 from gateway import errors
 from gateway.errors import GatewayError, refused
 from gateway.jsonrpc import Malformed, Request, Response, decode, encode
+from gateway.meta import envelope_of
 from gateway.modern import handles
 from gateway.modern.affinity import Asked, affinity, for_capabilities
 from gateway.modern.envelope import Envelope, Rejected
 from gateway.modern.handles import Gone, Handles, TooMany, Whose
 from gateway.modern.keyed import begin
-from gateway.modern.meta import Members, envelope_of, members
 from gateway.modern.probe import Probe
 from gateway.modern.rounds import Rounds
+from gateway.rawjson import Members, members
 from gateway.relay import Relay
 from gateway.session import Session
 from gateway.sessions import Sessions

@@ -20,7 +20,7 @@ from msgspec import Raw
 from common.reasons import Reason
 from gateway.jsonrpc import Malformed, Request, Response, decode, encode
 from gateway.modern.envelope import Envelope, Rejected
-from gateway.modern.meta import members
+from gateway.rawjson import members
 from gateway.relay import Relay
 from gateway.session import Session
 

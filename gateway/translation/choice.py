@@ -9,6 +9,7 @@ from msgspec import Raw
 
 from gateway.eras import Eras
 from gateway.kept import Unreadable
+from gateway.rawjson import Members
 from gateway.session import Door, Session
 from gateway.translation.legacy_child import LegacyChild
 from gateway.translation.modern_child import ModernChild
@@ -69,7 +70,7 @@ def _for_envelopes(session: Session, eras: Eras, epoch: int) -> Translator | Non
     return LegacyChild(told.capabilities, told.info, epoch=epoch)
 
 
-def _told(envelope: dict[str, Raw]) -> _ToldOnce:
+def _told(envelope: Members) -> _ToldOnce:
     capabilities, info = envelope.get(CLIENT_CAPABILITIES_META_KEY), envelope.get(CLIENT_INFO_META_KEY)
     return _ToldOnce(_object(capabilities), _object(info) or {"name": "unknown", "version": ""})
 

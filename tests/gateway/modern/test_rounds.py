@@ -12,8 +12,8 @@ from common.reasons import Reason
 from gateway.identity.principal import ANONYMOUS
 from gateway.jsonrpc import Request
 from gateway.modern.envelope import Envelope, Rejected
-from gateway.modern.meta import members
 from gateway.modern.rounds import Rounds, Whose
+from gateway.rawjson import members
 from gateway.session import Session
 
 WHOSE: Whose = ("anonymous", "", "s")
