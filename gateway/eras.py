@@ -17,6 +17,13 @@ HOLDS: Final = 24 * 3600.0
 """Seconds for which something seen is believed."""
 
 
+def remedy(policy: ServerPolicy) -> str:
+    """What to do about a child that refuses the first request, for the end of a sentence; empty where nobody knows."""
+    if policy.era == "auto":
+        return ""
+    return f"; it is configured with 'era: {policy.era}', and if it speaks another one, 'era: auto' finds out which"
+
+
 @dataclass(slots=True)
 class _Seen:
     handshake: bool | None = None
@@ -31,6 +38,8 @@ class Eras:
         self._policies = policies
         self._seen: dict[str, _Seen] = {}
         self._now = now
+        self.edition = 0
+        """How often the configuration was read again."""
 
     def __repr__(self) -> str:
         return f"<Eras: {self.report()}>"
@@ -39,6 +48,7 @@ class Eras:
         """The configuration is another now."""
         self._policies = policies
         self._seen.clear()
+        self.edition += 1
 
     def handshake(self, server: str) -> bool | None:
         """Whether a child of `server` knows `initialize`; None where nobody knows."""
@@ -50,13 +60,17 @@ class Eras:
         era = self._configured(server)
         return era != "legacy" if era != "auto" else self._of(server).modern
 
-    def saw(self, server: str, *, handshake: bool | None = None, modern: bool | None = None) -> None:
-        """A child of `server` has shown what it knows; None says nothing."""
-        seen = self._of(server)
+    def saw(self, server: str, *, edition: int, handshake: bool | None = None, modern: bool | None = None) -> None:
+        """A child of `server` has shown what it knows; None says nothing.
+
+        `edition` is that of the configuration by which it was spawned; of an earlier one nothing is believed. What is
+        seen in addition does not make older what was seen before any younger.
+        """
+        if edition != self.edition:
+            return
+        seen = self._seen[server] = self._of(server)
         seen.handshake = seen.handshake if handshake is None else handshake
         seen.modern = seen.modern if modern is None else modern
-        seen.at = self._now()
-        self._seen[server] = seen
 
     def forget(self, server: str) -> None:
         """What was seen of `server` has turned out to be wrong."""

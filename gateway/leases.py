@@ -36,6 +36,22 @@ def left_to_start(start_timeout: float, waited: float) -> float:
     return max(start_timeout - waited, min(start_timeout, LEAST_TO_START))
 
 
+async def grant(supervisor: SupervisorClient, server: str, label: str, user: str, within: float) -> Grant:
+    """A new child of `server`, in `within` seconds. Raises GatewayError where none can be had.
+
+    Cancellation gives back what was being spawned.
+    """
+    try:
+        with anyio.fail_after(within):
+            return await supervisor.open(server, label, user)
+    except TimeoutError:
+        raise GatewayError(Reason.START_TIMEOUT, "the server could not be started in time", server=server) from None
+    except OpenRefused as no:
+        raise refused(no.reason, no.message, no.retry_after, server=server) from None
+    except SupervisorLost:
+        raise errors.ended(Reason.SUPERVISOR_LOST, server) from None
+
+
 class Leases:
     """The bridges to all children, by lease."""
 
@@ -71,9 +87,9 @@ class Leases:
     async def spawn(self, session: Session) -> Relay:
         """A child for `session`. Raises GatewayError where none can be had, or where the session ends meanwhile."""
         asked, within = anyio.current_time(), session.policy.start_timeout
-        grant = await self._open(session, within)
+        granted = await grant(self._supervisor, session.server, masked(session.id), session.principal.handle, within)
         start_within = left_to_start(within, anyio.current_time() - asked)
-        relay = self._relay(session, grant, start_within=start_within)
+        relay = self._relay(session, granted, start_within=start_within)
         if session.ended is not None:
             relay.end(session.ended)
             raise not_found(session.ended)
@@ -104,19 +120,6 @@ class Leases:
         self._relays.pop(relay.lease, None)
         self.certificates.announce(relay.lease, relay.certificate)
         self._dropped.update(relay.dropped)
-
-    async def _open(self, session: Session, within: float) -> Grant:
-        try:
-            with anyio.fail_after(within):
-                return await self._supervisor.open(session.server, masked(session.id), session.principal.handle)
-        except TimeoutError:
-            raise GatewayError(
-                Reason.START_TIMEOUT, "the server could not be started in time", server=session.server
-            ) from None
-        except OpenRefused as no:
-            raise refused(no.reason, no.message, no.retry_after, server=session.server) from None
-        except SupervisorLost:
-            raise errors.ended(Reason.SUPERVISOR_LOST, session.server) from None
 
     def _relay(
         self, session: Session, grant: Grant, *, start_within: float | None = None, resumes: UnderWay | None = None

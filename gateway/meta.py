@@ -4,6 +4,7 @@ Only the members that are asked for are touched; what all others hold stays the 
 """
 
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from typing import Final
 
 from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
@@ -13,6 +14,7 @@ from mcp_types import (
     LOG_LEVEL_META_KEY,
     PROTOCOL_VERSION_META_KEY,
 )
+from mcp_types.version import LATEST_MODERN_VERSION
 from msgspec import Raw
 
 from gateway.rawjson import Members, members, put, put_together
@@ -26,6 +28,13 @@ _WHO: Final = (PROTOCOL_VERSION_META_KEY, CLIENT_CAPABILITIES_META_KEY, CLIENT_I
 
 ENVELOPE_KEYS: Final = (*_WHO, LOG_LEVEL_META_KEY)
 """What a modern request says of its client in `_meta`, and a legacy one does not."""
+
+OWN_ENVELOPE: Final[Mapping[str, Raw]] = {
+    PROTOCOL_VERSION_META_KEY: put(LATEST_MODERN_VERSION),
+    CLIENT_CAPABILITIES_META_KEY: put({}),
+    CLIENT_INFO_META_KEY: put({"name": "mcp-gateway", "version": version("mcp-gateway")}),
+}
+"""What a request says that the gateway makes in its own name."""
 
 
 def meta_of(params: bytes) -> Members:

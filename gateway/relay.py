@@ -20,6 +20,7 @@ from gateway.channel import Channel, ChildNotReading
 from gateway.conversation import Conversation
 from gateway.drain import CallsInFlight
 from gateway.effects import Answered, Cancelled, Effect, Over, ToChild, ToStream
+from gateway.eras import remedy
 from gateway.errors import GatewayError
 from gateway.framing import Oversized
 from gateway.hotstate import NoNotes, Notes, UnderWay
@@ -359,7 +360,8 @@ class Relay:
             about["exitCode"] = exit_.code
         if self.certificate and reason not in _UNCERTIFIED:
             about["certificate"] = self.certificate
-        return errors.ended(reason, self._server, **about)
+        way_out = remedy(self._policy) if reason in (Reason.START_FAILED, Reason.START_TIMEOUT) else ""
+        return errors.ended(reason, self._server, way_out, **about)
 
     def _use(self) -> None:
         self.used = True

@@ -11,6 +11,7 @@ from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
 from gateway.jsonrpc import request
+from gateway.meta import OWN_ENVELOPE
 from gateway.modern.conversation import OPENING
 from gateway.rawjson import Members
 from gateway.relay import Relay
@@ -87,12 +88,15 @@ class KeyedSessions:
 
 
 async def begin(session: Session, envelope: Members) -> Relay:
-    """The bridge to the child of `session`, over which the conversation has been opened. Raises GatewayError."""
+    """The bridge to the child of `session`, over which the conversation has been opened. Raises GatewayError.
+
+    It is opened in the gateway's own name: a child that takes amiss what a client says of itself has not failed.
+    """
     if session.relay is None:
         session.envelope = envelope
     relay = await session.start()
     if not relay.used:
         nobody = relay.new_outbox()
-        relay.request(request(0, OPENING, {"_meta": envelope}), nobody)
+        relay.request(request(0, OPENING, {"_meta": OWN_ENVELOPE}), nobody)
         nobody.discard()
     return relay

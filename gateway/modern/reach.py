@@ -16,8 +16,6 @@ from mcp_types import CLIENT_CAPABILITIES_META_KEY, HEADER_MISMATCH, INVALID_REQ
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_MODERN_VERSION
 
 from common.reasons import Reason
-from gateway import errors
-from gateway.errors import GatewayError, refused
 from gateway.jsonrpc import Malformed, Request, Response, decode, encode
 from gateway.meta import envelope_of
 from gateway.modern import handles
@@ -32,7 +30,6 @@ from gateway.relay import Relay
 from gateway.session import Session
 from gateway.sessions import Sessions
 from gateway.translation.legacy_child.handshake import askable
-from supervisor.client import OpenRefused, SupervisorLost
 
 _FALL_BACK: Final = (
     f"Bad Request: Unsupported protocol version: {LATEST_MODERN_VERSION} "
@@ -82,31 +79,21 @@ class Reach:
         Raises GatewayError where no child can be had, Rejected for what the client did wrong, and AnsweredHere.
         """
         who = envelope_of(envelope.message.params)
-        await self._check_served(asked, server, envelope.message, who)
+        await self._check_served(asked, server, envelope.message)
         reached = await self._reach(asked, server, envelope, who, leaving)
         if asked.policy.handles == "inject" and envelope.message.method == _LIST:
             return replace(reached, through=_both(reached.through, self._injecting(envelope)))
         return reached
 
-    async def _check_served(self, asked: Asked, server: str, message: Request, who: Members) -> None:
+    async def _check_served(self, asked: Asked, server: str, message: Request) -> None:
         """Raises Rejected where clients of this era are sent back to `initialize`."""
         if asked.policy.modern != "off":
             speaks = self._sessions.eras.modern(server)
             if speaks is None:
-                speaks = await self._ask(asked, server, who)
+                speaks = await self._probe.speaks_modern(server, asked.policy)
             if speaks or asked.policy.modern == "auto":
                 return
         raise not_served(message.id)
-
-    async def _ask(self, asked: Asked, server: str, who: Members) -> bool:
-        try:
-            return await self._probe.speaks_modern(server, asked.policy, asked.principal.handle, dict(who))
-        except OpenRefused as no:
-            raise refused(no.reason, no.message, no.retry_after, server=server) from None
-        except SupervisorLost:
-            raise errors.ended(Reason.SUPERVISOR_LOST, server) from None
-        except TimeoutError:
-            raise GatewayError(Reason.START_TIMEOUT, "the server could not be started in time", server=server) from None
 
     async def _reach(self, asked: Asked, server: str, envelope: Envelope, who: Members, leaving: ExitStack) -> Reached:
         message = envelope.message

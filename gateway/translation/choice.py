@@ -72,13 +72,19 @@ def _for_envelopes(session: Session, eras: Eras, epoch: int) -> Translator | Non
 
 def _told(envelope: Members) -> _ToldOnce:
     capabilities, info = envelope.get(CLIENT_CAPABILITIES_META_KEY), envelope.get(CLIENT_INFO_META_KEY)
-    return _ToldOnce(_object(capabilities), _object(info) or {"name": "unknown", "version": ""})
+    return _ToldOnce(_object(capabilities), _info(_object(info)))
+
+
+def _info(said: dict[str, Any]) -> dict[str, str]:
+    """Of what a client says of itself no more than a child cannot take amiss: others may share the child."""
+    known = {name: said[name] for name in ("name", "title", "version") if isinstance(said.get(name), str)}
+    return {"name": "unknown", "version": "", **known}
 
 
 def _object(data: Raw | None) -> dict[str, Any]:
     try:
         return msgspec.json.decode(bytes(data or b"{}"), type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return {}
 
 
@@ -91,7 +97,7 @@ def _for_handshake(session: Session, eras: Eras) -> Translator | None:
         return ModernChild(opened=_opened.decode(session.opened))
     if session.resumes:
         return None
-    knows = eras.handshake(session.server)
+    knows, edition = eras.handshake(session.server), eras.edition
     if knows:
         return None
 
@@ -99,11 +105,11 @@ def _for_handshake(session: Session, eras: Eras) -> Translator | None:
         session.opened = msgspec.json.encode(opened).decode()
         if knows is None:
             logger.info("server '{}' speaks only the revisions without a handshake", session.server)
-        eras.saw(session.server, handshake=False, modern=True)
+        eras.saw(session.server, edition=edition, handshake=False, modern=True)
 
     return ModernChild(
         known=knows is False,
         on_opened=is_modern,
-        on_handshake=lambda: eras.saw(session.server, handshake=True),
+        on_handshake=lambda: eras.saw(session.server, edition=edition, handshake=True),
         on_refused=lambda: eras.forget(session.server),
     )

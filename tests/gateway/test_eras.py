@@ -29,7 +29,7 @@ def policy(era: str = "auto") -> ServerPolicy:
 )
 def test_what_is_configured_holds(era: str, handshake: bool | None, modern: bool | None) -> None:
     eras = Eras({"s": policy(era)})
-    eras.saw("s", handshake=False if handshake is None else not handshake)
+    eras.saw("s", edition=0, handshake=False if handshake is None else not handshake)
     eras.forget("s")
     assert eras.handshake("s") is handshake
     assert eras.modern("s") is modern
@@ -49,7 +49,7 @@ def test_what_is_configured_holds(era: str, handshake: bool | None, modern: bool
 def test_what_was_seen_is_reported_with_its_date(seen: dict[str, bool], era: str) -> None:
     clock = Clock()
     eras = Eras({"s": policy(), "t": policy("dual"), "u": policy()}, clock)
-    eras.saw("s", **seen)
+    eras.saw("s", edition=0, **seen)
     assert eras.report() == {
         "s": {"era": era, "since": "2027-01-15T08:00:00+00:00"},
         "t": {"era": "dual", "since": "configured"},
@@ -58,15 +58,15 @@ def test_what_was_seen_is_reported_with_its_date(seen: dict[str, bool], era: str
 
 def test_one_sight_adds_to_another() -> None:
     eras = Eras({"s": policy()})
-    eras.saw("s", handshake=True)
-    eras.saw("s", modern=True)
+    eras.saw("s", edition=0, handshake=True)
+    eras.saw("s", edition=0, modern=True)
     assert (eras.handshake("s"), eras.modern("s")) == (True, True)
 
 
 def test_what_was_seen_holds_for_a_day() -> None:
     clock = Clock()
     eras = Eras({"s": policy()}, clock)
-    eras.saw("s", modern=True)
+    eras.saw("s", edition=0, modern=True)
     clock.time += HOLDS
     assert eras.modern("s") is True
     clock.time += 1
@@ -75,6 +75,6 @@ def test_what_was_seen_holds_for_a_day() -> None:
 
 def test_a_new_configuration_is_looked_at_anew() -> None:
     eras = Eras({"s": policy()})
-    eras.saw("s", modern=True)
+    eras.saw("s", edition=0, modern=True)
     eras.take_over({"s": policy()})
     assert eras.modern("s") is None
