@@ -69,9 +69,9 @@ class KeyedSessions:
         raise GatewayError(reason, "the server's process ends as soon as it is started", server=server)
 
     def is_live(self, principal: Principal, server: str, key: str) -> bool:
-        """Whether there is a session with this key, and a child of it."""
+        """Whether there is a session with this key; its child may still be on its way."""
         session = self._known.get((principal, server, key))
-        return session is not None and session.ended is None and session.relay is not None
+        return session is not None and session.ended is None
 
     def end(self, principal: Principal, server: str, key: str) -> None:
         """End the session with this key, if there is one."""
