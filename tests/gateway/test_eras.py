@@ -3,7 +3,7 @@
 import pytest
 
 from common.config.model import ServerPolicy
-from gateway.eras import HOLDS, Eras
+from gateway.eras import HOLDS, Eras, remedy
 
 
 class Clock:
@@ -78,3 +78,29 @@ def test_a_new_configuration_is_looked_at_anew() -> None:
     eras.saw("s", edition=0, modern=True)
     eras.take_over({"s": policy()})
     assert eras.modern("s") is None
+
+
+def test_a_child_of_an_earlier_configuration_shows_nothing_of_this_one() -> None:
+    eras = Eras({"s": policy()})
+    before = eras.edition
+    eras.take_over({"s": policy()})
+    eras.saw("s", edition=before, modern=True)
+    assert eras.modern("s") is None
+    eras.saw("s", edition=eras.edition, modern=False)
+    assert eras.modern("s") is False
+
+
+def test_what_is_seen_later_makes_what_was_seen_before_no_younger() -> None:
+    clock = Clock()
+    eras = Eras({"s": policy()}, clock)
+    eras.saw("s", edition=0, modern=False)
+    clock.time += HOLDS
+    eras.saw("s", edition=0, handshake=True)
+    clock.time += 1
+    assert (eras.modern("s"), eras.handshake("s")) == (None, None)
+
+
+def test_what_to_do_about_a_wrong_era_names_the_key_and_is_silent_where_none_was_given() -> None:
+    assert remedy(policy()) == ""
+    assert "'era: legacy'" in remedy(policy("legacy"))
+    assert "'era: auto'" in remedy(policy("legacy"))
