@@ -1,0 +1,494 @@
+"""Which child a client without a session gets: real gateways, real children, clients that share nothing but the URL."""
+
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+
+from tests.support.apart import gateway as gateway_at
+from tests.support.apart import stop, supervisor
+from tests.support.gateway import MODERN, Gateway, light, running
+from tests.support.processes import PATIENCE
+from tests.support.rawmcp import BOTH, HELLO, Streamable
+from tests.support.rawmcp import request as legacy_request
+from tests.support.rawmodern import ASKABLE, PREFIX, Modern, call, headers_of, request
+
+pytestmark = pytest.mark.slow
+
+ALICE, BOB = {"Authorization": "Bearer alice-secret"}, {"Authorization": "Bearer bob-secret"}
+AUTH = {"bearer": {"tokens": ["alice-secret", "bob-secret"]}}
+COOKIE = "mcp-gateway-affinity"
+HEADER = "X-Conversation"
+SERVERS = {
+    "plain": light(),
+    "other": light(),
+    "once": light(affinity_cookie=False),
+    "shared": light(anonymous="shared"),
+    "reject": light(anonymous="reject"),
+    "header": light(affinity_header=HEADER, affinity_cookie=False),
+    "handles": light(handles="inject", affinity_cookie=False),
+    "modern": {**MODERN, "affinity_header": HEADER, "handles": "inject"},
+    "relay": light(modern="relay"),
+    "relayed": {**MODERN, "modern": "relay"},
+    "off": light(modern="off"),
+}
+
+
+@pytest.fixture(scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[Gateway]:
+    """A gateway that knows two users."""
+    async with running(SERVERS, tmp_path=tmp_path_factory.mktemp("gateway"), auth=AUTH) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+async def anonymous(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[Gateway]:
+    """A gateway that knows nobody."""
+    async with running(SERVERS, tmp_path=tmp_path_factory.mktemp("anonymous")) as gateway:
+        yield gateway
+
+
+@asynccontextmanager
+async def client_of(gateway: Gateway, server: str, **headers: str) -> AsyncIterator[Modern]:
+    """A client with connections and cookies of its own."""
+    async with httpx2.AsyncClient(base_url=gateway.url, timeout=PATIENCE) as http:
+        yield Modern(http, f"/{server}/mcp", **headers)
+
+
+async def at_once(gateway: Gateway, server: str, tool: str, **headers: str) -> str:
+    """What a tool says to a client that is there for this alone."""
+    async with client_of(gateway, server, **headers) as client:
+        return await client.call(1, tool)
+
+
+# Those who have a name.
+
+
+async def test_a_principal_has_its_child_on_every_connection_and_nobody_else_has_it(shared: Gateway) -> None:
+    async with client_of(shared, "plain", **ALICE) as alice, client_of(shared, "plain", **BOB) as bob:
+        await alice.call(1, "add", text="mine")
+        assert await bob.call(1, "notes") == "[]"
+        assert "set-cookie" not in (await alice.post(call(2, "notes"))).headers
+    assert await at_once(shared, "plain", "notes", **ALICE) == '["mine"]'
+    assert await at_once(shared, "plain", "whoami", **ALICE) != await at_once(shared, "plain", "whoami", **BOB)
+    assert await at_once(shared, "other", "notes", **ALICE) == "[]"
+
+
+async def test_a_header_gives_one_principal_a_child_for_each_of_its_values(shared: Gateway) -> None:
+    async with client_of(shared, "header", **ALICE) as alice, client_of(shared, "header", **BOB) as bob:
+        pids = {
+            await client.call(1, "whoami")
+            for client in (alice, bob)
+            for client.headers in ({**client.headers, HEADER: "one"}, {**client.headers, HEADER: "two"})
+        }
+        assert len(pids) == 4
+        alice.headers[HEADER] = "one"
+        assert await alice.call(1, "whoami") in pids
+        assert await at_once(shared, "header", "whoami", **ALICE) not in pids
+
+
+@pytest.mark.parametrize("value", ["", "{{LIBRECHAT_USER_ID}}", "x" * 257])
+async def test_a_header_that_says_nothing_is_refused(shared: Gateway, value: str) -> None:
+    async with client_of(shared, "header", **ALICE, **{HEADER: value}) as client:
+        answer = await client.post(call(7, "whoami"))
+    assert (answer.status_code, answer.json()["id"]) == (400, 7)
+    assert answer.json()["error"]["message"].startswith(f"expected the header {HEADER} once, with a value of 1 to 256")
+
+
+async def test_a_header_that_is_sent_twice_is_refused(shared: Gateway) -> None:
+    message = call(7, "whoami")
+    headers = [*headers_of(message).items(), *ALICE.items(), (HEADER, "one"), (HEADER, "two")]
+    async with client_of(shared, "header") as client:
+        answer = await client.http.post(client.path, json=message, headers=headers)
+    assert (answer.status_code, answer.json()["id"]) == (400, 7)
+
+
+async def test_a_child_with_a_handshake_is_for_clients_that_can_be_asked_the_same(shared: Gateway) -> None:
+    async with client_of(shared, "plain", **ALICE) as client:
+        one = (await client.post(call(1, "whoami"))).json()["result"]["content"]
+        assert (await client.post(call(1, "whoami", ASKABLE))).json()["result"]["content"] != one
+        alike = {**ASKABLE, f"{PREFIX}clientCapabilities": {"elicitation": {}, "experimental": {"x": {}}}}
+        other = (await client.post(call(1, "whoami", ASKABLE))).json()["result"]["content"]
+        assert (await client.post(call(1, "whoami", alike))).json()["result"]["content"] == other
+        assert (await client.post(call(1, "whoami"))).json()["result"]["content"] == one
+
+
+async def test_a_child_without_one_is_for_all_of_them(shared: Gateway) -> None:
+    async with client_of(shared, "modern", **ALICE) as client:
+        one = (await client.post(call(1, "whoami"))).json()["result"]["content"]
+        assert (await client.post(call(1, "whoami", ASKABLE))).json()["result"]["content"] == one
+
+
+async def test_what_a_child_asked_is_answered_by_who_has_that_child_alone(shared: Gateway) -> None:
+    question = {"method": "elicitation/create", "params": {"message": "m", "requestedSchema": {"type": "object"}}}
+
+    def retry(asked: dict[str, Any]) -> dict[str, Any]:
+        message = call(2, "ask", ASKABLE, **question)
+        answers = {key: {"action": "accept", "content": {}} for key in asked["inputRequests"]}
+        message["params"] |= {"requestState": asked["requestState"], "inputResponses": answers}
+        return message
+
+    async with client_of(shared, "header", **ALICE, **{HEADER: "asks"}) as client:
+        asked = (await client.post(call(1, "ask", ASKABLE, **question))).json()["result"]
+        assert asked["resultType"] == "input_required"
+        other = await client.post(retry(asked), **{HEADER: "other"})
+        assert (other.status_code, other.json()["error"]["code"]) == (400, -32602)
+        assert '"accept"' in (await client.post(retry(asked))).json()["result"]["content"][0]["text"].replace("\\", "")
+
+
+async def test_a_cookie_is_no_credential_and_tells_nobody_apart_who_has_some(
+    shared: Gateway, anonymous: Gateway
+) -> None:
+    async with client_of(anonymous, "plain") as client:
+        cookie = (await client.post(call(1, "whoami"))).headers["set-cookie"].partition(";")[0]
+    async with client_of(shared, "plain", Cookie=cookie) as client:
+        assert (await client.post(call(1, "whoami"))).status_code == 401
+    assert await at_once(shared, "plain", "whoami", **ALICE, Cookie=cookie) == await at_once(
+        shared, "plain", "whoami", **ALICE
+    )
+
+
+# Those who have none.
+
+
+async def test_without_a_cookie_each_request_has_a_child_of_its_own_that_is_gone_afterwards(tmp_path: Path) -> None:
+    async with running({"once": light(affinity_cookie=False, era="legacy")}, tmp_path=tmp_path) as gateway:
+        client = Modern(gateway.http, "/once/mcp")
+        answer = await client.post(call(1, "add", text="mine"))
+        assert "set-cookie" not in answer.headers
+        assert await client.call(1, "notes") == "[]"
+        await gateway.said("ended: request_done", times=2)
+        await gateway.gone(2)
+
+
+async def test_the_sdks_client_sends_the_cookie_back_and_has_a_child_of_its_own(anonymous: Gateway) -> None:
+    async def notes(client: Client) -> str:
+        return str((await client.call_tool("notes")).content[0].text)  # type: ignore[union-attr]
+
+    @asynccontextmanager
+    async def sdk_client() -> AsyncIterator[Client]:
+        async with httpx2.AsyncClient(timeout=PATIENCE) as http:
+            transport = streamable_http_client(f"{anonymous.url}/plain/mcp", http_client=http)
+            async with Client(transport) as client:
+                assert client.protocol_version == "2026-07-28"
+                yield client
+
+    async with sdk_client() as one, sdk_client() as two:
+        await one.call_tool("add", {"text": "mine"})
+        assert await notes(one) == '["mine"]'
+        assert await notes(two) == "[]"
+    async with sdk_client() as again:
+        assert await notes(again) == "[]"
+
+
+async def test_the_cookie_is_out_of_reach_of_scripts_and_of_other_sites_and_of_other_servers(
+    anonymous: Gateway,
+) -> None:
+    async with client_of(anonymous, "plain") as client:
+        first = await client.post(call(1, "whoami"))
+        value, *attributes = first.headers["set-cookie"].split("; ")
+        assert value.startswith(f"{COOKIE}=")
+        assert set(attributes) == {"HttpOnly", "SameSite=Strict", "Path=/plain"}
+        assert "set-cookie" not in (await client.post(call(2, "whoami"))).headers
+        client.path = "/other/mcp"
+        assert "set-cookie" in (await client.post(call(3, "whoami"))).headers
+
+
+async def test_only_a_cookie_that_this_run_gave_out_for_this_server_is_believed(
+    anonymous: Gateway, tmp_path: Path
+) -> None:
+    async def cookie_of(gateway: Gateway, server: str) -> str:
+        async with client_of(gateway, server) as client:
+            return (await client.post(call(1, "whoami"))).headers["set-cookie"].partition(";")[0]
+
+    async with running({"plain": light()}, tmp_path=tmp_path) as another:
+        of_another = await cookie_of(another, "plain")
+    of_other = await cookie_of(anonymous, "other")
+    good = await cookie_of(anonymous, "plain")
+    forged = f"{COOKIE}={'a' * 32}.{'0' * 64}"
+    for cookie in (of_another, of_other, forged, good[:-1], f"{COOKIE}="):
+        assert await at_once(anonymous, "plain", "whoami", Cookie=cookie) != await at_once(
+            anonymous, "plain", "whoami", Cookie=cookie
+        ), cookie
+        async with client_of(anonymous, "plain", Cookie=cookie) as client:
+            assert "set-cookie" in (await client.post(call(1, "whoami"))).headers
+    assert await at_once(anonymous, "plain", "whoami", Cookie=good) == await at_once(
+        anonymous, "plain", "whoami", Cookie=good
+    )
+
+
+async def test_all_share_a_child_where_the_configuration_says_so_and_none_is_given_a_cookie(anonymous: Gateway) -> None:
+    async with client_of(anonymous, "shared") as client:
+        answer = await client.post(call(1, "add", text="ours"))
+        assert "set-cookie" not in answer.headers
+    assert await at_once(anonymous, "shared", "notes") == '["ours"]'
+
+
+async def test_nobody_is_served_where_the_configuration_says_so_but_with_a_session(anonymous: Gateway) -> None:
+    async with client_of(anonymous, "reject") as client:
+        answer = await client.post(call(1, "whoami"))
+        assert (answer.status_code, answer.json()["id"]) == (401, 1)
+        assert "a revision with sessions" in answer.json()["error"]["message"]
+        session = await Streamable(client.http, "/reject/mcp").open()
+        assert "pid" in await session.call(1, "whoami")
+
+
+async def test_a_trusted_header_tells_the_anonymous_apart(anonymous: Gateway) -> None:
+    one = await at_once(anonymous, "header", "whoami", **{HEADER: "one"})
+    assert await at_once(anonymous, "header", "whoami", **{HEADER: "one"}) == one
+    assert await at_once(anonymous, "header", "whoami", **{HEADER: "two"}) != one
+    assert await at_once(anonymous, "header", "whoami") != await at_once(anonymous, "header", "whoami")
+
+
+# Handles.
+
+
+class Model:
+    """A model that uses handles, by way of a client that repeats them in the header."""
+
+    def __init__(self, client: Modern) -> None:
+        self.client = client
+
+    async def use(self, tool: str, handle: str | None = None, /, **arguments: Any) -> dict[str, Any]:
+        """The result of a tool, called with a handle."""
+        if handle is not None:
+            arguments["gateway_session"] = handle
+        headers = {} if handle is None else {"Mcp-Param-Gateway-Session": handle}
+        answer = await self.client.post(call(1, tool, **arguments), **headers)
+        assert answer.status_code == 200, answer.text
+        result: dict[str, Any] = answer.json()["result"]
+        return result
+
+    async def text(self, tool: str, handle: str | None = None, /, **arguments: Any) -> str:
+        """What a tool says that does not fail."""
+        result = await self.use(tool, handle, **arguments)
+        assert "isError" not in result, result
+        return str(result["content"][0]["text"])
+
+    async def is_told(self, tool: str, handle: str, /) -> str:
+        """What a call that fails says."""
+        result = await self.use(tool, handle)
+        assert result["isError"] is True
+        return str(result["content"][0]["text"])
+
+    async def open(self) -> str:
+        """A handle."""
+        return str((await self.use("session_open"))["structuredContent"]["gateway_session"])
+
+
+@asynccontextmanager
+async def model_of(gateway: Gateway, server: str = "handles", **headers: str) -> AsyncIterator[Model]:
+    """A model with a client of its own."""
+    async with client_of(gateway, server, **headers) as client:
+        yield Model(client)
+
+
+GONE = "the session has ended, or there never was one of that name; open another with 'session_open'"
+
+
+@pytest.mark.parametrize("server", ["handles", "modern"])
+async def test_every_tool_gets_the_argument_and_the_two_others_stand_on_the_first_page(
+    shared: Gateway, server: str
+) -> None:
+    async with client_of(shared, server, **ALICE) as client:
+        first = (await client.post(request(1, "tools/list"))).json()["result"]
+        assert [tool["name"] for tool in first["tools"][:2]] == ["session_open", "session_close"]
+        tools = first["tools"][1:]
+        if cursor := first.get("nextCursor"):
+            second = (await client.post(request(2, "tools/list", cursor=cursor))).json()["result"]
+            assert not {"session_open", "session_close"} & {tool["name"] for tool in second["tools"]}
+            tools += second["tools"]
+        assert len(tools) > 2
+        assert all(
+            tool["inputSchema"]["properties"]["gateway_session"]["x-mcp-header"] == "Gateway-Session" for tool in tools
+        )
+
+
+async def test_each_handle_is_a_child_of_its_own_until_it_is_closed(shared: Gateway) -> None:
+    async with model_of(shared, **ALICE) as model, model_of(shared, **ALICE) as elsewhere:
+        one, two = await model.open(), await model.open()
+        await model.text("add", one, text="one")
+        assert await model.text("notes", two) == "[]"
+        assert await model.text("notes") == "[]"
+        assert await elsewhere.text("notes", one) == '["one"]'
+        assert await model.text("session_close", one) == "the session has ended"
+        for tool in ("notes", "session_close"):
+            assert await model.is_told(tool, one) == GONE
+        assert await model.text("notes", two) == "[]"
+
+
+async def test_the_sdks_client_repeats_the_handle_in_the_header(shared: Gateway) -> None:
+    async with httpx2.AsyncClient(headers=ALICE, timeout=PATIENCE) as http:
+        transport = streamable_http_client(f"{shared.url}/handles/mcp", http_client=http)
+        async with Client(transport) as client:
+            await client.list_tools()
+            opened = (await client.call_tool("session_open")).structured_content
+            assert opened is not None
+            assert not (await client.call_tool("add", {"text": "mine", **opened})).is_error
+            notes = await client.call_tool("notes", opened)
+            assert notes.content[0].text == '["mine"]'  # type: ignore[union-attr]
+            assert not (await client.call_tool("session_close", opened)).is_error
+            assert (await client.call_tool("notes", opened)).is_error
+
+
+async def test_somebody_elses_handle_is_like_one_that_never_was(shared: Gateway) -> None:
+    async with model_of(shared, **ALICE) as alice, model_of(shared, **BOB) as bob:
+        handle = await alice.open()
+        await alice.text("add", handle, text="mine")
+        assert await bob.is_told("notes", handle) == GONE
+        assert await bob.is_told("session_close", handle) == GONE
+        assert await bob.is_told("notes", "made-up") == GONE
+        assert await alice.text("notes", handle) == '["mine"]'
+        alice.client.path = "/modern/mcp"
+        assert await alice.is_told("whoami", handle) == GONE
+
+
+async def test_calls_at_once_with_a_new_handle_share_its_child(shared: Gateway) -> None:
+    async with model_of(shared, **ALICE) as model:
+        handle = await model.open()
+        pids: list[str] = []
+
+        async def ask() -> None:
+            pids.append(await model.text("whoami", handle))
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(4):
+                tasks.start_soon(ask)
+        assert len(pids) == 4
+        assert len(set(pids)) == 1
+
+
+async def test_a_client_that_can_be_asked_other_things_is_told_so_and_the_session_lives(shared: Gateway) -> None:
+    async with model_of(shared, **ALICE) as model:
+        handle = await model.open()
+        await model.text("add", handle, text="mine")
+        message = call(1, "notes", ASKABLE, gateway_session=handle)
+        answer = await model.client.post(message, Mcp_Param_Gateway_Session=handle)
+        assert "can be asked other things" in answer.json()["result"]["content"][0]["text"]
+        assert await model.text("notes", handle) == '["mine"]'
+
+
+@pytest.mark.parametrize("tool", ["whoami", "session_close", "session_open"])
+async def test_header_and_argument_must_agree(shared: Gateway, tool: str) -> None:
+    async with model_of(shared, **ALICE) as model:
+        handle = await model.open()
+        other = await model.open()
+        for headers in ({}, {"Mcp_Param_Gateway_Session": other}, {"Mcp_Param_Gateway_Session": ""}):
+            answer = await model.client.post(call(3, tool, gateway_session=handle), **headers)
+            assert (answer.status_code, answer.json()["id"], answer.json()["error"]["code"]) == (400, 3, -32020)
+        answer = await model.client.post(call(3, tool), Mcp_Param_Gateway_Session=handle)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, -32020)
+        await model.text("whoami", handle)
+
+
+async def test_the_argument_never_reaches_the_child(anonymous: Gateway) -> None:
+    async with model_of(anonymous, "modern") as model:
+        handle = await model.open()
+        for argument in (handle, None):
+            headers = {} if argument is None else {"Mcp-Param-Gateway-Session": argument}
+            answer = await model.client.post(call(1, "arguments", gateway_session=argument, x=1), **headers)
+            assert answer.json()["result"]["content"][0]["text"] == '{"x": 1}'
+
+
+async def test_an_anonymous_model_has_sessions_by_handle_though_its_client_has_none(anonymous: Gateway) -> None:
+    async with model_of(anonymous) as one, model_of(anonymous) as two:
+        handle = await one.open()
+        await one.text("add", handle, text="mine")
+        assert await one.text("notes", handle) == '["mine"]'
+        assert await one.text("notes") == "[]"
+        other = await two.open()
+        assert await two.text("notes", other) == "[]"
+        await one.text("session_close", handle)
+        assert await one.is_told("notes", handle) == GONE
+
+
+async def test_a_handle_ends_with_its_child(tmp_path: Path) -> None:
+    servers = {"handles": light(handles="inject", idle_timeout="1s")}
+    async with running(servers, tmp_path=tmp_path, auth=AUTH) as gateway, model_of(gateway, **ALICE) as model:
+        handle = await model.open()
+        await model.text("add", handle, text="mine")
+        await gateway.said("ended: idle_timeout")
+        assert await model.is_told("notes", handle) == GONE
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM], ids=lambda end: end.name)
+async def test_a_handle_outlives_its_gateway_with_its_child_and_else_ends_cleanly(
+    tmp_path: Path, end: signal.Signals
+) -> None:
+    servers = {"handles": light(handles="inject", era="legacy")}
+    async with supervisor(tmp_path, servers=servers, auth=AUTH) as (_, path):
+        async with gateway_at(path) as front, model_of(front, **ALICE) as model:
+            used, unused = await model.open(), await model.open()
+            await model.text("add", used, text="mine")
+            await stop(front, end)
+        async with gateway_at(path) as front, model_of(front, **ALICE) as model, model_of(front, **BOB) as bob:
+            await front.said("went on with 1 of 1 sessions")
+            assert await bob.is_told("notes", used) == GONE
+            assert await model.text("notes", used) == '["mine"]'
+            assert await model.is_told("notes", unused) == GONE
+            await model.text("session_close", used)
+            assert await model.is_told("notes", used) == GONE
+
+
+# What the children speak.
+
+
+async def test_relay_serves_this_revision_where_the_child_speaks_it_and_off_never(shared: Gateway) -> None:
+    for server in ("relay", "off"):
+        async with client_of(shared, server, **ALICE) as client:
+            answer = await client.post(request(9, "server/discover"))
+            assert (answer.status_code, answer.json()["id"], answer.json()["error"]["code"]) == (400, 9, -32600)
+        async with httpx2.AsyncClient(headers=ALICE, timeout=PATIENCE) as http:
+            transport = streamable_http_client(f"{shared.url}/{server}/mcp", http_client=http)
+            async with Client(transport) as client_of_both:
+                assert client_of_both.protocol_version == "2025-11-25"
+                assert not (await client_of_both.call_tool("whoami")).is_error
+    assert await at_once(shared, "relayed", "whoami", **ALICE)
+
+
+async def test_what_a_client_says_of_itself_makes_no_difference_to_what_is_found_out(tmp_path: Path) -> None:
+    async with running({"modern": MODERN, "light": light()}, tmp_path=tmp_path) as gateway:
+        for server, era in (("modern", "modern"), ("light", "legacy")):
+            odd = {f"{PREFIX}clientInfo": {"name": 7, "icons": "none"}}
+            await Modern(gateway.http, f"/{server}/mcp").post(call(1, "whoami", odd))
+            eras = (await gateway.health())["eras"]
+            assert eras[server]["era"] == era
+
+
+async def test_where_no_child_can_be_had_to_be_asked_the_client_is_told_when_to_come_again(tmp_path: Path) -> None:
+    async with running({"light": light(max_sessions=1)}, tmp_path=tmp_path, queue_max=0) as gateway:
+        await (await Streamable(gateway.http).open()).call(1, "whoami")
+        answer = await Modern(gateway.http, "/light/mcp").post(call(7, "whoami"))
+        assert (answer.status_code, answer.json()["id"]) == (429, 7)
+        assert int(answer.headers["retry-after"]) >= 1
+
+
+async def test_many_who_come_first_have_one_child_asked(tmp_path: Path) -> None:
+    async with running({"light": light(anonymous="shared")}, tmp_path=tmp_path) as gateway:
+        client = Modern(gateway.http, "/light/mcp")
+        async with anyio.create_task_group() as tasks:
+            for number in range(10):
+                tasks.start_soon(client.call, number, "whoami")
+        assert sum("supervisor spawned" in line for line in gateway.lines) == 2
+
+
+async def test_a_child_that_is_modern_though_the_configuration_says_legacy_is_an_error_with_a_way_out(
+    tmp_path: Path,
+) -> None:
+    async with running({"modern": {**MODERN, "era": "legacy"}}, tmp_path=tmp_path) as gateway:
+        answer = await Modern(gateway.http, "/modern/mcp").post(call(1, "whoami"))
+        error = answer.json()["error"]
+        assert error["data"]["code"] == "start_failed"
+        assert "it is configured with 'era: legacy'" in error["message"]
+        await gateway.said("'modern' refused its first request; .*'era: auto' finds out")
+        gateway.lines.clear()
+        refused = await gateway.http.post("/modern/mcp", json=legacy_request(0, "initialize", HELLO), headers=BOTH)
+        assert "error" in refused.json()
+        await gateway.said("'modern' refused its first request; .*'era: auto' finds out")
