@@ -2,7 +2,8 @@
 
 Two things are to be known, and are found out apart: whether a child knows the handshake of the revisions up to
 2025-11-25, and whether it knows the requests of 2026-07-28. What was seen holds for a day, and not beyond a reload of the
-configuration: the program behind a name may have become another.
+configuration: the program behind a name may have become another. Where nobody can be asked anew, though, as on a machine
+that is full, what was seen last is better than to refuse clients whose child is there.
 """
 
 import time
@@ -15,6 +16,9 @@ from common.config.model import ServerPolicy
 
 HOLDS: Final = 24 * 3600.0
 """Seconds for which something seen is believed."""
+
+PROLONGED: Final = 60.0
+"""Seconds for which it is believed again where nobody could be asked."""
 
 
 def remedy(policy: ServerPolicy) -> str:
@@ -36,7 +40,10 @@ class Eras:
 
     def __init__(self, policies: Mapping[str, ServerPolicy], now: Callable[[], float] = time.time) -> None:
         self._policies = policies
+        self._retired: dict[str, ServerPolicy] = {}
+        """Of servers that the configuration no longer has; their live sessions go on."""
         self._seen: dict[str, _Seen] = {}
+        """What is too old is no longer believed, but stays until something newer is seen."""
         self._now = now
         self.edition = 0
         """How often the configuration was read again."""
@@ -46,8 +53,11 @@ class Eras:
 
     def take_over(self, policies: Mapping[str, ServerPolicy]) -> None:
         """The configuration is another now."""
+        known = {**self._retired, **self._policies}
+        self._retired = {name: policy for name, policy in known.items() if name not in policies}
         self._policies = policies
-        self._seen.clear()
+        for name in policies.keys() & self._seen.keys():
+            self._seen[name].at = float("-inf")
         self.edition += 1
 
     def handshake(self, server: str) -> bool | None:
@@ -76,6 +86,14 @@ class Eras:
         """What was seen of `server` has turned out to be wrong."""
         self._seen.pop(server, None)
 
+    def prolong(self, server: str) -> bool:
+        """Believe again, for PROLONGED seconds, what was seen of `server` last; whether there is anything to believe."""
+        seen = self._seen.get(server)
+        if seen is None or seen.modern is None:
+            return False
+        seen.at = self._now() - HOLDS + PROLONGED
+        return True
+
     def report(self) -> dict[str, dict[str, str]]:
         """The era of each server of which any is known, and since when: what `/health` shows."""
         return {server: facts for server in self._policies if (facts := self._facts(server))}
@@ -93,7 +111,7 @@ class Eras:
         return datetime.fromtimestamp(self._of(server).at, UTC).isoformat(timespec="seconds")
 
     def _configured(self, server: str) -> str:
-        policy = self._policies.get(server)
+        policy = self._policies.get(server) or self._retired.get(server)
         return policy.era if policy is not None else "auto"
 
     def _of(self, server: str) -> _Seen:

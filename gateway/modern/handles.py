@@ -14,7 +14,7 @@ to the model as a tool's error, with the way out, for it is the model that has t
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -166,9 +166,9 @@ class Call:
     """A `tools/call`, as far as handles are concerned."""
 
     tool: str
-    handle: str | None
+    handle: str | None = field(repr=False)
     """What the argument holds, as a header would repeat it; None where there is none, or null."""
-    params: bytes
+    params: bytes = field(repr=False)
     """The params without it."""
 
 

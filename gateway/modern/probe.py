@@ -94,7 +94,7 @@ class Probe:
         return f"<Probe: {len(self._asking)} servers are being asked>"
 
     async def speaks_modern(self, server: str, policy: ServerPolicy) -> bool:
-        """Whether a child of `server` does. Raises GatewayError where none can be had to be asked.
+        """Whether a child of `server` does. Raises GatewayError where none can be had, and nothing was ever seen.
 
         Cancellation ends the child that was being asked, and then whoever else waits asks another one.
         """
@@ -115,6 +115,8 @@ class Probe:
         try:
             found = await self._ask(await grant(self._supervisor, server, "probe", "", policy.start_timeout), policy)
         except GatewayError as error:
+            if self._eras.prolong(server):
+                return  # whoever has a child already needs no other one to be had
             attempt.failure = error
             raise
         finally:

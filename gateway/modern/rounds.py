@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import secrets
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -42,7 +42,7 @@ class _Round:
     relay: Relay
     whose: bytes
     """A digest of the principal, the server and the request."""
-    state: bytes
+    state: bytes = field(repr=False)
     """The JSON of the child's own state; empty where it gave none."""
     timer: asyncio.TimerHandle
 

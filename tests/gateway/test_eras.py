@@ -3,7 +3,7 @@
 import pytest
 
 from common.config.model import ServerPolicy
-from gateway.eras import HOLDS, Eras, remedy
+from gateway.eras import HOLDS, PROLONGED, Eras, remedy
 
 
 class Clock:
@@ -98,6 +98,37 @@ def test_what_is_seen_later_makes_what_was_seen_before_no_younger() -> None:
     eras.saw("s", edition=0, handshake=True)
     clock.time += 1
     assert (eras.modern("s"), eras.handshake("s")) == (None, None)
+
+
+def test_a_server_that_the_configuration_no_longer_has_is_what_it_was() -> None:
+    eras = Eras({"s": policy(), "t": policy("modern")})
+    eras.saw("s", edition=0, modern=True)
+    eras.take_over({})
+    assert (eras.modern("s"), eras.handshake("t")) == (True, False)
+    assert eras.report() == {}
+    eras.take_over({"s": policy(), "t": policy()})
+    assert (eras.modern("s"), eras.handshake("t")) == (None, None)
+
+
+def test_what_is_too_old_is_believed_again_for_a_while_where_nobody_can_be_asked() -> None:
+    clock = Clock()
+    eras = Eras({"s": policy(), "t": policy()}, clock)
+    eras.saw("s", edition=0, modern=True)
+    for is_read_again in (False, True):
+        clock.time += HOLDS + 1
+        if is_read_again:
+            eras.saw("s", edition=0, modern=True)
+            eras.take_over({"s": policy()})
+        assert eras.modern("s") is None
+        assert eras.prolong("s")
+        assert eras.modern("s") is True
+        clock.time += PROLONGED + 1
+        assert eras.modern("s") is None
+    assert not eras.prolong("t")
+    eras.saw("t", edition=eras.edition, handshake=True)
+    assert not eras.prolong("t")
+    eras.forget("s")
+    assert not eras.prolong("s")
 
 
 def test_what_to_do_about_a_wrong_era_names_the_key_and_is_silent_where_none_was_given() -> None:

@@ -246,3 +246,12 @@ async def test_what_is_configured_is_not_asked() -> None:
         eras.take_over({"s": POLICY.model_copy(update={"era": "dual"})})
         assert await probe.speaks_modern("s", POLICY) is True
         assert not children.opened
+
+
+async def test_where_no_child_can_be_had_what_was_seen_before_holds_for_a_while_longer() -> None:
+    async with probing(command(MODERN)) as (probe, children, eras):
+        assert await probe.speaks_modern("s", POLICY) is True
+        eras.take_over({"s": POLICY})
+        children.fault = OpenRefused(Reason.MAX_SESSIONS, "full", 5.0)
+        assert await probe.speaks_modern("s", POLICY) is True
+        assert len(children.opened) == 2
