@@ -17,7 +17,7 @@ from common.config.model import ServerPolicy
 HOLDS: Final = 24 * 3600.0
 """Seconds for which something seen is believed."""
 
-PROLONGED: Final = 60.0
+PROLONGED: Final = 600.0
 """Seconds for which it is believed again where nobody could be asked."""
 
 
@@ -88,11 +88,15 @@ class Eras:
 
     def prolong(self, server: str) -> bool:
         """Believe again, for PROLONGED seconds, what was seen of `server` last; whether there is anything to believe."""
-        seen = self._seen.get(server)
-        if seen is None or seen.modern is None:
+        if not self.remembers(server):
             return False
-        seen.at = self._now() - HOLDS + PROLONGED
+        self._seen[server].at = self._now() - HOLDS + PROLONGED
         return True
+
+    def remembers(self, server: str) -> bool:
+        """Whether it was ever seen, however long ago, if a child of `server` knows revision 2026-07-28."""
+        seen = self._seen.get(server)
+        return seen is not None and seen.modern is not None
 
     def report(self) -> dict[str, dict[str, str]]:
         """The era of each server of which any is known, and since when: what `/health` shows."""

@@ -31,6 +31,9 @@ from supervisor.client import Grant, SupervisorClient
 PATIENCE: Final = 10.0
 """Seconds in which an answer has to come. Some old servers let a request wait for ever that comes too early."""
 
+RENEWING: Final = 1.0
+"""Seconds for which a child is waited for where it is known what the last one spoke: whoever has a child waits, too."""
+
 _ID: Final = b"1"
 
 
@@ -112,8 +115,9 @@ class Probe:
         """Ask one child, for all that want to know by now. Raises GatewayError."""
         attempt = self._asking[server] = _Attempt()
         edition = self._eras.edition
+        within = min(policy.start_timeout, RENEWING) if self._eras.remembers(server) else policy.start_timeout
         try:
-            found = await self._ask(await grant(self._supervisor, server, "probe", "", policy.start_timeout), policy)
+            found = await self._ask(await grant(self._supervisor, server, "probe", "", within), policy)
         except GatewayError as error:
             if self._eras.prolong(server):
                 return  # whoever has a child already needs no other one to be had

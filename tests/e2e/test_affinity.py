@@ -1,5 +1,6 @@
 """Which child a client without a session gets: real gateways, real children, clients that share nothing but the URL."""
 
+import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -492,3 +493,13 @@ async def test_a_child_that_is_modern_though_the_configuration_says_legacy_is_an
         refused = await gateway.http.post("/modern/mcp", json=legacy_request(0, "initialize", HELLO), headers=BOTH)
         assert "error" in refused.json()
         await gateway.said("'modern' refused its first request; .*'era: auto' finds out")
+
+
+async def test_after_a_reload_whoever_has_a_child_keeps_it_though_no_other_could_be_had(tmp_path: Path) -> None:
+    servers = {"light": light(max_sessions=1), "modern": {**MODERN, "max_sessions": 1}}
+    async with running(servers, tmp_path=tmp_path, auth=AUTH) as gateway:
+        pids = {server: await at_once(gateway, server, "whoami", **ALICE) for server in servers}
+        os.kill(gateway.program("supervisor"), signal.SIGHUP)
+        await gateway.said("the servers for new sessions are now: light, modern")
+        for server, pid in pids.items():
+            assert await at_once(gateway, server, "whoami", **ALICE) == pid

@@ -248,10 +248,17 @@ async def test_what_is_configured_is_not_asked() -> None:
         assert not children.opened
 
 
-async def test_where_no_child_can_be_had_what_was_seen_before_holds_for_a_while_longer() -> None:
+async def test_where_no_child_can_be_had_what_was_seen_before_holds_for_a_while_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async with probing(command(MODERN)) as (probe, children, eras):
         assert await probe.speaks_modern("s", POLICY) is True
         eras.take_over({"s": POLICY})
         children.fault = OpenRefused(Reason.MAX_SESSIONS, "full", 5.0)
         assert await probe.speaks_modern("s", POLICY) is True
         assert len(children.opened) == 2
+        eras.take_over({"s": POLICY})
+        children.may_open = anyio.Event()  # it would have to wait
+        with monkeypatch.context() as patched:
+            patched.setattr("gateway.modern.probe.RENEWING", 0)
+            assert await probe.speaks_modern("s", POLICY) is True
