@@ -50,8 +50,11 @@ Source = Callable[[Asked], str | None]
 
 
 def by_handle(asked: Asked) -> str | None:
-    """The handle that the model has been given."""
-    return asked.handle
+    """The handle that the model has been given, by whomever the header says that it works for, if it says so.
+
+    Models write handles into conversations, and people show those to each other.
+    """
+    return None if asked.handle is None else f"{asked.handle}\0{by_header(asked) or ''}"
 
 
 def by_header(asked: Asked) -> str | None:

@@ -7,8 +7,9 @@ by `x-mcp-header`, that it is repeated in a header, so that whatever stands in f
 
 A tool or an argument of the child's own with such a name is hidden behind ours: what is listed is what works.
 
-A handle is random, bound to a principal and a server, and ends with its session; one that is not known any more is told
-to the model as a tool's error, with the way out, for it is the model that has to open another. No I/O.
+A handle is random, bound to a principal, a server and the affinity header, and ends with its session; one that is not
+known any more is told to the model as a tool's error, with the way out, for it is the model that has to open another.
+No I/O.
 """
 
 import secrets
@@ -73,10 +74,11 @@ class TooMany(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Whose:
-    """A principal's use of one server."""
+    """A principal's use of one server; of one who speaks for others, that of whom its header names."""
 
     principal: Principal
     server: str
+    header: str = field(default="", repr=False)
 
 
 class Handles:

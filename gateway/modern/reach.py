@@ -19,7 +19,7 @@ from common.reasons import Reason
 from gateway.jsonrpc import Malformed, Request, Response, decode, encode
 from gateway.meta import envelope_of
 from gateway.modern import handles
-from gateway.modern.affinity import Asked, affinity, for_capabilities
+from gateway.modern.affinity import Asked, affinity, by_header, for_capabilities
 from gateway.modern.envelope import Envelope, Rejected
 from gateway.modern.handles import Gone, Handles, TooMany, Whose
 from gateway.modern.keyed import begin
@@ -135,7 +135,7 @@ class Reach:
             raise Rejected(HEADER_MISMATCH, text, id_=message.id)
         try:
             if call.tool == handles.OPEN:
-                raise AnsweredHere(message.id, handles.opened(self._open(Whose(asked.principal, server))))
+                raise AnsweredHere(message.id, handles.opened(self._open(_whose(asked, server))))
             if call.tool == handles.CLOSE:
                 self._close(call.handle or "", asked, server, envelope)
                 raise AnsweredHere(message.id, handles.closed())
@@ -151,7 +151,7 @@ class Reach:
     def _close(self, handle: str, asked: Asked, server: str, envelope: Envelope) -> None:
         """End the session of this handle. Raises Gone."""
         _, key = self._check_handle(handle, asked, server, envelope)
-        self._handles.close(handle, Whose(asked.principal, server))
+        self._handles.close(handle, _whose(asked, server))
         self._sessions.keyed.end(asked.principal, server, key)
 
     def _check_handle(self, handle: str, asked: Asked, server: str, envelope: Envelope) -> tuple[Asked, str]:
@@ -159,7 +159,7 @@ class Reach:
         asked = replace(asked, handle=handle)
         key = self._key(affinity(asked).key, server, envelope)
         is_live = self._sessions.keyed.is_live(asked.principal, server, key)
-        self._handles.check(handle, Whose(asked.principal, server), key, is_live=is_live)
+        self._handles.check(handle, _whose(asked, server), key, is_live=is_live)
         return asked, key
 
     @staticmethod
@@ -174,6 +174,10 @@ class Reach:
             return encode(Response(message.id, put_together(result), b""))
 
         return inject
+
+
+def _whose(asked: Asked, server: str) -> Whose:
+    return Whose(asked.principal, server, by_header(asked) or "")
 
 
 def not_served(id_: bytes) -> Rejected:

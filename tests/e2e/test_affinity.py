@@ -351,6 +351,20 @@ async def test_somebody_elses_handle_is_like_one_that_never_was(shared: Gateway)
         assert await alice.is_told("whoami", handle) == GONE
 
 
+async def test_a_handle_is_good_for_whom_the_header_names_alone(shared: Gateway) -> None:
+    async with (
+        model_of(shared, "modern", **ALICE, **{HEADER: "ann"}) as ann,
+        model_of(shared, "modern", **ALICE, **{HEADER: "ben"}) as ben,
+    ):
+        used, unused = await ann.open(), await ann.open()
+        pid = await ann.text("whoami", used)
+        for handle in (used, unused):
+            assert await ben.is_told("whoami", handle) == GONE
+            assert await ben.is_told("session_close", handle) == GONE
+        assert await ann.text("whoami", used) == pid
+        assert await ann.text("whoami", unused) != pid
+
+
 async def test_calls_at_once_with_a_new_handle_share_its_child(shared: Gateway) -> None:
     async with model_of(shared, **ALICE) as model:
         handle = await model.open()

@@ -54,6 +54,12 @@ def test_the_first_source_that_knows_decides() -> None:
     assert affinity(asked(ANONYMOUS, **everything)) == Affinity("", ephemeral=True)
 
 
+def test_a_handle_is_of_whom_the_header_names() -> None:
+    keys = {affinity(asked(headers=values, affinity_header=HEADER, handle="h")).key for values in ([], ["a"], ["b"])}
+    assert len(keys) == 3
+    assert refusal(asked(headers=["{{a}}"], affinity_header=HEADER, handle="h")).reason is Reason.BAD_REQUEST
+
+
 def test_another_source_is_another_line_in_the_list() -> None:
     sources = {"moon": lambda _: "full", **SOURCES}
     assert affinity(asked(handle="h"), sources).key.startswith("moon:")

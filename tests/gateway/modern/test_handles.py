@@ -49,7 +49,7 @@ def test_it_ends_with_its_session() -> None:
     assert repr(known) == "<Handles: 0 open>"
 
 
-@pytest.mark.parametrize("whose", [BOB, ELSEWHERE, Whose(ANONYMOUS, "s")])
+@pytest.mark.parametrize("whose", [BOB, ELSEWHERE, Whose(ANONYMOUS, "s"), Whose(ALICE.principal, "s", "bob")])
 def test_nobody_else_and_no_other_server_knows_it_and_the_answer_is_that_of_one_that_never_was(whose: Whose) -> None:
     known = Handles()
     handle = known.open(ALICE, dead)
