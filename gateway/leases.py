@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Final
 
 import anyio
+from loguru import logger
 
 from common.logs import masked
 from common.reasons import Reason
@@ -29,6 +30,9 @@ from supervisor.protocol import Ending, Gone
 
 LEAST_TO_START: Final = 1.0
 """Seconds that a child gets for answering `initialize`, however long it had to be waited for."""
+
+MAX_KEPT: Final = 256 * 1024
+"""Characters that the supervisor keeps of a session, well below the largest frame that it takes."""
 
 
 def left_to_start(start_timeout: float, waited: float) -> float:
@@ -107,13 +111,20 @@ class Leases:
         self._supervisor.release(grant.lease, reason, (grant.stdin, grant.stdout))
 
     def keep(self, session: Session, relay: Relay) -> None:
-        """From now on another gateway could go on with `session`."""
+        """From now on another gateway could go on with `session`, unless too much would have to be known for that."""
         principal = session.principal
         whose = (principal.issuer, principal.subject, session.server)
         opened = choice.to_keep(session, relay.translator)
         kept = Kept(VERSION, session.id, session.door.value, *whose, opened, relay.version, key=session.key)
+        state = write(kept)
+        if len(state) > MAX_KEPT:
+            # What clients and children say of themselves has no bound of its own, and a frame to the supervisor has.
+            logger.warning(
+                "{!r} ends with this gateway: {} characters would have to be kept of it", session, len(state)
+            )
+            return
         relay.kept = True
-        self._supervisor.keep(relay.lease, write(kept))
+        self._supervisor.keep(relay.lease, state)
 
     def remove(self, relay: Relay) -> None:
         """Its session has ended, and its child with it."""

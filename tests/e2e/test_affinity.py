@@ -19,7 +19,7 @@ from tests.support.gateway import MODERN, Gateway, light, running
 from tests.support.processes import PATIENCE
 from tests.support.rawmcp import BOTH, HELLO, Streamable
 from tests.support.rawmcp import request as legacy_request
-from tests.support.rawmodern import ASKABLE, PREFIX, Modern, call, headers_of, request
+from tests.support.rawmodern import ASKABLE, META, PREFIX, Modern, call, headers_of, request
 
 pytestmark = pytest.mark.slow
 
@@ -475,6 +475,24 @@ async def test_what_a_client_says_of_itself_makes_no_difference_to_what_is_found
             await Modern(gateway.http, f"/{server}/mcp").post(call(1, "whoami", odd))
             eras = (await gateway.health())["eras"]
             assert eras[server]["era"] == era
+
+
+async def test_a_client_that_says_too_much_of_itself_does_the_gateway_no_harm(tmp_path: Path) -> None:
+    async with running({"modern": MODERN, "light": light()}, tmp_path=tmp_path, auth=AUTH) as gateway:
+        much = {"experimental": {"x": {"y": '"' * 2_000_000}}}
+        told = {**META, f"{PREFIX}clientInfo": {"name": "x" * 900_000, "version": "1"}}
+        for server in ("modern", "light"):
+            client = Modern(gateway.http, f"/{server}/mcp", **ALICE)
+            said = {**told, f"{PREFIX}clientCapabilities": much}
+            assert (await client.post(call(1, "whoami", said))).status_code == 200
+            hello = {**HELLO, "capabilities": much}
+            legacy = {**BOTH, **BOB}
+            answer = await gateway.http.post(
+                f"/{server}/mcp", json=legacy_request(0, "initialize", hello), headers=legacy
+            )
+            assert answer.json()["result"]["protocolVersion"] == "2025-11-25"
+            assert await at_once(gateway, server, "whoami", **BOB)
+        await gateway.said("<Session .*> ends with this gateway: [0-9]+ characters would have to be kept of it")
 
 
 async def test_where_no_child_can_be_had_to_be_asked_the_client_is_told_when_to_come_again(tmp_path: Path) -> None:
