@@ -137,7 +137,7 @@ class Leases:
     ) -> Relay:
         """The bridge between `session` and its child."""
         self.certificates.expect(grant.lease, session.principal)
-        relay = Relay(
+        return Relay(
             self._supervisor,
             grant,
             session.server,
@@ -145,14 +145,13 @@ class Leases:
             label=masked(session.id),
             answers_questions=session.door is not Door.REST,
             on_end=session.forget,
+            calls=self.calls,
             start_within=start_within,
             notes=self._hot_state.slot(grant.lease) if self._hot_state is not None else None,
             resumes=resumes,
             talk=self._talk(session, resumes),
             translator=choice.translator(session, self._eras, self._supervisor.epoch),
         )
-        relay.calls = self.calls
-        return relay
 
     def _talk(self, session: Session, resumes: UnderWay | None) -> Talk | None:
         """The conversation, where it is not one of a legacy client."""
