@@ -17,6 +17,7 @@ from gateway.childside import ChildSide
 from gateway.conversation import Conversation
 from gateway.drain import CallsInFlight
 from gateway.ending import error_of
+from gateway.eras import remedy
 from gateway.errors import GatewayError
 from gateway.hotstate import NoNotes, Notes, UnderWay
 from gateway.jsonrpc import Message, Notification, Request, Response
@@ -89,6 +90,7 @@ class Relay:
             translator=translator,
         )
         pressure = Pressure(pause=self._child.pause, resume=self._child.resume, cut_off=self._cut_off)
+        self._remedy = remedy(policy)
         self._streams = Streams(supervisor.epoch, counters, pressure, resumable=policy.resumable)
         self._performer = Performer(
             self._conversation,
@@ -270,7 +272,7 @@ class Relay:
         self._streams.end(spare_standing=self.ended is Reason.IDLE_TIMEOUT)  # that one is the afterlife's
 
     def _error(self, reason: Reason, exit_: Exit | None = None) -> GatewayError:
-        return error_of(reason, self._server, self.certificate, exit_)
+        return error_of(reason, self._server, self.certificate, exit_, self._remedy)
 
     def _use(self) -> None:
         self.used = True

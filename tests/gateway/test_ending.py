@@ -32,3 +32,9 @@ def test_where_the_child_lives_or_nobody_can_say_how_it_died_no_certificate_is_n
 
 def test_where_there_is_no_certificate_none_is_named() -> None:
     assert error_of(Reason.IDLE_TIMEOUT, "light", "").about == {"server": "light"}
+
+
+@pytest.mark.parametrize("reason", [Reason.START_FAILED, Reason.START_TIMEOUT])
+def test_who_never_was_served_is_told_what_to_do(reason: Reason) -> None:
+    assert error_of(reason, "light", "", remedy="; do this").message.endswith("; do this")
+    assert not error_of(Reason.CHILD_EXITED, "light", "", remedy="; do this").message.endswith("; do this")
