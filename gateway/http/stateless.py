@@ -67,11 +67,12 @@ class StatelessDoor:
     async def take(self) -> Response | None:
         """The answer to a request of this era; None leaves it to the others."""
         server = str((request.view_args or {}).get("server", ""))
-        if request.method != "POST":
-            return self._only_post(server) if has_modern_header(request.headers.items()) else None
-        if not has_modern_header(request.headers.items()) and not await self._has_envelope(server):
-            return None
+        is_modern = has_modern_header(request.headers.items())
         try:
+            if request.method != "POST":
+                return self._only_post(server) if is_modern else None
+            if not is_modern and not await self._has_envelope(server):
+                return None
             return await self._post(server)
         except Rejected as error:
             return bodies.json_response(error.body(), error.status)
@@ -80,8 +81,10 @@ class StatelessDoor:
 
     def _only_post(self, server: str) -> Response | None:
         policy = self._policy(server)
-        if policy is None or policy.modern == "off":
+        if policy is None:
             return None
+        if policy.modern == "off":
+            raise not_served(b"null")
         error = GatewayError(Reason.METHOD_NOT_ALLOWED, f"revision {LATEST_MODERN_VERSION} knows POST alone")
         return bodies.json_response(error.modern_body(), error.status, {"Allow": "POST"})
 
@@ -133,24 +136,24 @@ class StatelessDoor:
         leaving.callback(relay.hang_up, outbox)
         relay.request(reached.message, outbox, can_carry_more=bodies.accepts(EVENT_STREAM))
         response = await _answer(outbox, reached.through)
-        self._offer_cookie(response, server, asked)
+        if reached.is_ephemeral:
+            self._offer_cookie(response, server, asked)
         return response
 
     def _asked(self, server: str) -> Asked:
         """What this request says of whose it is."""
-        cookie = self._cookies.known(server, request.cookies.get(cookies.NAME))
+        cookie = self._cookies.known(server, request.cookies.get(cookies.name(server)))
         return Asked(g.principal, self._sessions.policy(server), request.headers.getlist, cookie=cookie)
 
     def _offer_cookie(self, response: Response, server: str, asked: Asked) -> None:
         """Let a client that nothing tells apart from others be known again, if it likes.
 
-        Strictly of this site and out of reach of scripts; and it is for the gateway's own choice alone, so it goes
-        nowhere but to this server's path.
+        Strictly of this site and out of reach of scripts.
         """
         if heeds_cookies(asked.policy) and asked.cookie is None and asked.principal == ANONYMOUS:
             value = self._cookies.new(server)
             response.set_cookie(
-                cookies.NAME, value, path=f"/{server}", httponly=True, samesite="Strict", secure=request.is_secure
+                cookies.name(server), value, path="/", httponly=True, samesite="Strict", secure=request.is_secure
             )
 
 

@@ -13,9 +13,14 @@ import re
 import secrets
 from typing import Final
 
-NAME: Final = "mcp-gateway-affinity"
+_NAME: Final = "mcp-gateway-affinity"
 _RANDOM_BYTES: Final = 24
 _VALUE: Final = re.compile(r"([A-Za-z0-9_-]{32})\.([0-9a-f]{64})")
+
+
+def name(server: str) -> str:
+    """The name of a server's cookie. It says whose it is, because its path cannot: a proxy may put another in front."""
+    return f"{_NAME}-{server}"
 
 
 class Cookies:

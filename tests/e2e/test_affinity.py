@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 ALICE, BOB = {"Authorization": "Bearer alice-secret"}, {"Authorization": "Bearer bob-secret"}
 AUTH = {"bearer": {"tokens": ["alice-secret", "bob-secret"]}}
-COOKIE = "mcp-gateway-affinity"
+COOKIE = "mcp-gateway-affinity-plain"
 HEADER = "X-Conversation"
 SERVERS = {
     "plain": light(),
@@ -180,7 +180,7 @@ async def test_the_cookie_is_out_of_reach_of_scripts_and_of_other_sites_and_of_o
         first = await client.post(call(1, "whoami"))
         value, *attributes = first.headers["set-cookie"].split("; ")
         assert value.startswith(f"{COOKIE}=")
-        assert set(attributes) == {"HttpOnly", "SameSite=Strict", "Path=/plain"}
+        assert set(attributes) == {"HttpOnly", "SameSite=Strict", "Path=/"}
         assert "set-cookie" not in (await client.post(call(2, "whoami"))).headers
         client.path = "/other/mcp"
         assert "set-cookie" in (await client.post(call(3, "whoami"))).headers
