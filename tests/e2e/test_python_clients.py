@@ -69,7 +69,7 @@ def over_streamable_http(url: str, **callbacks: Any) -> Connected:
 
 @asynccontextmanager
 async def in_auto_mode(url: str, **callbacks: Any) -> AsyncIterator[ClientSession]:
-    """Streamable HTTP by a client that asks first whether the server is of the era without sessions."""
+    """Streamable HTTP by a client that asks first whether the server is of the era without sessions; it is told no."""
     with anyio.fail_after(PATIENCE):
         async with Client(url, **callbacks) as client:
             yield client.session
@@ -95,9 +95,9 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def shared(
     tmp_path_factory: pytest.TempPathFactory, directory: Path, anyio_backend: str
 ) -> AsyncIterator[Gateway]:
-    """A gateway with the four servers, and the light one."""
+    """A gateway with the four servers, and the light one, for clients with sessions alone."""
     servers = {"light": LIGHT, **real_servers(directory)}
-    async with running(servers, tmp_path=tmp_path_factory.mktemp("gateway")) as gateway:
+    async with running(servers, tmp_path=tmp_path_factory.mktemp("gateway"), modern="off") as gateway:
         yield gateway
 
 
