@@ -10,6 +10,7 @@ import warnings
 import anyio
 import mcp_types as types
 from everything_calls import BUS, Call, InputRequired, ToolFailed, form
+from everything_more import QUESTIONS, answer_to, subscribe, unsubscribe
 from everything_tools import PIXEL, TOOLS, embedded, image, listed
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import NotificationOptions, Server
@@ -41,6 +42,8 @@ async def call_tool(
         return asking.result
     except ToolFailed as failure:
         return types.CallToolResult(content=[types.TextContent(text=str(failure))], is_error=True)
+    if isinstance(content, types.CallToolResult):
+        return content
     blocks = [types.TextContent(text=content)] if isinstance(content, str) else content
     return types.CallToolResult(content=blocks)
 
@@ -142,6 +145,8 @@ async def nothing(ctx: ServerRequestContext, params: object) -> types.EmptyResul
 
 
 async def complete(ctx: ServerRequestContext, params: types.CompleteRequestParams) -> types.CompleteResult:
+    if params.argument.name in QUESTIONS:
+        return types.CompleteResult(completion=types.Completion(values=[await answer_to(ctx, params.argument.name)]))
     values = [each for each in ("paris", "park", "party") if each.startswith(params.argument.value)]
     return types.CompleteResult(completion=types.Completion(values=values, total=len(values), has_more=False))
 
@@ -159,8 +164,8 @@ def make() -> Server:
             on_list_resources=list_resources,
             on_list_resource_templates=list_templates,
             on_read_resource=read_resource,
-            on_subscribe_resource=nothing,
-            on_unsubscribe_resource=nothing,
+            on_subscribe_resource=subscribe,
+            on_unsubscribe_resource=unsubscribe,
             on_set_logging_level=nothing,
             on_completion=complete,
             on_subscriptions_listen=ListenHandler(BUS),

@@ -12,13 +12,22 @@ from dataclasses import dataclass
 import anyio
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
-from mcp.server.subscriptions import InMemorySubscriptionBus, PromptsListChanged, ToolsListChanged
+from mcp.server.subscriptions import (
+    InMemorySubscriptionBus,
+    PromptsListChanged,
+    ResourcesListChanged,
+    ResourceUpdated,
+    ToolsListChanged,
+)
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import ServerMessageMetadata
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 BUS = InMemorySubscriptionBus()
 """Whom to tell of changes, in the era of `subscriptions/listen`."""
+
+SUBSCRIBED: set[str] = set()
+"""The resources to which the client has subscribed, in the era before that."""
 
 CAPABILITIES = {
     "elicitation/create": "elicitation",
@@ -105,6 +114,20 @@ class Call:
             await BUS.publish(PromptsListChanged())
         else:
             await self.ctx.session.send_prompt_list_changed()
+
+    async def resources_changed(self) -> None:
+        """Tell the client that the list of resources is another."""
+        if self.modern:
+            await BUS.publish(ResourcesListChanged())
+        else:
+            await self.ctx.session.send_resource_list_changed()
+
+    async def resource_updated(self, uri: str) -> None:
+        """Tell the client that a resource is another, if it has subscribed to that."""
+        if self.modern:
+            await BUS.publish(ResourceUpdated(uri=uri))
+        elif uri in SUBSCRIBED:
+            await self.ctx.session.send_resource_updated(uri)
 
     async def ask(self, *, keep: bool = False, **questions: types.InputRequest) -> dict:
         """Ask the client, all at once; the answers, by the questions' keys.

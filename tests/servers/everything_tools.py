@@ -17,13 +17,16 @@ SILENCE = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAA="
 STEP = 0.05
 """Seconds between two things that a tool says, as the contract has it."""
 
-Content = str | list[types.ContentBlock]
+Content = str | list[types.ContentBlock] | types.CallToolResult
 Tool = Callable[[Call], Awaitable[Content]]
 
 NO_ARGUMENTS = {"type": "object", "properties": {}}
 
 TOOLS: dict[str, tuple[Tool, dict]] = {}
 """By name: what to do, and the schema of its arguments."""
+
+OUTPUTS: dict[str, dict] = {}
+"""The schema of its result, by name of a tool that has one."""
 
 
 def tool(schema: dict = NO_ARGUMENTS) -> Callable[[Tool], Tool]:
@@ -44,7 +47,12 @@ def one_text(name: str, **rest) -> dict:
 def listed() -> list[types.Tool]:
     """What `tools/list` says."""
     return [
-        types.Tool(name=name, description=(function.__doc__ or "").strip(), input_schema=schema)
+        types.Tool(
+            name=name,
+            description=(function.__doc__ or "").strip(),
+            input_schema=schema,
+            output_schema=OUTPUTS.get(name),
+        )
         for name, (function, schema) in TOOLS.items()
     ]
 
