@@ -86,12 +86,16 @@ def read_id(text: str) -> Place | None:
 
 
 def _request_id(text: str) -> bytes:
-    """The JSON of a number or a string, whatever a client made of it; else nothing."""
+    """The JSON of a number or a string, whatever a client made of it; else nothing.
+
+    It stays as it was written: `1.50` is the same number as `1.5`, but another id.
+    """
     try:
-        value = msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        data = urlsafe_b64decode(text + "=" * (-len(text) % 4)).strip()
+        value = msgspec.json.decode(data)
     except (ValueError, msgspec.DecodeError):
         return b""
-    return msgspec.json.encode(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else b""
+    return data if isinstance(value, int | float | str) and not isinstance(value, bool) else b""
 
 
 @dataclass(slots=True)

@@ -12,10 +12,12 @@ gets a stream that says nothing and ends after LINGER seconds.
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Final
+from weakref import WeakValueDictionary
 
-from gateway.events import EventStore, Kind, Place, read_id
+from gateway.events import EventStore, Kind, Log, Place, read_id, write_id
 from gateway.outbox import Outbox
 
 LINGER: Final = 300.0
@@ -43,6 +45,8 @@ class Redelivery:
     def __init__(self, run: int, counters: Counter[str], new_outbox: Callable[[], Outbox]) -> None:
         self._store = EventStore(run, counters)
         self._new_outbox = new_outbox
+        self._again: WeakValueDictionary[int, Outbox] = WeakValueDictionary()
+        """Who is being given what is left of a stream that has ended, by its number."""
         self._lingering: deque[tuple[Outbox, asyncio.TimerHandle]] = deque()
 
     def __repr__(self) -> str:
@@ -83,7 +87,7 @@ class Redelivery:
             return self._linger(outbox, log.id_of(place.number))
         if not log.kept:
             return self._lost(place)
-        outbox.go_on(log, place.number)
+        self._give_again(log, place.number, outbox)
         return Resumed(outbox, log.id_of(place.number))
 
     def end(self) -> None:
@@ -96,13 +100,21 @@ class Redelivery:
         outbox = self._new_outbox()
         told = self._store.lost(place)
         if told is None:
-            return self._linger(outbox, b"")
+            return self._linger(outbox, write_id(place))
         outbox.give(told)
         outbox.close()
         return Resumed(outbox, b"")
 
+    def _give_again(self, log: Log, number: int, outbox: Outbox) -> None:
+        """What is left of a stream that has ended; to one at a time, for each holds all of it until it is taken."""
+        if (before := self._again.get(log.start.stream)) is not None:
+            before.discard()
+        self._again[log.start.stream] = outbox
+        outbox.go_on(log, number)
+
     def _linger(self, outbox: Outbox, id_: bytes) -> Resumed:
-        timer = asyncio.get_running_loop().call_later(LINGER, self._end_oldest)
+        # In a context of its own: the caller's holds the whole request.
+        timer = asyncio.get_running_loop().call_later(LINGER, self._end_oldest, context=Context())
         self._lingering.append((outbox, timer))
         if len(self._lingering) > LINGERING:
             self._end_oldest()

@@ -25,9 +25,14 @@ _PRIMED_SINCE: Final = "2025-11-25"
 """The first revision in which a stream begins with an event without data; clients of older ones fail on it."""
 
 
-def opening(relay: Relay, event_id: bytes) -> bytes:
-    """What a stream begins with: where it begins, if the client is to know, else something that it does not see."""
-    return sse.priming(event_id) if event_id and is_version_at_least(relay.version, _PRIMED_SINCE) else sse.COMMENT
+def opening(relay: Relay, event_id: bytes, *, comes_back: bool = False) -> bytes:
+    """What a stream begins with: where it begins, if the client is to know, else something that it does not see.
+
+    One that `comes_back` with an event id is to know it, whatever its revision.
+    """
+    if event_id and is_version_at_least(relay.version, _PRIMED_SINCE):
+        return sse.priming(event_id)
+    return sse.place(event_id) if event_id and comes_back else sse.COMMENT
 
 
 async def answer(

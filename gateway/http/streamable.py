@@ -84,13 +84,14 @@ class StreamableDoor:
             silent = afterlife.new_stream(id_)
             return event_stream(EventStream(silent, lambda: afterlife.leave(id_, silent)))
         relay = _relay_of(session)
-        resumed = relay.listen(request.headers.get(LAST_EVENT_ID))
+        last = request.headers.get(LAST_EVENT_ID)
+        resumed = relay.listen(last)
 
         def leave() -> None:
             relay.hang_up(resumed.outbox)
             afterlife.leave(id_, resumed.outbox)
 
-        return event_stream(EventStream(resumed.outbox, leave, opening(relay, resumed.id)))
+        return event_stream(EventStream(resumed.outbox, leave, opening(relay, resumed.id, comes_back=last is not None)))
 
     async def delete(self, server: str) -> Response:
         """End a session."""
@@ -150,7 +151,13 @@ class StreamableDoor:
         messages = parse_batch(body)
         if any(isinstance(each, Request) and each.method == "initialize" for each in messages):
             raise GatewayError(Reason.INVALID_MESSAGE, "'initialize' may not be in a batch")
-        return await answer_batch(relay, messages)
+        try:
+            return await answer_batch(relay, messages)
+        except GatewayError as error:
+            asked = [each.id for each in messages if isinstance(each, Request)]
+            if error.reason is not Reason.GATEWAY_RESTARTED or not asked:
+                raise
+            return bodies.json_response(b"[%b]" % b",".join(map(error.rpc_body, asked)))  # the session is alive
 
     async def _pass_on(self, session: Session, message: Message) -> Response:
         relay = _relay_of(session)

@@ -71,6 +71,15 @@ def test_only_a_number_or_a_text_is_taken_for_a_requests_id_and_never_a_line_bre
     assert place.request in (b"", b"1")
 
 
+@pytest.mark.parametrize("request_id", [b"1.50", b"1e2", b"-0", b"12345678901234567890123"])
+def test_a_number_is_found_again_as_it_was_written(request_id: bytes) -> None:
+    kept = store()
+    log = kept.open(1, Kind.REQUEST, request_id)
+    place = read_id(log.id_of(0).decode())
+    assert place is not None
+    assert (place.request, kept.find(place)) == (request_id, log)
+
+
 def test_what_came_after_an_event_is_given_again_and_nothing_of_other_streams() -> None:
     kept = store()
     one, two = kept.open(1, Kind.REQUEST, b"5"), kept.open(2, Kind.REQUEST)

@@ -84,7 +84,20 @@ async def test_who_waits_for_a_lost_answer_gets_an_error_once(place: Place) -> N
         assert event.data.startswith(b'{"jsonrpc":"2.0","id":7,"error":')
         assert await left(lost.outbox) == []
         again = here.go_on(event.id.decode())
+        assert again.id == event.id, "without it the client comes back for the standing stream"
         assert await again.outbox.take(0) is None
+
+
+async def test_what_is_left_of_a_stream_that_has_ended_is_given_to_one_at_a_time() -> None:
+    with redelivery() as here:
+        outbox, other = Outbox(), Outbox()
+        begins, others = here.record(outbox, 4), here.record(other, 5)
+        for each in (outbox, other):
+            each.put(b"answer")
+            each.close()
+        first, elsewhere, second = (here.go_on(each.decode()) for each in (begins, others, begins))
+        assert await left(first.outbox) == []
+        assert await left(second.outbox) == await left(elsewhere.outbox) == [b"answer"]
 
 
 @pytest.mark.parametrize(
