@@ -31,6 +31,10 @@ BATCHES: Final = "2025-03-26"
 """The one revision in which a body may be an array of messages."""
 
 
+_REVISIONS: Final = frozenset({*HANDSHAKE_PROTOCOL_VERSIONS, "2024-10-07"})
+"""What the header may name: also the oldest one of all, on which the TypeScript SDK still agrees with an old child."""
+
+
 class StreamableDoor:
     """The handlers; `blueprint` gives them their own path, and `front` the shared one."""
 
@@ -186,7 +190,7 @@ def _relay_of(session: Session) -> Relay:
 def _check_version() -> None:
     """A revision that has no sessions is refused in the words that send a client of both kinds back to `initialize`."""
     version = request.headers.get("Mcp-Protocol-Version")
-    if version is not None and version not in HANDSHAKE_PROTOCOL_VERSIONS:
+    if version is not None and version not in _REVISIONS:
         supported = ", ".join(HANDSHAKE_PROTOCOL_VERSIONS)
         raise GatewayError(
             Reason.UNSUPPORTED_VERSION,

@@ -212,8 +212,7 @@ async def test_another_client_cannot_come_back_in_ones_place(one_gateway: Gatewa
 
 async def test_another_principal_cannot_come_back_at_all(tmp_path: Path) -> None:
     tokens = ["s3cret-token-1", "s3cret-token-2"]
-    config = {"auth": {"bearer": {"enabled": True, "tokens": tokens}}}
-    async with running(tmp_path=tmp_path, **config) as gateway:
+    async with running(tmp_path=tmp_path, auth={"bearer": {"enabled": True, "tokens": tokens}}) as gateway:
         session = Streamable(gateway.http)
         session.headers["Authorization"] = f"Bearer {tokens[0]}"
         last = await held(await session.open(), 1, "secret")
