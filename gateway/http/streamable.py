@@ -16,7 +16,10 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from quart import Blueprint, Response, g, request
 
 from common.reasons import Reason
+from gateway import sse
+from gateway.afterlife import Afterlife
 from gateway.errors import GatewayError
+from gateway.events import Kind, read_id, write_id
 from gateway.http import bodies
 from gateway.http.answers import answer, answer_batch, opening
 from gateway.http.bodies import EVENT_STREAM, JSON
@@ -84,11 +87,10 @@ class StreamableDoor:
         session = None if over else self._find(server)
         if not bodies.accepts(EVENT_STREAM):
             raise GatewayError(Reason.NOT_ACCEPTABLE, f"expected an Accept header with {EVENT_STREAM}")
-        if session is None:
-            silent = afterlife.new_stream(id_)
-            return event_stream(EventStream(silent, lambda: afterlife.leave(id_, silent)))
-        relay = _relay_of(session)
         last = request.headers.get(LAST_EVENT_ID)
+        if session is None:
+            return _silence(afterlife, id_, last)
+        relay = _relay_of(session)
         resumed = relay.listen(last)
 
         def leave() -> None:
@@ -179,6 +181,15 @@ class StreamableDoor:
         else:
             relay.respond(message)
         return bodies.empty(202)
+
+
+def _silence(afterlife: Afterlife, id_: str, last_event_id: str | None) -> Response:
+    """A stream of a session that ended as idle. Who comes back to one is told its place, to come back there again."""
+    place = read_id(last_event_id or "")
+    number = place.stream if place is not None and place.kind is not Kind.STANDING else None
+    silent = afterlife.new_stream(id_, number)
+    begins = sse.COMMENT if place is None else sse.place(write_id(place))
+    return event_stream(EventStream(silent, lambda: afterlife.leave(id_, silent, number), begins))
 
 
 def _relay_of(session: Session) -> Relay:
