@@ -23,6 +23,11 @@ from gateway.outbox import Outbox
 LINGER: Final = 300.0
 """Seconds for which a stream on which nothing more will come stays open."""
 
+GIVEN_AGAIN: Final = 8
+"""How often the rest of a stream that has ended is given to who names a place before its end. A client that comes back
+even then cannot take it, because it is too long for it, say, and would come back for it once a second for ever.
+"""
+
 LINGERING: Final = 16
 """Such streams of one session; one more ends the oldest."""
 
@@ -85,8 +90,9 @@ class Redelivery:
             return Resumed(outbox, log.id_of(place.number), place.stream)
         if place.number == log.last:
             return self._linger(outbox, log.id_of(place.number))
-        if not log.kept:
+        if not log.kept or log.given_again == GIVEN_AGAIN:
             return self._lost(place)
+        log.given_again += 1
         self._give_again(log, place.number, outbox)
         return Resumed(outbox, log.id_of(place.number))
 

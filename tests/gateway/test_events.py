@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from gateway.events import (
+    EVENT_BYTES,
     FINISHED_STREAMS,
     SESSION_BYTES,
     STREAM_BYTES,
@@ -129,7 +130,16 @@ def test_the_answer_is_kept_however_long_it_is() -> None:
     log.add(b"z" * (SESSION_BYTES + 1))
     log.finish()
     assert [len(each) for each in data(log.after(0))] == [SESSION_BYTES + 1]
-    assert repr(kept) == f"<EventStore: 1 streams, {SESSION_BYTES + 1} bytes>"
+    assert repr(kept) == f"<EventStore: 1 streams, {SESSION_BYTES + 1 + EVENT_BYTES} bytes>"
+
+
+def test_what_it_costs_to_keep_many_small_messages_counts() -> None:
+    kept = store()
+    logs = [kept.open(stream, Kind.REQUEST) for stream in range(100)]
+    for log in logs:
+        for _ in range(STREAM_EVENTS):
+            log.add(b"x")
+    assert sum(len(log.after(0)) for log in logs) == SESSION_BYTES // (EVENT_BYTES + 1)
 
 
 def test_for_a_new_message_that_goes_first_which_was_taken_then_what_is_no_answer_then_the_oldest_answer() -> None:
@@ -138,7 +148,7 @@ def test_for_a_new_message_that_goes_first_which_was_taken_then_what_is_no_answe
 
     def add(stream: int, megabytes: int, *, is_answer: bool) -> Log:
         log = kept.open(stream, Kind.REQUEST)
-        log.add(megabyte * megabytes)
+        log.add((megabyte * megabytes)[EVENT_BYTES:])
         if is_answer:
             log.finish()
         return log

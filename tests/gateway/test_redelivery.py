@@ -9,7 +9,7 @@ import pytest
 
 from gateway.events import Kind, Place, write_id
 from gateway.outbox import Outbox
-from gateway.redelivery import LINGERING, Redelivery
+from gateway.redelivery import GIVEN_AGAIN, LINGERING, Redelivery
 
 
 @contextmanager
@@ -86,6 +86,20 @@ async def test_who_waits_for_a_lost_answer_gets_an_error_once(place: Place) -> N
         again = here.go_on(event.id.decode())
         assert again.id == event.id, "without it the client comes back for the standing stream"
         assert await again.outbox.take(0) is None
+
+
+async def test_who_cannot_take_the_rest_of_an_ended_stream_is_told_that_it_is_lost() -> None:
+    with redelivery() as here:
+        outbox = Outbox()
+        begins = here.record(outbox, 4, b"7").decode()
+        outbox.put(b"answer")
+        outbox.close()
+        for _ in range(GIVEN_AGAIN):
+            assert await left(here.go_on(begins).outbox) == [b"answer"]
+        event = await here.go_on(begins).outbox.take_event(0)
+        assert event is not None
+        assert b'"id":7,"error":' in event.data
+        assert await here.go_on(event.id.decode()).outbox.take(0) is None
 
 
 async def test_what_is_left_of_a_stream_that_has_ended_is_given_to_one_at_a_time() -> None:
