@@ -84,10 +84,11 @@ class Redelivery:
         log = self._store.find(place)
         if log is None:
             return self._lost(place)
-        outbox = self._new_outbox()
         if not log.finished:
+            outbox = self._new_outbox()
             outbox.go_on(log, place.number)
             return Resumed(outbox, log.id_of(place.number), place.stream)
+        outbox = Outbox()  # of what has ended the child says no more, so it need not wait for who reads it
         if place.number == log.last:
             return self._linger(outbox, log.id_of(place.number))
         if not log.kept or log.given_again == GIVEN_AGAIN:
@@ -103,7 +104,7 @@ class Redelivery:
 
     def _lost(self, place: Place) -> Resumed:
         """For a client that may wait for an answer of which nothing is kept: an error in its place."""
-        outbox = self._new_outbox()
+        outbox = Outbox()
         told = self._store.lost(place)
         if told is None:
             return self._linger(outbox, write_id(place))

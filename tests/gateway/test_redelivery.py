@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from gateway.events import Kind, Place, write_id
-from gateway.outbox import Outbox
+from gateway.outbox import HIGH_WATER, Outbox
 from gateway.redelivery import GIVEN_AGAIN, LINGERING, Redelivery
 
 
@@ -100,6 +100,19 @@ async def test_who_cannot_take_the_rest_of_an_ended_stream_is_told_that_it_is_lo
         assert event is not None
         assert b'"id":7,"error":' in event.data
         assert await here.go_on(event.id.decode()).outbox.take(0) is None
+
+
+async def test_the_child_waits_for_who_reads_a_stream_that_runs_and_not_for_one_that_has_ended() -> None:
+    levels: list[bool] = []
+    here = Redelivery(0, Counter(), lambda: Outbox(lambda _outbox, full: levels.append(full)))
+    outbox = Outbox()
+    begins = here.record(outbox, 4).decode()
+    outbox.put(b"x" * (HIGH_WATER + 1))
+    running = here.go_on(begins)
+    assert levels == [True]
+    running.outbox.close()
+    here.go_on(begins)
+    assert levels == [True]
 
 
 async def test_what_is_left_of_a_stream_that_has_ended_is_given_to_one_at_a_time() -> None:
