@@ -2,7 +2,8 @@
 
 Two things are to be known, and are found out apart: whether a child knows the handshake of the revisions up to
 2025-11-25, and whether it knows the requests of 2026-07-28. What was seen holds for a day, and not beyond a reload of the
-configuration: the program behind a name may have become another.
+configuration: the program behind a name may have become another. Where nobody can be asked anew, though, as on a machine
+that is full, what was seen last is better than to refuse clients whose child is there.
 """
 
 import time
@@ -15,6 +16,16 @@ from common.config.model import ServerPolicy
 
 HOLDS: Final = 24 * 3600.0
 """Seconds for which something seen is believed."""
+
+PROLONGED: Final = 600.0
+"""Seconds for which it is believed again where nobody could be asked."""
+
+
+def remedy(policy: ServerPolicy) -> str:
+    """What to do about a child that refuses the first request, for the end of a sentence; empty where nobody knows."""
+    if policy.era == "auto":
+        return ""
+    return f"; it is configured with 'era: {policy.era}', and if it speaks another one, 'era: auto' finds out which"
 
 
 @dataclass(slots=True)
@@ -29,16 +40,25 @@ class Eras:
 
     def __init__(self, policies: Mapping[str, ServerPolicy], now: Callable[[], float] = time.time) -> None:
         self._policies = policies
+        self._retired: dict[str, ServerPolicy] = {}
+        """Of servers that the configuration no longer has; their live sessions go on."""
         self._seen: dict[str, _Seen] = {}
+        """What is too old is no longer believed, but stays until something newer is seen."""
         self._now = now
+        self.edition = 0
+        """How often the configuration was read again."""
 
     def __repr__(self) -> str:
         return f"<Eras: {self.report()}>"
 
     def take_over(self, policies: Mapping[str, ServerPolicy]) -> None:
         """The configuration is another now."""
+        known = {**self._retired, **self._policies}
+        self._retired = {name: policy for name, policy in known.items() if name not in policies}
         self._policies = policies
-        self._seen.clear()
+        for name in policies.keys() & self._seen.keys():
+            self._seen[name].at = float("-inf")
+        self.edition += 1
 
     def handshake(self, server: str) -> bool | None:
         """Whether a child of `server` knows `initialize`; None where nobody knows."""
@@ -50,17 +70,33 @@ class Eras:
         era = self._configured(server)
         return era != "legacy" if era != "auto" else self._of(server).modern
 
-    def saw(self, server: str, *, handshake: bool | None = None, modern: bool | None = None) -> None:
-        """A child of `server` has shown what it knows; None says nothing."""
-        seen = self._of(server)
+    def saw(self, server: str, *, edition: int, handshake: bool | None = None, modern: bool | None = None) -> None:
+        """A child of `server` has shown what it knows; None says nothing.
+
+        `edition` is that of the configuration by which it was spawned; of an earlier one nothing is believed. What is
+        seen in addition does not make older what was seen before any younger.
+        """
+        if edition != self.edition:
+            return
+        seen = self._seen[server] = self._of(server)
         seen.handshake = seen.handshake if handshake is None else handshake
         seen.modern = seen.modern if modern is None else modern
-        seen.at = self._now()
-        self._seen[server] = seen
 
     def forget(self, server: str) -> None:
         """What was seen of `server` has turned out to be wrong."""
         self._seen.pop(server, None)
+
+    def prolong(self, server: str) -> bool:
+        """Believe again, for PROLONGED seconds, what was seen of `server` last; whether there is anything to believe."""
+        if not self.remembers(server):
+            return False
+        self._seen[server].at = self._now() - HOLDS + PROLONGED
+        return True
+
+    def remembers(self, server: str) -> bool:
+        """Whether it was ever seen, however long ago, if a child of `server` knows revision 2026-07-28."""
+        seen = self._seen.get(server)
+        return seen is not None and seen.modern is not None
 
     def report(self) -> dict[str, dict[str, str]]:
         """The era of each server of which any is known, and since when: what `/health` shows."""
@@ -79,7 +115,7 @@ class Eras:
         return datetime.fromtimestamp(self._of(server).at, UTC).isoformat(timespec="seconds")
 
     def _configured(self, server: str) -> str:
-        policy = self._policies.get(server)
+        policy = self._policies.get(server) or self._retired.get(server)
         return policy.era if policy is not None else "auto"
 
     def _of(self, server: str) -> _Seen:

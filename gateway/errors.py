@@ -142,8 +142,8 @@ def refused(reason: Reason, message: str, /, retry_after: float | None = None, *
     return GatewayError(reason, message, **about)
 
 
-def ended(reason: Reason, /, server: str, **about: object) -> GatewayError:
-    """What a call in flight is told when its session ends for `reason`."""
+def ended(reason: Reason, /, server: str, remedy: str = "", **about: object) -> GatewayError:
+    """What a call in flight is told when its session ends for `reason`; `remedy` is the end of the sentence."""
     sentences = {
         Reason.CHILD_EXITED: "the server's process ended",
         Reason.CHILD_CLOSED_STDOUT: "the server's process closed its output",
@@ -159,4 +159,4 @@ def ended(reason: Reason, /, server: str, **about: object) -> GatewayError:
         Reason.SUPERVISOR_LOST: "the gateway lost its supervisor",
         Reason.GATEWAY_RESTARTED: "the gateway restarted before the answer came; the session goes on",
     }
-    return GatewayError(reason, sentences.get(reason, "the session ended"), server=server, **about)
+    return GatewayError(reason, sentences.get(reason, "the session ended") + remedy, server=server, **about)

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Final
 
 import anyio
+from loguru import logger
 
 from common.logs import masked
 from common.reasons import Reason
@@ -30,10 +31,29 @@ from supervisor.protocol import Ending, Gone
 LEAST_TO_START: Final = 1.0
 """Seconds that a child gets for answering `initialize`, however long it had to be waited for."""
 
+MAX_KEPT: Final = 256 * 1024
+"""Characters that the supervisor keeps of a session, well below the largest frame that it takes."""
+
 
 def left_to_start(start_timeout: float, waited: float) -> float:
     """Seconds that a child has for answering `initialize`, when it was `waited` for: the timeout is for both together."""
     return max(start_timeout - waited, min(start_timeout, LEAST_TO_START))
+
+
+async def grant(supervisor: SupervisorClient, server: str, label: str, user: str, within: float) -> Grant:
+    """A new child of `server`, in `within` seconds. Raises GatewayError where none can be had.
+
+    Cancellation gives back what was being spawned.
+    """
+    try:
+        with anyio.fail_after(within):
+            return await supervisor.open(server, label, user)
+    except TimeoutError:
+        raise GatewayError(Reason.START_TIMEOUT, "the server could not be started in time", server=server) from None
+    except OpenRefused as no:
+        raise refused(no.reason, no.message, no.retry_after, server=server) from None
+    except SupervisorLost:
+        raise errors.ended(Reason.SUPERVISOR_LOST, server) from None
 
 
 class Leases:
@@ -71,9 +91,9 @@ class Leases:
     async def spawn(self, session: Session) -> Relay:
         """A child for `session`. Raises GatewayError where none can be had, or where the session ends meanwhile."""
         asked, within = anyio.current_time(), session.policy.start_timeout
-        grant = await self._open(session, within)
+        granted = await grant(self._supervisor, session.server, masked(session.id), session.principal.handle, within)
         start_within = left_to_start(within, anyio.current_time() - asked)
-        relay = self._relay(session, grant, start_within=start_within)
+        relay = self._relay(session, granted, start_within=start_within)
         if session.ended is not None:
             relay.end(session.ended)
             raise not_found(session.ended)
@@ -91,13 +111,20 @@ class Leases:
         self._supervisor.release(grant.lease, reason, (grant.stdin, grant.stdout))
 
     def keep(self, session: Session, relay: Relay) -> None:
-        """From now on another gateway could go on with `session`."""
+        """From now on another gateway could go on with `session`, unless too much would have to be known for that."""
         principal = session.principal
         whose = (principal.issuer, principal.subject, session.server)
         opened = choice.to_keep(session, relay.translator)
         kept = Kept(VERSION, session.id, session.door.value, *whose, opened, relay.version, key=session.key)
+        state = write(kept)
+        if len(state) > MAX_KEPT:
+            # What clients and children say of themselves has no bound of its own, and a frame to the supervisor has.
+            logger.warning(
+                "{!r} ends with this gateway: {} characters would have to be kept of it", session, len(state)
+            )
+            return
         relay.kept = True
-        self._supervisor.keep(relay.lease, write(kept))
+        self._supervisor.keep(relay.lease, state)
 
     def remove(self, relay: Relay) -> None:
         """Its session has ended, and its child with it."""
@@ -105,25 +132,12 @@ class Leases:
         self.certificates.announce(relay.lease, relay.certificate)
         self._dropped.update(relay.dropped)
 
-    async def _open(self, session: Session, within: float) -> Grant:
-        try:
-            with anyio.fail_after(within):
-                return await self._supervisor.open(session.server, masked(session.id), session.principal.handle)
-        except TimeoutError:
-            raise GatewayError(
-                Reason.START_TIMEOUT, "the server could not be started in time", server=session.server
-            ) from None
-        except OpenRefused as no:
-            raise refused(no.reason, no.message, no.retry_after, server=session.server) from None
-        except SupervisorLost:
-            raise errors.ended(Reason.SUPERVISOR_LOST, session.server) from None
-
     def _relay(
         self, session: Session, grant: Grant, *, start_within: float | None = None, resumes: UnderWay | None = None
     ) -> Relay:
         """The bridge between `session` and its child."""
         self.certificates.expect(grant.lease, session.principal)
-        relay = Relay(
+        return Relay(
             self._supervisor,
             grant,
             session.server,
@@ -131,14 +145,13 @@ class Leases:
             label=masked(session.id),
             answers_questions=session.door is not Door.REST,
             on_end=session.forget,
+            calls=self.calls,
             start_within=start_within,
             notes=self._hot_state.slot(grant.lease) if self._hot_state is not None else None,
             resumes=resumes,
             talk=self._talk(session, resumes),
             translator=choice.translator(session, self._eras, self._supervisor.epoch),
         )
-        relay.calls = self.calls
-        return relay
 
     def _talk(self, session: Session, resumes: UnderWay | None) -> Talk | None:
         """The conversation, where it is not one of a legacy client."""

@@ -9,7 +9,6 @@ from typing import Protocol
 
 import anyio
 from loguru import logger
-from msgspec import Raw
 
 from common.config.model import ServerPolicy
 from common.logs import masked
@@ -17,6 +16,7 @@ from common.reasons import Reason
 from gateway.caller import Caller
 from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
+from gateway.rawjson import Members
 from gateway.relay import Relay
 from gateway.unused import arm_unused
 
@@ -74,7 +74,7 @@ class Session:
         self.ended: Reason | None = None
         self.opened = ""
         """What the translator before its child has to know, where there is one, for the gateway after this one."""
-        self.envelope: dict[str, Raw] = {}
+        self.envelope: Members = {}
         """What a client without a session has said of itself, for a child that is to be told so once."""
         self.resumes = False
         """Whether an earlier gateway saw its child through the handshake."""

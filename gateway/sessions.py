@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from loguru import logger
+
 from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway.afterlife import Afterlife
-from gateway.eras import Eras
+from gateway.eras import Eras, remedy
 from gateway.errors import GatewayError, refused
 from gateway.hotstate import HotState
 from gateway.identity.principal import Principal
@@ -189,6 +191,8 @@ class Sessions:
         self._in_sets.discard(ended)
         if reason is Reason.START_FAILED:
             self.eras.forget(ended.server)  # perhaps it was spoken to in the wrong one
+            if found := remedy(ended.policy):
+                logger.warning("server '{}' refused its first request{}", ended.server, found)
         if (relay := ended.relay) is not None:
             self.leases.remove(relay)
             if reason is Reason.IDLE_TIMEOUT and relay.standing is not None:

@@ -28,12 +28,13 @@ from common.config.source import ConfigError
 from common.prctl import hide_memory
 from supervisor.activation import ActivationError, inherited_listener, uid_of
 from supervisor.children import Children, running_children
-from supervisor.control import Announcer, SocketError, listen, listening, serve_each, serve_one
+from supervisor.control import Announcer, serve_one
 from supervisor.custody import Custody
 from supervisor.feasible import load_for_here
 from supervisor.foresight import warnings
 from supervisor.ground import Ground, GroundError, prepare, seal
 from supervisor.linux import become_subreaper, die_with_parent, has_terminal
+from supervisor.listening import SocketError, listen, listening, serve_each
 from supervisor.places import PlaceError
 from supervisor.protocol import Settings as NewSettings
 from supervisor.reload import Refused, Reloader, for_gateway

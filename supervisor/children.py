@@ -1,20 +1,18 @@
 """The table of children: by lease for the gateway, by pid for the reaper.
 
-`_dispatch` is the one door through which a child's state changes; `supervisor.lifecycle` says what to. Every change
-that the gateway must know of is announced, by the function that `announce` is.
+How a child's state changes is `supervisor.endings`'s. Every change that the gateway must know of is announced, by the
+function that `announce` is.
 """
 
-import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final
 
 import anyio
 import anyio.abc
 from loguru import logger
 
-from common.config.model import Graces, ServerSpec, SupervisorSettings
+from common.config.model import ServerSpec, SupervisorSettings
 from common.limits import raise_open_files_limit
 from common.reasons import Reason
 from supervisor.admission import Request
@@ -22,26 +20,22 @@ from supervisor.births import Births
 from supervisor.certificates import certify, log_end
 from supervisor.child import Child, count_by_server, duplicates
 from supervisor.clocks import Clocks
+from supervisor.endings import Endings
 from supervisor.environment import SpawnError
 from supervisor.fetches import Fetches
 from supervisor.gate import Gate
 from supervisor.ground import Ground
 from supervisor.helpers import Helpers
-from supervisor.lifecycle import Effect, Event, State, advance
+from supervisor.lifecycle import Event, State
 from supervisor.limits import exit_of_init, limit_of
 from supervisor.meter import Meter
 from supervisor.places import caches_path
 from supervisor.placing import Placer
-from supervisor.protocol import Answer, Ending, Exit, FromSupervisor, Gone
+from supervisor.protocol import Answer, Exit, FromSupervisor, Gone
 from supervisor.rooms import Room, Rooms
 from supervisor.stderr import open_file
 from supervisor.strays import Strays
 from supervisor.tree import CensusTaker, Reaper, end_everything
-
-HASTY: Final = Graces(stop=0.2, terminate=0.3, kill=1.0)
-"""Graces after the gateway's death: nobody waits for the child any more, but it may want to flush a file."""
-
-_SIGNALS: Final = {State.TERMINATING: signal.SIGTERM, State.KILLING: signal.SIGKILL}
 
 
 @asynccontextmanager
@@ -98,8 +92,12 @@ class Children:
         """Where sessions have their files, if wanted."""
         self.keeps_pipes = False
         """Whether a child's pipes are kept for a later gateway: see supervisor.custody."""
-        self.outlived = 0
-        """How often something outlived SIGKILL by a whole grace."""
+        self._endings = Endings(announce, tasks, self._bury)
+
+    @property
+    def outlived(self) -> int:
+        """How often something outlived SIGKILL by a whole grace, or its session."""
+        return self._endings.outlived
 
     # What the gateway asks for.
 
@@ -174,7 +172,7 @@ class Children:
         """A child may have noticed first, by the end of its input, and have left: then that is why."""
         if child.reason in (None, Reason.CHILD_EXITED):
             child.reason = Reason.GATEWAY_LOST
-        self._dispatch(child, Event.ABANDONED)
+        self._endings.dispatch(child, Event.ABANDONED)
 
     # What becomes of children without a gateway (supervisor.custody).
 
@@ -216,7 +214,7 @@ class Children:
         await self.fetches.stop()
         stray = await end_everything(self._census)
         if stray:
-            self.outlived += stray
+            self._endings.outlived += stray
             logger.error("{} processes had outlived their sessions and were killed", stray)
 
     async def measure(self) -> None:
@@ -232,7 +230,7 @@ class Children:
             logger.warning("{!r} is over its {}", child, limit)
         child.limit = limit
         child.reason = child.reason or limit
-        self._dispatch(child, Event.OVER_LIMIT)
+        self._endings.dispatch(child, Event.OVER_LIMIT)
 
     def report(self, ref: int) -> Answer:
         """How it stands, as the answer to the question `ref`."""
@@ -256,7 +254,7 @@ class Children:
 
     def _end(self, child: Child, reason: Reason) -> None:
         child.reason = child.reason or reason
-        self._dispatch(child, Event.END)
+        self._endings.dispatch(child, Event.END)
 
     def leader_exited(self, pid: int, exit_: Exit) -> None:
         """The reaper's word that `pid` was reaped; most pids are helpers that nobody asks for."""
@@ -269,7 +267,7 @@ class Children:
         child.leader_exited.set()
         child.limit = child.limit or self._limit_hit(child, child.exit)
         child.reason = child.reason or child.limit or Reason.CHILD_EXITED
-        self._dispatch(child, Event.LEADER_EXITED)
+        self._endings.dispatch(child, Event.LEADER_EXITED)
 
     @staticmethod
     def _limit_hit(child: Child, exit_: Exit) -> Reason | None:
@@ -282,64 +280,8 @@ class Children:
         limit = limit_of(exit_) or (child.place.leaf.limit_hit() if child.place.leaf is not None else None)
         return None if limit is Reason.TASKS_MAX and child.reason is not None else limit
 
-    # How a state changes, and what follows.
-
-    def _dispatch(self, child: Child, event: Event) -> None:
-        child.state, effects = advance(child.state, event)
-        for effect in effects:
-            self._perform(child, effect)
-
-    def _perform(self, child: Child, effect: Effect) -> None:
-        match effect:
-            case Effect.ANNOUNCE_ENDING:
-                # Every way out of RUNNING leads through here.
-                assert child.reason is not None
-                child.disarm()
-                child.ended = time.monotonic()
-                child.close_pipes()
-                self._announce(Ending(child.lease, child.reason, child.exit, child.certificate))
-            case Effect.START_ENDING:
-                self._tasks.start_soon(self._work_through_steps, child, name=f"end {child!r}")
-            case Effect.HASTEN:
-                child.graces = HASTY
-            case Effect.RESTART_STEP:
-                child.step.cancel()
-            case Effect.COUNT_OUTLIVED:
-                self.outlived += 1
-                logger.error("{!r}: something outlives SIGKILL; still trying", child)
-            case Effect.ANNOUNCE_GONE:
-                self._bury(child)
-
-    async def _work_through_steps(self, child: Child) -> None:
-        """Stop, terminate, kill, until the tree is empty. Never cancelled: it is what cleaning up consists of."""
-        with anyio.CancelScope(shield=True):
-            while child.state is not State.GONE:
-                state, deadline = child.state, anyio.current_time() + self._grace(child)
-                with anyio.CancelScope(deadline=deadline) as child.step:
-                    await self._step(child)
-                # The scope is also cancelled to restart the step; then there is a new state, or time is left.
-                if child.state is state and anyio.current_time() >= deadline:
-                    self._dispatch(child, Event.GRACE_OVER)
-
-    async def _step(self, child: Child) -> None:
-        """One step of ending; returns when the next one is due, or nothing is left to do."""
-        if child.state is State.STOPPING:
-            await child.leader_exited.wait()
-            return
-        await child.tree.end(_SIGNALS[child.state])
-        await child.leader_exited.wait()
-        self._dispatch(child, Event.TREE_EMPTY)
-
-    @staticmethod
-    def _grace(child: Child) -> float:
-        graces = {
-            State.STOPPING: child.graces.stop,
-            State.TERMINATING: child.graces.terminate,
-            State.KILLING: child.graces.kill,
-        }
-        return graces[child.state]
-
     def _bury(self, child: Child) -> None:
+        """Its tree is empty: nothing is left of it but its certificate."""
         assert child.reason is not None
         assert child.exit is not None
         del self._by_lease[child.lease]

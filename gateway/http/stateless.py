@@ -33,7 +33,7 @@ from gateway.identity.principal import ANONYMOUS
 from gateway.jsonrpc import Notification, Request, decode
 from gateway.jsonrpc import Response as RpcResponse
 from gateway.modern import cookies
-from gateway.modern.affinity import Asked
+from gateway.modern.affinity import Asked, heeds_cookies
 from gateway.modern.conversation import LISTEN
 from gateway.modern.cookies import Cookies
 from gateway.modern.envelope import Envelope, Rejected, check, check_notification, has_envelope, has_modern_header, read
@@ -139,7 +139,7 @@ class StatelessDoor:
     def _asked(self, server: str) -> Asked:
         """What this request says of whose it is."""
         cookie = self._cookies.known(server, request.cookies.get(cookies.NAME))
-        return Asked(g.principal, self._sessions.policy(server), request.headers.get, cookie=cookie)
+        return Asked(g.principal, self._sessions.policy(server), request.headers.getlist, cookie=cookie)
 
     def _offer_cookie(self, response: Response, server: str, asked: Asked) -> None:
         """Let a client that nothing tells apart from others be known again, if it likes.
@@ -147,7 +147,7 @@ class StatelessDoor:
         Strictly of this site and out of reach of scripts; and it is for the gateway's own choice alone, so it goes
         nowhere but to this server's path.
         """
-        if asked.policy.affinity_cookie and asked.cookie is None and asked.principal == ANONYMOUS:
+        if heeds_cookies(asked.policy) and asked.cookie is None and asked.principal == ANONYMOUS:
             value = self._cookies.new(server)
             response.set_cookie(
                 cookies.NAME, value, path=f"/{server}", httponly=True, samesite="Strict", secure=request.is_secure

@@ -6,7 +6,7 @@ it. Whatever the key, it is one among those of the same principal and server: no
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -28,8 +28,8 @@ class Asked:
 
     principal: Principal
     policy: ServerPolicy
-    header: Callable[[str], str | None] = field(repr=False)
-    """The value of a header; None where it was not sent."""
+    header: Callable[[str], Sequence[str]] = field(repr=False)
+    """The values of a header, one for each time that it was sent."""
     handle: str | None = field(default=None, repr=False)
     """The session that the model has opened, and names; proved to be this principal's."""
     cookie: str | None = field(default=None, repr=False)
@@ -50,20 +50,27 @@ Source = Callable[[Asked], str | None]
 
 
 def by_handle(asked: Asked) -> str | None:
-    """The handle that the model has been given."""
-    return asked.handle
+    """The handle that the model has been given, by whomever the header says that it works for, if it says so.
+
+    Models write handles into conversations, and people show those to each other.
+    """
+    return None if asked.handle is None else f"{asked.handle}\0{by_header(asked) or ''}"
 
 
 def by_header(asked: Asked) -> str | None:
-    """The header that the operator trusts to tell one principal's conversations, or users, apart."""
+    """The header that the operator trusts to tell one principal's conversations, or users, apart.
+
+    Sent twice it says nothing: whatever stands in front has added its own to the client's.
+    """
     name = asked.policy.affinity_header
-    value = asked.header(name) if name is not None else None
-    if name is None or value is None:
+    values = asked.header(name) if name is not None else ()
+    if name is None or not values:
         return None
-    if not value.strip() or _PLACEHOLDER in value or len(value) > MAX_VALUE:
+    value = values[0]
+    if len(values) > 1 or not value.strip() or _PLACEHOLDER in value or len(value) > MAX_VALUE:
         raise GatewayError(
             Reason.BAD_REQUEST,
-            f"expected in the header {name} a value of 1 to {MAX_VALUE} characters without placeholders",
+            f"expected the header {name} once, with a value of 1 to {MAX_VALUE} characters without placeholders",
             header=name,
         )
     return value
@@ -76,7 +83,12 @@ def by_principal(asked: Asked) -> str | None:
 
 def by_cookie(asked: Asked) -> str | None:
     """The cookie that an anonymous client was given and has sent back."""
-    return asked.cookie if asked.policy.affinity_cookie else None
+    return asked.cookie if heeds_cookies(asked.policy) else None
+
+
+def heeds_cookies(policy: ServerPolicy) -> bool:
+    """Whether anonymous clients are given cookies: not where all are to share a child, or none may have one."""
+    return policy.affinity_cookie and policy.anonymous == "ephemeral"
 
 
 def for_anonymous(asked: Asked) -> str | None:

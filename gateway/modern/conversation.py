@@ -41,7 +41,8 @@ from gateway.jsonrpc import (
     notification,
     reported_token,
 )
-from gateway.modern.meta import LOG_LEVEL, PROGRESS, SUBSCRIPTION_ID, members, meta_of, text, with_meta
+from gateway.meta import LOG_LEVEL, PROGRESS, SUBSCRIPTION_ID, meta_of, with_meta
+from gateway.rawjson import members, text
 
 OPENING: Final = "server/discover"
 """The method of the request with which the gateway opens the conversation."""

@@ -1,8 +1,10 @@
 """The cookie by which an anonymous client without a session can be known again: for a choice among children, no more.
 
-It proves nothing about anybody: credentials are asked for whether it is there or not. It bears a signature only so that
-a key is always one that the gateway gave out, never one that somebody made up or put into another's browser. The
-signing key is this process's own; after a restart a client is given another cookie. No I/O.
+It proves nothing about anybody: credentials are asked for whether it is there or not, and whoever has some is told apart
+by them. It bears a signature only so that a key is always a random one that this gateway gave out, for this server, never
+one that somebody made up. Whoever can put cookies into another's browser can still put one there that they were given
+themselves, and share their own child. The signing key is this process's own; after a restart a client is given another
+cookie. No I/O.
 """
 
 import hashlib

@@ -31,7 +31,7 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from gateway.jsonrpc import Malformed, Message, Notification, NotJson, Request, Response, decode
-from gateway.modern.meta import Members, members
+from gateway.rawjson import Members, members
 
 Headers = list[tuple[str, str]]
 """As they came: two of one name are two."""

@@ -5,19 +5,25 @@ which the gateway answers itself: `session_open` gives a handle, `session_close`
 reaches the child of that handle, a call without one the child that it would reach anyway. The argument says of itself,
 by `x-mcp-header`, that it is repeated in a header, so that whatever stands in front can route by it, too.
 
-A handle is random, bound to a principal and a server, and ends with its session; one that is not known any more is told
-to the model as a tool's error, with the way out, for it is the model that has to open another. No I/O.
+A tool or an argument of the child's own with such a name is hidden behind ours: what is listed is what works.
+
+A handle is random, bound to a principal, a server and the affinity header, and ends with its session; one that is not
+known any more is told to the model as a tool's error, with the way out, for it is the model that has to open another.
+No I/O.
 """
 
 import secrets
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
+from mcp.shared.inbound import decode_header_value
 from msgspec import Raw
 
 from gateway.identity.principal import Principal
+from gateway.rawjson import Members, is_object, members, put, put_together, text
 
 ARGUMENT: Final = "gateway_session"
 HEADER: Final = "Gateway-Session"
@@ -25,10 +31,10 @@ OPEN: Final = "session_open"
 CLOSE: Final = "session_close"
 
 MAX_HANDLES: Final = 10_000
-"""Handles that exist at once; the one that was not used for longest goes first."""
+"""Handles that exist at once; the oldest goes of whoever has not used any for longest."""
 
 MAX_OF_ONE: Final = 100
-"""Handles of one principal with one server."""
+"""Handles of one principal with one server; all that are anonymous are one principal."""
 
 _HANDLE_BYTES: Final = 24
 _ARGUMENT_SCHEMA: Final[dict[str, Any]] = {
@@ -55,6 +61,7 @@ _OWN_TOOLS: Final[list[dict[str, Any]]] = [
 
 
 _GONE: Final = f"the session has ended, or there never was one of that name; open another with '{OPEN}'"
+_OF_ANOTHER: Final = f"the session was begun by a client that can be asked other things; open another with '{OPEN}'"
 
 
 class Gone(Exception):
@@ -67,79 +74,93 @@ class TooMany(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Whose:
-    """A principal's use of one server."""
+    """A principal's use of one server; of one who speaks for others, that of whom its header names."""
 
     principal: Principal
     server: str
-
-
-@dataclass(slots=True)
-class _Handle:
-    whose: Whose
-    used: bool = False
+    header: str = field(default="", repr=False)
 
 
 class Handles:
-    """The handles that are open."""
+    """The handles that are open, of each owner those first that were not used for longest."""
 
     def __init__(self) -> None:
-        self._open: OrderedDict[str, _Handle] = OrderedDict()
+        self._open: OrderedDict[Whose, OrderedDict[str, str]] = OrderedDict()
+        """Of each handle the key of the session that it was used with; empty for one that was not used yet."""
+        self._count = 0
 
     def __repr__(self) -> str:
-        return f"<Handles: {len(self._open)} open>"
+        return f"<Handles: {self._count} open>"
 
-    def open(self, whose: Whose) -> str:
-        """A new handle. Raises TooMany."""
-        if sum(each.whose == whose for each in self._open.values()) >= MAX_OF_ONE:
-            raise TooMany(f"{MAX_OF_ONE} sessions are open; close one with '{CLOSE}' first")
+    def open(self, whose: Whose, is_live: Callable[[str], bool]) -> str:
+        """A new handle. Raises TooMany where all that they have are in use: `is_live` says so of a session's key.
+
+        One that was never used, or whose session has ended, gives way. A model forgets names as it forgets anything.
+        """
+        own = self._open.get(whose, OrderedDict())
+        if len(own) >= MAX_OF_ONE:
+            idle = next((handle for handle, key in own.items() if not key or not is_live(key)), None)
+            if idle is None:
+                raise TooMany(f"{MAX_OF_ONE} sessions are open; close one with '{CLOSE}' first")
+            self.close(idle, whose)
         handle = secrets.token_urlsafe(_HANDLE_BYTES)
-        self._open[handle] = _Handle(whose)
-        if len(self._open) > MAX_HANDLES:
-            self._open.popitem(last=False)
+        self._keep(handle, whose, "")
+        if self._count > MAX_HANDLES:
+            oldest = next(iter(self._open))
+            self.close(next(iter(self._open[oldest])), oldest)
         return handle
 
-    def check(self, handle: str, whose: Whose, *, is_live: bool) -> str:
+    def check(self, handle: str, whose: Whose, key: str, *, is_live: bool) -> str:
         """The handle, if it is open and theirs; from now on it is used. Raises Gone, the same for one that never was.
 
-        `is_live` is whether their session of that handle has a child. One that was used and has none any more has ended,
-        and its state with it; one that has one is theirs, though an earlier gateway may have given it out.
+        `key` is that of their session of that handle, and `is_live` whether there is one. One that was used and has none
+        any more has ended, and its state with it; one that has one is theirs, though an earlier gateway may have given
+        it out. Where the key was another, somebody goes on with a handle who cannot go on with its child.
         """
-        known = self._open.get(handle)
-        if known is not None and known.whose != whose:
-            raise Gone(_GONE)
-        if not is_live and (known is None or known.used):
-            self._open.pop(handle, None)
-            raise Gone(_GONE)
-        self._open[handle] = _Handle(whose, used=True)
-        self._open.move_to_end(handle)
+        used_with = self._open.get(whose, OrderedDict()).get(handle)
+        if not is_live:
+            if used_with and used_with != key:
+                raise Gone(_OF_ANOTHER)
+            if used_with is None or used_with:
+                self.close(handle, whose)
+                raise Gone(_GONE)
+        self._keep(handle, whose, key)
         return handle
 
-    def close(self, handle: str) -> None:
+    def close(self, handle: str, whose: Whose) -> None:
         """It is open no longer. Nothing happens where it was not."""
-        self._open.pop(handle, None)
+        own = self._open.get(whose)
+        if own is not None and own.pop(handle, None) is not None:
+            self._count -= 1
+            if not own:
+                del self._open[whose]
+
+    def _keep(self, handle: str, whose: Whose, key: str) -> None:
+        """It was used last."""
+        own = self._open.setdefault(whose, OrderedDict())
+        self._count += handle not in own
+        own[handle] = key
+        own.move_to_end(handle)
+        self._open.move_to_end(whose)
 
 
-def with_handles(result: dict[str, Raw], *, first_page: bool) -> dict[str, Raw]:
-    """The result of `tools/list` with the argument in every schema, and on its first page the two tools in front.
-
-    A tool that has such an argument itself is left as it is.
-    """
+def with_handles(result: Members, *, first_page: bool) -> Members:
+    """The result of `tools/list` with the argument in every schema, and on its first page the two tools in front."""
     try:
-        tools = msgspec.json.decode(bytes(result.get("tools", b"[]")), type=list[dict[str, Any]])
-    except msgspec.MsgspecError:
+        tools = msgspec.json.decode(bytes(result.get("tools", b"[]")), type=list[Members])
+    except (msgspec.MsgspecError, RecursionError):
         return result
-    listed = [*(_OWN_TOOLS if first_page else ()), *(_with_argument(tool) for tool in tools)]
-    return {**result, "tools": Raw(msgspec.json.encode(listed))}
+    theirs = [_with_argument(tool) for tool in tools if text(tool.get("name", b"")) not in (OPEN, CLOSE)]
+    return {**result, "tools": put([*(_OWN_TOOLS if first_page else ()), *theirs])}
 
 
-def _with_argument(tool: dict[str, Any]) -> dict[str, Any]:
-    schema = tool.get("inputSchema")
-    if not isinstance(schema, dict):
+def _with_argument(tool: Members) -> Members:
+    schema = tool.get("inputSchema", Raw(b""))
+    properties = members(schema).get("properties", Raw(b"{}"))
+    if not (is_object(schema) and is_object(properties)):
         return tool
-    properties = schema.get("properties", {})
-    if not isinstance(properties, dict) or ARGUMENT in properties or tool.get("name") in (OPEN, CLOSE):
-        return tool
-    return {**tool, "inputSchema": {**schema, "properties": {**properties, ARGUMENT: _ARGUMENT_SCHEMA}}}
+    argument = put({**members(properties), ARGUMENT: _ARGUMENT_SCHEMA})
+    return {**tool, "inputSchema": put({**members(schema), "properties": argument})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,27 +168,34 @@ class Call:
     """A `tools/call`, as far as handles are concerned."""
 
     tool: str
-    handle: object
-    """What the argument holds; None where it was not given."""
-    params: bytes
+    handle: str | None = field(repr=False)
+    """What the argument holds, as a header would repeat it; None where there is none, or null."""
+    params: bytes = field(repr=False)
     """The params without it."""
 
 
 def read(params: bytes) -> Call:
     """What a `tools/call` with these params says."""
-    members = _members(params)
-    arguments = _members(bytes(members.get("arguments", b"")))
-    tool = _plain(members.get("name"))
-    handle = _plain(arguments.pop(ARGUMENT, None))
-    if handle is not None:
-        members["arguments"] = Raw(msgspec.json.encode(arguments))
-        params = msgspec.json.encode(members)
-    return Call(tool if isinstance(tool, str) else "", handle, params)
+    outer = members(params)
+    arguments = members(outer.get("arguments", b""))
+    said = arguments.pop(ARGUMENT, None)
+    if said is not None:
+        outer["arguments"] = put(arguments)
+        params = put_together(outer)
+    return Call(text(outer.get("name", b"")) or "", _as_header(said), params)
 
 
-def agrees(call: Call, header: str | None) -> bool:
-    """Whether the header that repeats the argument does repeat it (specification: server/tools, x-mcp-header)."""
-    return header == call.handle
+def _as_header(said: Raw | None) -> str | None:
+    if said is None or bytes(said) == b"null":
+        return None
+    string = text(said)
+    return string if string is not None else bytes(said).decode(errors="replace")
+
+
+def agrees(call: Call, headers: list[str]) -> bool:
+    """Whether the headers that repeat the argument do repeat it (specification: server/tools, x-mcp-header)."""
+    expected = [] if call.handle is None else [call.handle]
+    return [decode_header_value(each) for each in headers] == expected
 
 
 def opened(handle: str) -> dict[str, Any]:
@@ -188,14 +216,3 @@ def failed(error: Gone | TooMany) -> dict[str, Any]:
 def _result(text: str, structured: dict[str, Any] | None = None) -> dict[str, Any]:
     result: dict[str, Any] = {"resultType": "complete", "content": [{"type": "text", "text": text}]}
     return result if structured is None else {**result, "structuredContent": structured}
-
-
-def _members(data: bytes) -> dict[str, Raw]:
-    try:
-        return msgspec.json.decode(data, type=dict[str, Raw])
-    except msgspec.MsgspecError:
-        return {}
-
-
-def _plain(data: Raw | None) -> object:
-    return None if data is None else msgspec.json.decode(bytes(data))

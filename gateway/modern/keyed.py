@@ -11,8 +11,9 @@ from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
 from gateway.jsonrpc import request
+from gateway.meta import OWN_ENVELOPE
 from gateway.modern.conversation import OPENING
-from gateway.modern.meta import Members
+from gateway.rawjson import Members
 from gateway.relay import Relay
 from gateway.session import Door, Session
 
@@ -68,9 +69,9 @@ class KeyedSessions:
         raise GatewayError(reason, "the server's process ends as soon as it is started", server=server)
 
     def is_live(self, principal: Principal, server: str, key: str) -> bool:
-        """Whether there is a session with this key, and a child of it."""
+        """Whether there is a session with this key; its child may still be on its way."""
         session = self._known.get((principal, server, key))
-        return session is not None and session.ended is None and session.relay is not None
+        return session is not None and session.ended is None
 
     def end(self, principal: Principal, server: str, key: str) -> None:
         """End the session with this key, if there is one."""
@@ -87,12 +88,15 @@ class KeyedSessions:
 
 
 async def begin(session: Session, envelope: Members) -> Relay:
-    """The bridge to the child of `session`, over which the conversation has been opened. Raises GatewayError."""
+    """The bridge to the child of `session`, over which the conversation has been opened. Raises GatewayError.
+
+    It is opened in the gateway's own name: a child that takes amiss what a client says of itself has not failed.
+    """
     if session.relay is None:
         session.envelope = envelope
     relay = await session.start()
     if not relay.used:
         nobody = relay.new_outbox()
-        relay.request(request(0, OPENING, {"_meta": envelope}), nobody)
+        relay.request(request(0, OPENING, {"_meta": OWN_ENVELOPE}), nobody)
         nobody.discard()
     return relay

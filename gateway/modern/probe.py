@@ -3,9 +3,13 @@
 It is a child of its own, for some servers end at any request before `initialize`, and some serve no other era than that
 of the first request. No answer within PATIENCE seconds, and any answer but a right one, is a no. Whoever wants to know
 at the same time waits for the same child.
+
+What is found holds for everybody, so no client has a part in it: the gateway asks in its own name, with an envelope of
+its own, and nobody's places for children are taken for it.
 """
 
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
@@ -15,14 +19,20 @@ from mcp_types.version import LATEST_MODERN_VERSION
 
 from common.config.model import ServerPolicy
 from common.reasons import Reason
+from gateway import meta
 from gateway.channel import Channel, ChildNotReading
 from gateway.eras import Eras
+from gateway.errors import GatewayError
 from gateway.framing import Oversized
 from gateway.jsonrpc import Malformed, Response, decode, encode, request
+from gateway.leases import grant
 from supervisor.client import Grant, SupervisorClient
 
 PATIENCE: Final = 10.0
 """Seconds in which an answer has to come. Some old servers let a request wait for ever that comes too early."""
+
+RENEWING: Final = 1.0
+"""Seconds for which a child is waited for where it is known what the last one spoke: whoever has a child waits, too."""
 
 _ID: Final = b"1"
 
@@ -32,7 +42,7 @@ class _Discovered(msgspec.Struct):
 
 
 class Ear:
-    """A channel's listener that waits for one answer. `answer` is set once: True, False, or None as long as it waits."""
+    """A channel's listener that waits for one answer: `answered` is set once it is known what to make of the child."""
 
     def __init__(self) -> None:
         self.answered = anyio.Event()
@@ -44,7 +54,7 @@ class Ear:
             message = decode(line)
         except Malformed:
             return
-        if isinstance(message, Response) and message.id == _ID:
+        if isinstance(message, Response) and message.id == _ID and not self.answered.is_set():
             self.speaks_modern = _says_so(message)
             self.answered.set()
 
@@ -61,48 +71,74 @@ def _says_so(message: Response) -> bool:
         return False
     try:
         return LATEST_MODERN_VERSION in msgspec.json.decode(message.result, type=_Discovered).supportedVersions
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return False
 
 
-class Probe:
-    """Asks children, through the supervisor, and tells `eras` of it."""
+@dataclass(eq=False, slots=True)
+class _Attempt:
+    """A child that is being asked, and who waits for what it says."""
 
-    def __init__(self, supervisor: SupervisorClient, eras: Eras) -> None:
+    over: anyio.Event = field(default_factory=anyio.Event)
+    failure: GatewayError | None = None
+    """Why there was no child that could be asked."""
+
+
+class Probe:
+    """Asks children, through the supervisor, and tells `eras` of it. `patience` is in seconds."""
+
+    def __init__(self, supervisor: SupervisorClient, eras: Eras, patience: float = PATIENCE) -> None:
         self._supervisor = supervisor
         self._eras = eras
-        self._asking: dict[str, anyio.Lock] = {}
+        self._patience = patience
+        self._asking: dict[str, _Attempt] = {}
 
     def __repr__(self) -> str:
-        return f"<Probe of {', '.join(self._asking) or 'nobody'}>"
+        return f"<Probe: {len(self._asking)} servers are being asked>"
 
-    async def speaks_modern(self, server: str, policy: ServerPolicy, user: str, meta: dict[str, object]) -> bool:
-        """Whether a child of `server` does, asked on behalf of `user`; `meta` is the envelope that it is asked with.
+    async def speaks_modern(self, server: str, policy: ServerPolicy) -> bool:
+        """Whether a child of `server` does. Raises GatewayError where none can be had, and nothing was ever seen.
 
-        Raises what `SupervisorClient.open` raises, and TimeoutError where there is no child in `start_timeout`.
-        Cancellation ends the child that was being asked.
+        Cancellation ends the child that was being asked, and then whoever else waits asks another one.
         """
-        async with self._asking.setdefault(server, anyio.Lock()):
-            known = self._eras.modern(server)
-            if known is not None:
-                return known
-            with anyio.fail_after(policy.start_timeout):
-                grant = await self._supervisor.open(server, "probe", user)
-            found = await self._ask(grant, policy, meta)
-            self._eras.saw(server, modern=found)
-            logger.info(
-                "server '{}' {} revision {}", server, "speaks" if found else "does not speak", LATEST_MODERN_VERSION
-            )
-            return found
+        while (known := self._eras.modern(server)) is None:  # still, where the configuration was read again meanwhile
+            attempt = self._asking.get(server)
+            if attempt is None:
+                await self._try(server, policy)
+                continue
+            await attempt.over.wait()
+            if (failure := attempt.failure) is not None:
+                raise GatewayError(failure.reason, failure.message, **failure.about)
+        return known
 
-    async def _ask(self, grant: Grant, policy: ServerPolicy, meta: dict[str, object]) -> bool:
+    async def _try(self, server: str, policy: ServerPolicy) -> None:
+        """Ask one child, for all that want to know by now. Raises GatewayError."""
+        attempt = self._asking[server] = _Attempt()
+        edition = self._eras.edition
+        within = min(policy.start_timeout, RENEWING) if self._eras.remembers(server) else policy.start_timeout
+        try:
+            found = await self._ask(await grant(self._supervisor, server, "probe", "", within), policy)
+        except GatewayError as error:
+            if self._eras.prolong(server):
+                return  # whoever has a child already needs no other one to be had
+            attempt.failure = error
+            raise
+        finally:
+            del self._asking[server]
+            attempt.over.set()
+        self._eras.saw(server, modern=found, edition=edition)
+        logger.info(
+            "server '{}' {} revision {}", server, "speaks" if found else "does not speak", LATEST_MODERN_VERSION
+        )
+
+    async def _ask(self, granted: Grant, policy: ServerPolicy) -> bool:
         ear = Ear()
-        channel = Channel(grant.stdin, grant.stdout, policy.max_message_bytes, ear)
+        channel = Channel(granted.stdin, granted.stdout, policy.max_message_bytes, ear)
         try:
             with suppress(ChildNotReading):
-                channel.write(encode(request(int(_ID), "server/discover", {"_meta": meta})))
-            with anyio.move_on_after(PATIENCE):
+                channel.write(encode(request(int(_ID), "server/discover", {"_meta": meta.OWN_ENVELOPE})))
+            with anyio.move_on_after(self._patience):
                 await ear.answered.wait()
             return ear.speaks_modern
         finally:
-            self._supervisor.release(grant.lease, Reason.REQUEST_DONE, channel.detach())
+            self._supervisor.release(granted.lease, Reason.REQUEST_DONE, channel.detach())

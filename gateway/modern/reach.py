@@ -11,27 +11,25 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
-from mcp.shared.inbound import MCP_PARAM_HEADER_PREFIX, decode_header_value
-from mcp_types import CLIENT_CAPABILITIES_META_KEY, HEADER_MISMATCH, INVALID_REQUEST
+from mcp.shared.inbound import MCP_PARAM_HEADER_PREFIX
+from mcp_types import HEADER_MISMATCH, INVALID_REQUEST
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_MODERN_VERSION
 
 from common.reasons import Reason
-from gateway import errors
-from gateway.errors import GatewayError, refused
 from gateway.jsonrpc import Malformed, Request, Response, decode, encode
+from gateway.meta import envelope_of
 from gateway.modern import handles
-from gateway.modern.affinity import Asked, affinity, for_capabilities
+from gateway.modern.affinity import Asked, affinity, by_header, for_capabilities
 from gateway.modern.envelope import Envelope, Rejected
 from gateway.modern.handles import Gone, Handles, TooMany, Whose
 from gateway.modern.keyed import begin
-from gateway.modern.meta import Members, envelope_of, members
 from gateway.modern.probe import Probe
 from gateway.modern.rounds import Rounds
+from gateway.rawjson import Members, members, put_together
 from gateway.relay import Relay
 from gateway.session import Session
 from gateway.sessions import Sessions
 from gateway.translation.legacy_child.handshake import askable
-from supervisor.client import OpenRefused, SupervisorLost
 
 _FALL_BACK: Final = (
     f"Bad Request: Unsupported protocol version: {LATEST_MODERN_VERSION} "
@@ -81,40 +79,32 @@ class Reach:
         Raises GatewayError where no child can be had, Rejected for what the client did wrong, and AnsweredHere.
         """
         who = envelope_of(envelope.message.params)
-        await self._check_served(asked, server, envelope.message, who)
+        await self._check_served(asked, server, envelope.message)
         reached = await self._reach(asked, server, envelope, who, leaving)
         if asked.policy.handles == "inject" and envelope.message.method == _LIST:
             return replace(reached, through=_both(reached.through, self._injecting(envelope)))
         return reached
 
-    async def _check_served(self, asked: Asked, server: str, message: Request, who: Members) -> None:
+    async def _check_served(self, asked: Asked, server: str, message: Request) -> None:
         """Raises Rejected where clients of this era are sent back to `initialize`."""
         if asked.policy.modern != "off":
             speaks = self._sessions.eras.modern(server)
             if speaks is None:
-                speaks = await self._ask(asked, server, who)
+                speaks = await self._probe.speaks_modern(server, asked.policy)
             if speaks or asked.policy.modern == "auto":
                 return
         raise not_served(message.id)
 
-    async def _ask(self, asked: Asked, server: str, who: Members) -> bool:
-        try:
-            return await self._probe.speaks_modern(server, asked.policy, asked.principal.handle, dict(who))
-        except OpenRefused as no:
-            raise refused(no.reason, no.message, no.retry_after, server=server) from None
-        except SupervisorLost:
-            raise errors.ended(Reason.SUPERVISOR_LOST, server) from None
-        except TimeoutError:
-            raise GatewayError(Reason.START_TIMEOUT, "the server could not be started in time", server=server) from None
-
     async def _reach(self, asked: Asked, server: str, envelope: Envelope, who: Members, leaving: ExitStack) -> Reached:
         message = envelope.message
         if asked.policy.handles == "inject" and message.method == _CALL:
-            asked, message = self._with_handle(asked, server, envelope, who)
-            envelope = replace(envelope, message=message)
+            asked, message = self._with_handle(asked, server, envelope)
+            envelope = replace(envelope, message=message, params=members(message.params))
         whose = affinity(asked)
-        if not whose.ephemeral:
-            relay = await self._sessions.keyed.start(asked.principal, server, self._key(whose.key, server, who), who)
+        # A round of a child for one request alone goes on with it, whoever has got a cookie, say, with its question.
+        if not whose.ephemeral and not self._rounds.knows(envelope.value("requestState")):
+            key = self._key(whose.key, server, envelope)
+            relay = await self._sessions.keyed.start(asked.principal, server, key, who)
             return Reached(relay, message, bytes, is_ephemeral=False)
         principal = asked.principal
         claimed = self._rounds.claim((principal.issuer, principal.subject, server), envelope)
@@ -123,12 +113,11 @@ class Reach:
         relay = await begin(session, who)
         return Reached(relay, message, lambda answer: self._rounds.keep(session, envelope, answer), is_ephemeral=True)
 
-    def _key(self, key: str, server: str, who: Members) -> str:
+    def _key(self, key: str, server: str, envelope: Envelope) -> str:
         """The whole key: a child that is told once what its client can do is not for one that can do something else."""
         if self._sessions.eras.modern(server):
             return key
-        capabilities = askable(msgspec.json.decode(bytes(who.get(CLIENT_CAPABILITIES_META_KEY, b"{}"))))
-        return for_capabilities(key, msgspec.json.encode(capabilities, order="deterministic"))
+        return for_capabilities(key, msgspec.json.encode(askable(envelope.capabilities), order="deterministic"))
 
     def _leave(self, session: Session) -> None:
         """The request is over that `session` was for."""
@@ -137,48 +126,58 @@ class Reach:
 
     # Handles.
 
-    def _with_handle(self, asked: Asked, server: str, envelope: Envelope, who: Members) -> tuple[Asked, Request]:
+    def _with_handle(self, asked: Asked, server: str, envelope: Envelope) -> tuple[Asked, Request]:
         """What was asked, with the handle that the model named; the call without it. Raises AnsweredHere, Rejected."""
-        message, whose = envelope.message, Whose(asked.principal, server)
+        message = envelope.message
         call = handles.read(message.params)
-        said = [value for name, value in envelope.headers if name.lower() == _HANDLE_HEADER]
-        if not handles.agrees(call, decode_header_value(said[0]) if said else None) or len(said) > 1:
+        if not handles.agrees(call, [value for name, value in envelope.headers if name.lower() == _HANDLE_HEADER]):
             text = f"the header Mcp-Param-{handles.HEADER} and the argument '{handles.ARGUMENT}' do not agree"
             raise Rejected(HEADER_MISMATCH, text, id_=message.id)
         try:
             if call.tool == handles.OPEN:
-                raise AnsweredHere(message.id, handles.opened(self._handles.open(whose)))
-            if call.handle is None and call.tool != handles.CLOSE:
-                return asked, message
-            found = replace(asked, handle=self._check_handle(call.handle, whose, asked, who))
+                raise AnsweredHere(message.id, handles.opened(self._open(_whose(asked, server))))
+            if call.tool == handles.CLOSE:
+                self._close(call.handle or "", asked, server, envelope)
+                raise AnsweredHere(message.id, handles.closed())
+            if call.handle is not None:
+                asked, _ = self._check_handle(call.handle, asked, server, envelope)
         except (Gone, TooMany) as error:
             raise AnsweredHere(message.id, handles.failed(error)) from None
-        if call.tool == handles.CLOSE:
-            self._handles.close(str(call.handle))
-            self._sessions.keyed.end(asked.principal, server, self._key(affinity(found).key, server, who))
-            raise AnsweredHere(message.id, handles.closed())
-        return found, Request(message.id, message.method, call.params)
+        return asked, Request(message.id, message.method, call.params)
 
-    def _check_handle(self, handle: object, whose: Whose, asked: Asked, who: Members) -> str:
-        """The handle, if its session is there, or has not been begun yet. Raises Gone."""
-        if not isinstance(handle, str):
-            raise Gone("expected the name of a session")
-        key = self._key(affinity(replace(asked, handle=handle)).key, whose.server, who)
-        is_live = self._sessions.keyed.is_live(whose.principal, whose.server, key)
-        return self._handles.check(handle, whose, is_live=is_live)
+    def _open(self, whose: Whose) -> str:
+        return self._handles.open(whose, lambda key: self._sessions.keyed.is_live(whose.principal, whose.server, key))
+
+    def _close(self, handle: str, asked: Asked, server: str, envelope: Envelope) -> None:
+        """End the session of this handle. Raises Gone."""
+        _, key = self._check_handle(handle, asked, server, envelope)
+        self._handles.close(handle, _whose(asked, server))
+        self._sessions.keyed.end(asked.principal, server, key)
+
+    def _check_handle(self, handle: str, asked: Asked, server: str, envelope: Envelope) -> tuple[Asked, str]:
+        """What was asked, with the handle, if its session is there, or was not begun yet; its key. Raises Gone."""
+        asked = replace(asked, handle=handle)
+        key = self._key(affinity(asked).key, server, envelope)
+        is_live = self._sessions.keyed.is_live(asked.principal, server, key)
+        self._handles.check(handle, _whose(asked, server), key, is_live=is_live)
+        return asked, key
 
     @staticmethod
     def _injecting(envelope: Envelope) -> Callable[[bytes], bytes]:
-        first = envelope.params.get("cursor") is None
+        first = envelope.value("cursor") is None
 
         def inject(answer: bytes) -> bytes:
             message = _response(answer)
             if message is None:
                 return answer
             result = handles.with_handles(members(message.result), first_page=first)
-            return encode(Response(message.id, msgspec.json.encode(result), b""))
+            return encode(Response(message.id, put_together(result), b""))
 
         return inject
+
+
+def _whose(asked: Asked, server: str) -> Whose:
+    return Whose(asked.principal, server, by_header(asked) or "")
 
 
 def not_served(id_: bytes) -> Rejected:

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import secrets
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -18,14 +18,18 @@ from mcp_types import INVALID_PARAMS
 from msgspec import Raw
 
 from common.reasons import Reason
+from gateway.identity.principal import Principal
 from gateway.jsonrpc import Malformed, Request, Response, decode, encode
 from gateway.modern.envelope import Envelope, Rejected
-from gateway.modern.meta import members
+from gateway.rawjson import members
 from gateway.relay import Relay
 from gateway.session import Session
 
 PATIENCE: Final = 300.0
 """Seconds in which the client may come back."""
+
+MAX_OF_ONE: Final = 50
+"""Rounds of one principal that are open at once, for each keeps a child; all that are anonymous are one principal."""
 
 _HANDLE_BYTES: Final = 24
 _STATE: Final = "requestState"
@@ -38,7 +42,7 @@ class _Round:
     relay: Relay
     whose: bytes
     """A digest of the principal, the server and the request."""
-    state: bytes
+    state: bytes = field(repr=False)
     """The JSON of the child's own state; empty where it gave none."""
     timer: asyncio.TimerHandle
 
@@ -61,6 +65,7 @@ class Rounds:
         result = members(message.result) if message is not None else {}
         if message is None or bytes(result.get("resultType", b"")) != _ASKS:
             return answer
+        self._make_room(session.principal)
         handle = secrets.token_urlsafe(_HANDLE_BYTES)
         timer = asyncio.get_running_loop().call_later(PATIENCE, self._expire, handle, context=Context())
         state = bytes(result.get(_STATE, b""))
@@ -68,6 +73,10 @@ class Rounds:
         relay.hold()
         result[_STATE] = Raw(msgspec.json.encode(handle))
         return encode(Response(message.id, msgspec.json.encode(result), b""))
+
+    def knows(self, handle: object) -> bool:
+        """Whether this was given out for a round that is still open."""
+        return isinstance(handle, str) and handle in self._open
 
     def keeps(self, session: Session) -> bool:
         """Whether `session` waits for a retry."""
@@ -90,6 +99,12 @@ class Rounds:
         if found.session.ended is not None:
             raise _invalid(envelope, "session_ended")
         return found.session, _with_state(envelope.message, found.state)
+
+    def _make_room(self, principal: Principal) -> None:
+        """The oldest gives way: most probably nobody will come back for it."""
+        own = [handle for handle, each in self._open.items() if each.session.principal == principal]
+        if len(own) >= MAX_OF_ONE:
+            self._expire(own[0])
 
     def _close(self, handle: str) -> _Round:
         found = self._open.pop(handle)

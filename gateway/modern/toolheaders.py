@@ -28,8 +28,9 @@ from gateway.asking import ask
 from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
 from gateway.jsonrpc import request
+from gateway.meta import envelope_of
 from gateway.modern.envelope import Envelope, Rejected, as_rejected
-from gateway.modern.meta import Members, envelope_of
+from gateway.rawjson import Members
 from gateway.relay import Relay
 
 MAX_OWNERS: Final = 1_000

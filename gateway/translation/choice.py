@@ -1,6 +1,6 @@
 """Which translator stands between a session and its child, if any does; and what is kept of it for a later gateway."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from loguru import logger
@@ -9,8 +9,10 @@ from msgspec import Raw
 
 from gateway.eras import Eras
 from gateway.kept import Unreadable
+from gateway.rawjson import Members, put
 from gateway.session import Door, Session
 from gateway.translation.legacy_child import LegacyChild
+from gateway.translation.legacy_child.handshake import askable
 from gateway.translation.modern_child import ModernChild
 from gateway.translation.modern_child.opening import Opened
 from gateway.translation.steps import Translator
@@ -24,6 +26,9 @@ class _ToldOnce(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     welcome: Raw = Raw(b"")
     """The child's InitializeResult."""
 
+
+_LONGEST: Final = 256
+"""Characters of a client's name that are passed on, and kept."""
 
 _opened = msgspec.json.Decoder(Opened)
 _told_once = msgspec.json.Decoder(_ToldOnce)
@@ -64,20 +69,28 @@ def _for_envelopes(session: Session, eras: Eras, epoch: int) -> Translator | Non
         told = _told_once.decode(session.opened)
         return LegacyChild(told.capabilities, told.info, welcome=bytes(told.welcome), epoch=epoch)
     if eras.modern(session.server):
+        session.envelope = {}
         return None
     told = _told(session.envelope)
+    session.envelope = {CLIENT_CAPABILITIES_META_KEY: put(told.capabilities), CLIENT_INFO_META_KEY: put(told.info)}
     return LegacyChild(told.capabilities, told.info, epoch=epoch)
 
 
-def _told(envelope: dict[str, Raw]) -> _ToldOnce:
+def _told(envelope: Members) -> _ToldOnce:
     capabilities, info = envelope.get(CLIENT_CAPABILITIES_META_KEY), envelope.get(CLIENT_INFO_META_KEY)
-    return _ToldOnce(_object(capabilities), _object(info) or {"name": "unknown", "version": ""})
+    return _ToldOnce(dict(askable(_object(capabilities))), _info(_object(info)))
+
+
+def _info(said: dict[str, Any]) -> dict[str, str]:
+    """Of what a client says of itself no more than a child cannot take amiss: others may share the child."""
+    known = {name: said[name][:_LONGEST] for name in ("name", "title", "version") if isinstance(said.get(name), str)}
+    return {"name": "unknown", "version": "", **known}
 
 
 def _object(data: Raw | None) -> dict[str, Any]:
     try:
         return msgspec.json.decode(bytes(data or b"{}"), type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return {}
 
 
@@ -90,7 +103,7 @@ def _for_handshake(session: Session, eras: Eras) -> Translator | None:
         return ModernChild(opened=_opened.decode(session.opened))
     if session.resumes:
         return None
-    knows = eras.handshake(session.server)
+    knows, edition = eras.handshake(session.server), eras.edition
     if knows:
         return None
 
@@ -98,11 +111,11 @@ def _for_handshake(session: Session, eras: Eras) -> Translator | None:
         session.opened = msgspec.json.encode(opened).decode()
         if knows is None:
             logger.info("server '{}' speaks only the revisions without a handshake", session.server)
-        eras.saw(session.server, handshake=False, modern=True)
+        eras.saw(session.server, edition=edition, handshake=False, modern=True)
 
     return ModernChild(
         known=knows is False,
         on_opened=is_modern,
-        on_handshake=lambda: eras.saw(session.server, handshake=True),
+        on_handshake=lambda: eras.saw(session.server, edition=edition, handshake=True),
         on_refused=lambda: eras.forget(session.server),
     )

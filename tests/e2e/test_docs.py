@@ -11,13 +11,14 @@ from ruamel.yaml import YAML
 
 from common.config.file import ConfigFile, ServerEntry, SessionLimits
 from common.config.load import load
-from common.config.model import Isolation, Limits
+from common.config.model import Isolation, Limits, Protocol
 from common.reasons import Reason
 from gateway.errors import GatewayError
-from tests.support.gateway import LIGHT, NOTEPAD, ROOT, programs, running, write_config
+from tests.support.gateway import LIGHT, NOTEPAD, ROOT, Gateway, programs, running, write_config
 from tests.support.processes import PATIENCE
 
 README = (ROOT / "README.md").read_text()
+PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -42,6 +43,7 @@ def as_pattern(output: str) -> str:
         r'"ending":\d': r'"ending":\\d',
         r'"reaping":"\w+': r'"reaping":"\\w+',
         r'"version":"[^"]+"': r'"version":"[^"]+"',
+        r'"since":"[^"]+"': r'"since":"[^"]+"',
     }.items():
         pattern = re.sub(what, any_, pattern)
     return pattern
@@ -53,12 +55,23 @@ async def test_the_walk_through_prints_what_it_says(tmp_path: Path) -> None:
     assert len(commands) == 3
     assert len(outputs) == 3
     async with running({"notepad": NOTEPAD}, tmp_path=tmp_path) as gateway:
-        script = "\n".join(f"{command}printf '\\0'" for command in commands)
-        script = script.replace("localhost:3000", gateway.url.removeprefix("http://"))
-        with anyio.fail_after(PATIENCE):
-            result = await anyio.run_process(["bash", "-euc", script], stderr=subprocess.STDOUT)
-        for printed, expected in zip(result.stdout.decode().split("\0"), outputs, strict=False):
-            assert re.fullmatch(as_pattern(expected), printed), f"{printed}\n{as_pattern(expected)}"
+        await prints(gateway, commands, outputs)
+
+
+async def test_a_client_without_sessions_gets_what_the_page_prints(tmp_path: Path) -> None:
+    text = PROTOCOL.partition("## Clients without sessions")[2].partition("\n### ")[0]
+    async with running({"notepad": NOTEPAD}, tmp_path=tmp_path) as gateway:
+        await prints(gateway, blocks(text, "sh"), blocks(text, "json"))
+
+
+async def prints(gateway: Gateway, commands: list[str], outputs: list[str]) -> None:
+    """Each of the commands, in one shell with those before it, prints what is said."""
+    script = "\n".join(f"{command}printf '\\0'" for command in commands)
+    script = script.replace("localhost:3000", gateway.url.removeprefix("http://"))
+    with anyio.fail_after(PATIENCE):
+        result = await anyio.run_process(["bash", "-euc", script], stderr=subprocess.STDOUT)
+    for printed, expected in zip(result.stdout.decode().split("\0"), outputs, strict=False):
+        assert re.fullmatch(as_pattern(expected), printed), f"{printed}\n{as_pattern(expected)}"
 
 
 async def test_one_url_serves_either_kind_of_client(tmp_path: Path) -> None:
@@ -99,7 +112,9 @@ def test_the_samples_of_configuration_load(tmp_path: Path) -> None:
 
 def test_every_key_is_documented_with_its_default() -> None:
     table = (ROOT / "docs" / "configuration.md").read_text()
-    shared = SessionLimits.model_fields.keys() | Isolation.model_fields.keys() | {"limits"}
+    shared = (
+        SessionLimits.model_fields.keys() | Isolation.model_fields.keys() | Protocol.model_fields.keys() | {"limits"}
+    )
     keys = [key for key in ConfigFile.model_fields if key not in {"auth", "debug", "limits", "servers"}]
     keys += [f"servers.NAME.{key}" for key in ServerEntry.model_fields if key not in shared]
     keys += [f"limits.{key}" for key in Limits.model_fields]
@@ -113,7 +128,8 @@ def test_every_key_is_documented_with_its_default() -> None:
     defaults |= {"limits.memory_max": "1GiB", "limits.tasks_max": "512", "limits.cpu_max": "null"}
     defaults |= {"limits.open_files_max": "4096", "limits.file_size_max": "1GiB", "limits.dir_size_max": "1GiB"}
     defaults |= {"no_new_privs": "true", "home": "private", "sandbox": "none", "stderr_files": "false"}
-    defaults |= {"resumable": "true"}
+    defaults |= {"resumable": "true", "modern": "auto", "era": "auto", "anonymous": "ephemeral"}
+    defaults |= {"affinity_cookie": "true", "handles": "off"}
     for key, default in defaults.items():
         assert f"| `{key}` | `{default}` |" in table, key
 

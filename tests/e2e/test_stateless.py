@@ -301,6 +301,8 @@ async def test_a_child_that_is_not_what_the_configuration_says_is_an_error_that_
         error = answer.json()["error"]
         assert (answer.status_code, answer.json()["id"], error["code"]) == (200, 1, 1000)
         assert error["data"]["code"] == "start_failed"
+        assert error["message"].startswith("the server refused its first request; it is configured with 'era: modern'")
+        await gateway.said("'light' refused its first request; .*'era: auto' finds out")
 
 
 async def test_an_idle_child_ends_unseen_and_the_next_request_has_another(tmp_path: Path) -> None:
@@ -315,14 +317,6 @@ async def test_anonymous_requests_share_a_child_where_the_configuration_says_so(
     async with running({"dual": {**DUAL, "anonymous": "shared"}}, tmp_path=tmp_path) as gateway:
         client = Modern(gateway.http)
         assert await client.call(1, "whoami") == await client.call(1, "whoami")
-
-
-async def test_an_anonymous_request_has_a_child_of_its_own_which_ends_with_it(tmp_path: Path) -> None:
-    async with running({"dual": DUAL}, tmp_path=tmp_path) as gateway:
-        client = Modern(gateway.http)
-        assert await client.call(1, "whoami") != await client.call(1, "whoami")
-        await gateway.gone(2)
-        await gateway.said("ended: request_done", times=2)
 
 
 async def test_a_question_keeps_an_anonymous_child_until_the_answer(tmp_path: Path) -> None:

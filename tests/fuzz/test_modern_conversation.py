@@ -8,8 +8,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from gateway.conversation import EPOCH_BITS
 from gateway.effects import Answered, Cancelled, Effect, Over, ToChild, ToStream
 from gateway.jsonrpc import Notification, Request, Response, decode
+from gateway.meta import LOG_LEVEL, PROGRESS, SUBSCRIPTION_ID
 from gateway.modern.conversation import LISTEN, OPENING, ModernConversation
-from gateway.modern.meta import LOG_LEVEL, PROGRESS, SUBSCRIPTION_ID
 from tests.fuzz.test_conversation import ERROR, IDS, Asked, line, members, same
 from tests.support.fuzz import OBJECTS
 

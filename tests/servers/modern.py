@@ -40,6 +40,10 @@ def meta(request_id, params):
     return text(params["_meta"])
 
 
+def arguments(request_id, params):
+    return text(params["arguments"])
+
+
 def number(request_id, params):
     return {**text("42"), "structuredContent": 42}
 
@@ -211,6 +215,8 @@ def serve(message):
         result = refuse(-32022, "unsupported", supported=[VERSION], requested=params.get("protocolVersion"))
     elif META + "protocolVersion" not in params.get("_meta", {}):
         result = refuse(-32602, "the envelope is missing")
+    elif not isinstance(params["_meta"].get(META + "clientInfo", {}).get("name", ""), str):
+        result = refuse(-32602, "the client has no name")
     elif method not in METHODS:
         result = refuse(-32601, "no such method")
     else:

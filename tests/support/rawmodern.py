@@ -6,6 +6,8 @@ from typing import Any
 
 import httpx2
 
+from tests.support.gateway import Gateway
+from tests.support.processes import PATIENCE
 from tests.support.rawmcp import BOTH, Events
 from tests.support.rawmcp import request as plain_request
 
@@ -67,3 +69,16 @@ class Modern:
         async with self.http.stream("POST", self.path, json=message, headers=headers) as response:
             assert response.headers["content-type"].startswith("text/event-stream"), await response.aread()
             yield Events(response)
+
+
+@asynccontextmanager
+async def client_of(gateway: Gateway, server: str, **headers: str) -> AsyncIterator[Modern]:
+    """A client with connections and cookies of its own."""
+    async with httpx2.AsyncClient(base_url=gateway.url, timeout=PATIENCE) as http:
+        yield Modern(http, f"/{server}/mcp", **headers)
+
+
+async def at_once(gateway: Gateway, server: str, tool: str, **headers: str) -> str:
+    """What a tool says to a client that is there for this alone."""
+    async with client_of(gateway, server, **headers) as client:
+        return await client.call(1, tool)

@@ -17,8 +17,9 @@ import msgspec
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
 from msgspec import Raw
 
+from gateway import rawjson
 from gateway.jsonrpc import Notification, Request, Response, cancelled_id, reported_token
-from gateway.translation import meta, raw
+from gateway.rawjson import Members
 from gateway.translation.legacy_child import logs, questions, results
 from gateway.translation.legacy_child.call import Call, OwnIds, State, new_call
 from gateway.translation.legacy_child.envelope import Asked
@@ -151,7 +152,7 @@ class Calls:
             self._counters["progress_for_nobody"] += 1
             return []
         if call.token != token:
-            params = raw.members(message.params)
+            params = rawjson.members(message.params)
             params["progressToken"] = Raw(call.token)
             message = Notification(message.method, msgspec.json.encode(params))
         return [Hear(message, int(call.client))]
@@ -283,7 +284,7 @@ class Calls:
         self._table.leave_child(call)
         return self._leave_unanswered(call)
 
-    def _send_to(self, call: Call, urls: list[meta.Members]) -> list[Step]:
+    def _send_to(self, call: Call, urls: list[Members]) -> list[Step]:
         """The child wants its client to have been at these places before it calls again."""
         open_questions = self._leave_unanswered(call)
         found = questions.to_urls(urls[:QUESTIONS])

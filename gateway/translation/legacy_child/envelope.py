@@ -9,10 +9,11 @@ import msgspec
 from mcp_types import CLIENT_CAPABILITIES_META_KEY, LOG_LEVEL_META_KEY
 from mcp_types.methods import INPUT_REQUIRED_METHODS
 
+from gateway import meta, rawjson
 from gateway.jsonrpc import Request, progress_token
-from gateway.translation import meta, raw
+from gateway.meta import ENVELOPE_KEYS
+from gateway.rawjson import Members
 from gateway.translation.legacy_child.handshake import Askable, askable
-from gateway.translation.meta import ENVELOPE_KEYS, Members
 
 LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 """The log levels, the most talkative first."""
@@ -59,12 +60,12 @@ class Asked:
 
 def read(request: Request) -> Asked:
     """Take `request` apart. Raises Unreadable."""
-    params = raw.members(request.params)
+    params = rawjson.members(request.params)
     if not params and request.params not in (b"", b"{}"):
         raise Unreadable("params is no object, or goes too deep")
     taken = meta.take_meta(params, ENVELOPE_KEYS)
     state, responses = _take_retry(params)
-    level = raw.text(taken.get(LOG_LEVEL_META_KEY, b"")) or ""
+    level = rawjson.text(taken.get(LOG_LEVEL_META_KEY, b"")) or ""
     legacy = Request(request.id, request.method, msgspec.json.encode(params) if request.params else b"")
     return Asked(
         legacy=legacy,
@@ -73,7 +74,7 @@ def read(request: Request) -> Asked:
         token=progress_token(legacy),
         state=state if request.method in INPUT_REQUIRED_METHODS else None,
         responses=responses,
-        subject=raw.text(params.get("uri" if request.method == "resources/read" else "name", b"")) or "",
+        subject=rawjson.text(params.get("uri" if request.method == "resources/read" else "name", b"")) or "",
         arguments=bytes(params.get("arguments", b"")),
     )
 
@@ -81,12 +82,12 @@ def read(request: Request) -> Asked:
 def _take_retry(params: Members) -> tuple[str | None, Members]:
     """Take what makes a request a retry out of `params`."""
     raw_state, raw_responses = bytes(params.pop("requestState", b"")), bytes(params.pop("inputResponses", b""))
-    state = raw.text(raw_state)
+    state = rawjson.text(raw_state)
     if state is None and raw_state not in _ABSENT:
         raise Unreadable("requestState is no string")
-    if raw_responses not in _ABSENT and not raw.is_object(raw_responses):
+    if raw_responses not in _ABSENT and not rawjson.is_object(raw_responses):
         raise Unreadable("inputResponses is no object")
-    return state, raw.members(raw_responses)
+    return state, rawjson.members(raw_responses)
 
 
 def _object(data: bytes) -> Mapping[str, object]:

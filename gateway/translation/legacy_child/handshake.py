@@ -9,10 +9,10 @@ from mcp_types import SERVER_INFO_META_KEY
 from mcp_types.version import LATEST_HANDSHAKE_VERSION
 from msgspec import Raw
 
+from gateway import rawjson
 from gateway.jsonrpc import Request
-from gateway.translation import raw
+from gateway.rawjson import Members
 from gateway.translation.legacy_child.results import MODERN_VERSIONS
-from gateway.translation.meta import Members
 
 Askable = dict[str, dict[str, dict[str, object]]]
 """Of a client's capabilities those that let a child ask it something, in their one form."""
@@ -87,14 +87,14 @@ class Welcome:
 
 def read_welcome(result: bytes) -> Welcome | None:
     """What the child said of itself in `result`; None where that is no InitializeResult."""
-    members = raw.members(result)
-    if raw.text(members.get("protocolVersion", b"")) is None:
+    members = rawjson.members(result)
+    if rawjson.text(members.get("protocolVersion", b"")) is None:
         return None
     capabilities = members.get("capabilities", Raw(b"{}"))
-    if not raw.is_object(capabilities):
+    if not rawjson.is_object(capabilities):
         return None
-    if not raw.is_object(members.get("serverInfo", b"")):
+    if not rawjson.is_object(members.get("serverInfo", b"")):
         members.pop("serverInfo", None)
-    if raw.text(members.get("instructions", b"")) is None:
+    if rawjson.text(members.get("instructions", b"")) is None:
         members.pop("instructions", None)
-    return Welcome(members, {name: raw.members(each) for name, each in raw.members(capabilities).items()})
+    return Welcome(members, {name: rawjson.members(each) for name, each in rawjson.members(capabilities).items()})

@@ -5,8 +5,8 @@ from typing import Final
 
 import msgspec
 
+from gateway import rawjson
 from gateway.jsonrpc import Notification, Request
-from gateway.translation import raw
 from gateway.translation.legacy_child.call import Call, OwnIds
 from gateway.translation.legacy_child.envelope import LEVELS
 
@@ -35,7 +35,7 @@ def hears(running: Iterable[Call], message: Notification) -> Call | None:
     calls = tuple(running)
     if len(calls) != 1 or not calls[0].level:
         return None
-    level = raw.text(raw.members(message.params).get("level", b""))
+    level = rawjson.text(rawjson.members(message.params).get("level", b""))
     if level is None or _RANK.get(level, -1) < _RANK[calls[0].level]:
         return None
     return calls[0]

@@ -8,11 +8,11 @@ import msgspec
 from mcp_types import INTERNAL_ERROR, METHOD_NOT_FOUND
 from msgspec import Raw
 
+from gateway import meta, rawjson
 from gateway.jsonrpc import Request, Response
-from gateway.translation import meta, raw
+from gateway.rawjson import Members
 from gateway.translation.legacy_child import results
 from gateway.translation.legacy_child.handshake import Askable
-from gateway.translation.meta import Members
 
 ELICIT: Final = "elicitation/create"
 SAMPLE: Final = "sampling/createMessage"
@@ -43,12 +43,12 @@ class Question:
 
 def read(request: Request) -> Question:
     """The question that `request` is, without what only legacy clients know."""
-    return Question(request.id, request.method, _without_legacy(raw.members(request.params)))
+    return Question(request.id, request.method, _without_legacy(rawjson.members(request.params)))
 
 
 def to_urls(elicitations: list[Members]) -> list[Question]:
     """The questions that stand in an error which says where a client has to go first."""
-    mode = {"mode": raw.put("url")}
+    mode = {"mode": rawjson.put("url")}
     return [Question(b"", ELICIT, {**_without_legacy(each), **mode}) for each in elicitations]
 
 
@@ -62,7 +62,7 @@ def _without_legacy(params: Members) -> Members:
 def required_capability(question: Question) -> dict[str, dict[str, dict[str, object]]]:
     """The ClientCapabilities without which this must not be asked."""
     if question.method == ELICIT:
-        return {"elicitation": {"url" if raw.text(question.params.get("mode", b"")) == "url" else "form": {}}}
+        return {"elicitation": {"url" if rawjson.text(question.params.get("mode", b"")) == "url" else "form": {}}}
     if question.method == SAMPLE and ("tools" in question.params or "toolChoice" in question.params):
         return {"sampling": {"tools": {}}}
     return {CAPABILITY_OF[question.method]: {}}
@@ -81,9 +81,9 @@ def is_declared(required: Mapping[str, Mapping[str, object]], declared: Askable)
 
 def acceptable(question: Question, data: Raw) -> bytes:
     """The client's answer as the child gets it; empty where it is none to this question."""
-    members = raw.members(data)
+    members = rawjson.members(data)
     if question.method == ELICIT:
-        fits = raw.text(members.get("action", b"")) in _ACTIONS
+        fits = rawjson.text(members.get("action", b"")) in _ACTIONS
     elif question.method == SAMPLE:
         fits = {"role", "content", "model"} <= members.keys()
     else:

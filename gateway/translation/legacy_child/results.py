@@ -14,9 +14,9 @@ from mcp_types import (
 from mcp_types.methods import CACHEABLE_METHODS
 from msgspec import Raw
 
+from gateway import meta, rawjson
 from gateway.jsonrpc import Response
-from gateway.translation import meta, raw
-from gateway.translation.meta import Members
+from gateway.rawjson import Members
 
 MODERN_VERSIONS: Final = ("2026-07-28",)
 
@@ -44,8 +44,8 @@ class Completer:
         if not result.startswith(b"{"):
             return b""
         if not any(name in result for name in _OURS):
-            return meta.spliced(result, self._added_to_cacheable if method in CACHEABLE_METHODS else self._added)
-        members = raw.members(result)
+            return rawjson.spliced(result, self._added_to_cacheable if method in CACHEABLE_METHODS else self._added)
+        members = rawjson.members(result)
         return self._put_into(members, method) if members else b""
 
     def _put_into(self, members: Members, method: str) -> bytes:
@@ -78,9 +78,9 @@ def modern_error(data: bytes, method: str, uri: str) -> bytes:
     except msgspec.MsgspecError:
         return _encoded(INTERNAL_ERROR, "the server's error is none", None)
     if found.code == RESOURCE_NOT_FOUND:
-        about = raw.members(found.data)
+        about = rawjson.members(found.data)
         if method == "resources/read":
-            about.setdefault("uri", raw.put(uri))
+            about.setdefault("uri", rawjson.put(uri))
         return _encoded(INVALID_PARAMS, found.message, about)
     if found.code == URL_ELICITATION_REQUIRED:
         return _encoded(INTERNAL_ERROR, found.message, {})
@@ -91,15 +91,15 @@ def wanted_urls(data: bytes) -> list[Members]:
     """The elicitations that a child wants to have been gone through first, where the error `data` says so; else none."""
     if b"%d" % URL_ELICITATION_REQUIRED not in data:
         return []
-    error_ = raw.members(data)
+    error_ = rawjson.members(data)
     if bytes(error_.get("code", b"")) != b"%d" % URL_ELICITATION_REQUIRED:
         return []
-    listed = raw.members(error_.get("data", b"")).get("elicitations", Raw(b"[]"))
+    listed = rawjson.members(error_.get("data", b"")).get("elicitations", Raw(b"[]"))
     try:
         each = msgspec.json.decode(bytes(listed), type=list[Members])
     except msgspec.MsgspecError:
         return []
-    return [elicitation for elicitation in each if raw.text(elicitation.get("url", b"")) is not None]
+    return [elicitation for elicitation in each if rawjson.text(elicitation.get("url", b"")) is not None]
 
 
 def error(id_: bytes, code: int, message: str, data: object = None) -> Response:

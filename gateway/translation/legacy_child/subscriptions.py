@@ -9,8 +9,9 @@ from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
 from msgspec import Raw
 
+from gateway import meta, rawjson
 from gateway.jsonrpc import Notification, Request
-from gateway.translation import meta, raw
+from gateway.rawjson import Members
 from gateway.translation.legacy_child import results
 from gateway.translation.legacy_child.call import OwnIds
 from gateway.translation.legacy_child.handshake import Welcome
@@ -85,7 +86,7 @@ class Subscriptions:
         self._listening.update(uris)
         self._listeners[request.id] = _Listener(frozenset(_LISTS[name][1] for name in flags), frozenset(uris))
         honoured = {**dict.fromkeys(flags, True), **({"resourceSubscriptions": uris} if uris else {})}
-        return [_tagged(ACKNOWLEDGED, {"notifications": raw.put(honoured)}, request.id), *steps]
+        return [_tagged(ACKNOWLEDGED, {"notifications": rawjson.put(honoured)}, request.id), *steps]
 
     def end(self, number: bytes) -> list[Step] | None:
         """The listen `number` is over; None where there is none."""
@@ -99,8 +100,8 @@ class Subscriptions:
 
     def tell(self, message: Notification) -> list[Step]:
         """The child says that something changed."""
-        params = raw.members(message.params)
-        uri = raw.text(params.get("uri", b"")) or ""
+        params = rawjson.members(message.params)
+        uri = rawjson.text(params.get("uri", b"")) or ""
         hearing = [number for number, each in self._listeners.items() if each.wants(message.method, uri)]
         if not hearing:
             self._counters["message_for_nobody"] += 1
@@ -124,6 +125,6 @@ class Subscriptions:
         return Say(Request(self._ids.new(), method, msgspec.json.encode({"uri": uri})))
 
 
-def _tagged(method: str, params: dict[str, Raw], number: bytes) -> Hear:
+def _tagged(method: str, params: Members, number: bytes) -> Hear:
     meta.put_meta(params, {SUBSCRIPTION_ID_META_KEY: Raw(number)})
     return Hear(Notification(method, msgspec.json.encode(params)), int(number))

@@ -14,8 +14,8 @@ from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 from msgspec import Raw
 
 from gateway.jsonrpc import ABSENT, Notification, Request, Response, notification
+from gateway.rawjson import Members, members, put_together, text
 from gateway.translation.modern_child import results
-from gateway.translation.raw import members, put_together, text
 from gateway.translation.steps import Hear, Say, Step, Wake
 
 MAX_SUBSCRIPTIONS: Final = 1_000
@@ -42,7 +42,7 @@ class _Listen:
 class Listening:
     """The listens of one session. `meta()` gives the `_meta` that a request has to come with."""
 
-    def __init__(self, meta: Callable[[], dict[str, Raw]]) -> None:
+    def __init__(self, meta: Callable[[], Members]) -> None:
         self._meta = meta
         self._news: tuple[str, ...] = ()
         self._uris: set[str] = set()
@@ -145,7 +145,7 @@ class Listening:
         params = put_together({"notifications": wanted, "_meta": self._meta()})
         return [*steps, Say(Request(self._opening.id, "subscriptions/listen", params))]
 
-    def _acknowledged(self, id_: bytes, params: dict[str, Raw]) -> list[Step]:
+    def _acknowledged(self, id_: bytes, params: Members) -> list[Step]:
         if self._opening is None or id_ != self._opening.id:
             return []
         opening, self._opening = self._opening, None

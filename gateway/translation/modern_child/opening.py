@@ -18,7 +18,7 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_HANDSHAKE_VERS
 from msgspec import Raw
 
 from gateway.jsonrpc import ABSENT
-from gateway.translation.raw import is_object, members, put, put_together, text
+from gateway.rawjson import Members, is_object, members, put, put_together, text
 
 LIST_CHANGED: Final = ("tools", "prompts", "resources")
 """The capabilities that may promise news of a changed list."""
@@ -44,7 +44,7 @@ class Opened(msgspec.Struct, frozen=True):
     logs: bool = False
     """Whether the child writes log messages."""
 
-    def meta(self, level: Raw = ABSENT) -> dict[str, Raw]:
+    def meta(self, level: Raw = ABSENT) -> Members:
         """The members of `_meta` with which every request to the child has to come (specification, basic)."""
         meta = {PROTOCOL_VERSION_META_KEY: _MODERN, CLIENT_CAPABILITIES_META_KEY: self.capabilities}
         if bytes(self.info):

@@ -7,7 +7,7 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, SERVER_INFO_META_KEY
 from msgspec import Raw
 
 from gateway.jsonrpc import ABSENT
-from gateway.translation.raw import is_object, members, put_together, text
+from gateway.rawjson import Members, is_object, members, put_together, text
 
 INPUT_REQUIRED: Final = "input_required"
 _COMPLETE: Final = "complete"
@@ -22,7 +22,7 @@ class Unknown(Exception):
     """The result is of a kind that nobody knows."""
 
 
-def kind(result: dict[str, Raw]) -> str:
+def kind(result: Members) -> str:
     """The result's `resultType`. Raises Unknown where it is none of the specification's."""
     said = result.get("resultType", ABSENT)
     found = text(said) if bytes(said) else _COMPLETE
@@ -31,7 +31,7 @@ def kind(result: dict[str, Raw]) -> str:
     return found
 
 
-def plain(method: str, result: dict[str, Raw]) -> bytes:
+def plain(method: str, result: Members) -> bytes:
     """The complete `result` of `method` without what only the modern era knows."""
     for name in _ADDED:
         result.pop(name, None)
@@ -50,10 +50,10 @@ def plain(method: str, result: dict[str, Raw]) -> bytes:
     return put_together(result)
 
 
-def _leave_out_schemas(result: dict[str, Raw]) -> None:
+def _leave_out_schemas(result: Members) -> None:
     """Before 2026-07-28 an `outputSchema` describes an object; a tool with another one is listed without."""
     try:
-        tools = msgspec.json.decode(bytes(result.get("tools", b"[]")), type=list[dict[str, Raw]])
+        tools = msgspec.json.decode(bytes(result.get("tools", b"[]")), type=list[Members])
     except msgspec.MsgspecError:
         return  # the client's own check finds the same
     odd = [tool for tool in tools if "outputSchema" in tool and not _describes_an_object(tool["outputSchema"])]

@@ -12,8 +12,8 @@ from typing import Final
 from msgspec import Raw
 
 from gateway.jsonrpc import ABSENT, Request, Response, notification
+from gateway.rawjson import Members, members, put, put_together, text
 from gateway.translation.modern_child import results
-from gateway.translation.raw import members, put, put_together, text
 from gateway.translation.steps import Hear, Say, Step, Wake
 
 MAX_ROUNDS: Final = 10
@@ -36,7 +36,7 @@ class Call:
     id: bytes
     """The conversation's."""
     method: str
-    params: dict[str, Raw]
+    params: Members
     attempt: bytes
     """Under which id the child knows it; empty while the client is asked, or it is waited."""
     rounds: int = 0
@@ -44,7 +44,7 @@ class Call:
     state: Raw = field(default_factory=Raw)
     asked: dict[bytes, str] = field(default_factory=dict)
     """Ids of the questions that are open, with the child's keys for them."""
-    answers: dict[str, Raw] = field(default_factory=dict)
+    answers: Members = field(default_factory=dict)
 
 
 class Rounds:
@@ -62,7 +62,7 @@ class Rounds:
     def __repr__(self) -> str:
         return f"<Rounds: {len(self._calls)} calls, {len(self._asked)} questions>"
 
-    def begin(self, id_: bytes, method: str, params: dict[str, Raw]) -> list[Step]:
+    def begin(self, id_: bytes, method: str, params: Members) -> list[Step]:
         """The conversation asks; `params` are complete but for what a later round adds."""
         call = self._calls[id_] = self._attempts[id_] = Call(id_, method, params, attempt=id_)
         return [Say(Request(id_, method, put_together(call.params)))]
@@ -116,7 +116,7 @@ class Rounds:
 
     # Within.
 
-    def _go_on(self, call: Call, result: dict[str, Raw]) -> list[Step]:
+    def _go_on(self, call: Call, result: Members) -> list[Step]:
         """The child wants to know something first."""
         call.rounds += 1
         asked = members(result.get("inputRequests", ABSENT))

@@ -13,12 +13,12 @@ from mcp_types.version import LATEST_HANDSHAKE_VERSION
 from msgspec import Raw
 
 from gateway.jsonrpc import ABSENT, Message, Notification, Request, Response, cancelled_id
+from gateway.rawjson import Members, is_object, members, put_together
 from gateway.translation.modern_child import opening
 from gateway.translation.modern_child.listening import AGAIN, Listening
 from gateway.translation.modern_child.opening import Opened
 from gateway.translation.modern_child.results import error_code
 from gateway.translation.modern_child.rounds import Rounds
-from gateway.translation.raw import is_object, members, put_together
 from gateway.translation.steps import Hear, Say, Step, StepAside
 
 _REFUSALS: Final = frozenset({UNSUPPORTED_PROTOCOL_VERSION, METHOD_NOT_FOUND, INVALID_PARAMS, INVALID_REQUEST})
@@ -147,7 +147,7 @@ class ModernChild:
 
     # Within.
 
-    def _meta(self) -> dict[str, Raw]:
+    def _meta(self) -> Members:
         assert self._opened is not None
         return self._opened.meta(self._level)
 

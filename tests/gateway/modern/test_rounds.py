@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from common.reasons import Reason
-from gateway.identity.principal import ANONYMOUS
+from gateway.identity.principal import ANONYMOUS, Principal
 from gateway.jsonrpc import Request
 from gateway.modern.envelope import Envelope, Rejected
-from gateway.modern.meta import members
-from gateway.modern.rounds import Rounds, Whose
+from gateway.modern.rounds import MAX_OF_ONE, Rounds, Whose
+from gateway.rawjson import members
 from gateway.session import Session
 
 WHOSE: Whose = ("anonymous", "", "s")
@@ -22,10 +22,10 @@ WHOSE: Whose = ("anonymous", "", "s")
 class Held:
     """A session and its bridge: held or not, ended or not."""
 
-    principal = ANONYMOUS
     server = "s"
 
     def __init__(self) -> None:
+        self.principal = ANONYMOUS
         self.relay = self
         self.holds = 0
         self.ended: Reason | None = None
@@ -133,3 +133,21 @@ async def test_an_answer_that_asks_nothing_stays_as_it_is(answer: bytes) -> None
     rounds, held = Rounds(), Held()
     assert rounds.keep(cast("Session", held), envelope(), answer) == answer
     assert repr(rounds) == "<Rounds: 0 open>"
+
+
+async def test_of_too_many_rounds_of_one_principal_the_oldest_gives_way() -> None:
+    rounds, held = Rounds(), [Held() for _ in range(MAX_OF_ONE + 1)]
+    other = Held()
+    other.principal = Principal("basic", "alice")
+    kept(rounds, other)
+    opened = [kept(rounds, each) for each in held]
+    assert held[0].ended is Reason.UNUSED
+    assert held[0].holds == 0
+    assert not rounds.knows(opened[0])
+    assert all(rounds.knows(each) for each in opened[1:])
+    assert other.ended is None
+
+
+@pytest.mark.parametrize("state", [None, "", 7, [], {}])
+async def test_what_was_never_given_out_is_not_known(state: object) -> None:
+    assert not Rounds().knows(state)

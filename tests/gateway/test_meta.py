@@ -1,6 +1,9 @@
 """`_meta`, read and rewritten in place."""
 
-from gateway.modern.meta import envelope_of, members, meta_of, text, with_meta
+from msgspec import Raw
+
+from gateway.meta import envelope_of, meta_of, put_meta, take_meta, with_meta
+from gateway.rawjson import members, put_together
 
 PREFIX = b"io.modelcontextprotocol/"
 
@@ -17,9 +20,8 @@ def test_meta_is_made_where_there_is_none_and_something_to_say() -> None:
     assert with_meta(b"", {}) == b"{}"
 
 
-def test_what_is_no_object_has_no_members() -> None:
+def test_what_is_no_object_has_no_meta() -> None:
     for data in (b"", b"[]", b"7", b"{", b"null"):
-        assert members(data) == {}
         assert meta_of(data) == {}
 
 
@@ -30,7 +32,16 @@ def test_of_the_envelope_only_who_asks_is_taken() -> None:
     }
 
 
-def test_a_text_is_a_text_or_none() -> None:
-    assert text(b'"a"') == "a"
-    assert text(b"7") is None
-    assert text(b"") is None
+def test_keys_are_taken_out_of_meta_and_meta_goes_when_it_is_empty() -> None:
+    object_ = members(b'{"a":1,"_meta":{"x":1,"y":2}}')
+    assert take_meta(object_, ("x", "z")) == {"x": Raw(b"1")}
+    assert put_together(object_) == b'{"a":1,"_meta":{"y":2}}'
+    assert take_meta(object_, ("y",)) == {"y": Raw(b"2")}
+    assert put_together(object_) == b'{"a":1}'
+    assert take_meta(object_, ("y",)) == {}
+
+
+def test_keys_are_put_into_meta() -> None:
+    object_ = members(b'{"_meta":{"x":1,"y":2}}')
+    put_meta(object_, {"y": 3, "z": Raw(b"4.0")})
+    assert put_together(object_) == b'{"_meta":{"x":1,"y":3,"z":4.0}}'
