@@ -50,6 +50,8 @@ class Reason(StrEnum):
     """The server keeps dying, so it is given a rest."""
     MAX_SESSIONS = "max_sessions"
     MAX_USER_SESSIONS = "max_user_sessions"
+    MAX_IN_FLIGHT = "max_in_flight"
+    """The session has as many requests in flight as it may."""
 
     # What was wrong with a request.
     BAD_REQUEST = "bad_request"

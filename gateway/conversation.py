@@ -24,6 +24,7 @@ import msgspec
 from mcp_types import METHOD_NOT_FOUND
 from msgspec import Raw
 
+from common.reasons import Reason
 from gateway.effects import Answered, Cancelled, Effect, Over, ToChild, ToStream
 from gateway.errors import TIMED_OUT, GatewayError
 from gateway.jsonrpc import (
@@ -42,6 +43,11 @@ from gateway.jsonrpc import (
 UNHEARD_MESSAGES: Final = 64
 UNHEARD_BYTES: Final = 1024 * 1024
 """What is kept for a client that has no stream open: the newest messages, within both bounds."""
+
+IN_FLIGHT: Final = 1000
+"""Requests of one session that may wait for the child; one more gets an error at once. A client that hangs up has not
+cancelled, so without a bound it could pile them up at no cost to itself.
+"""
 
 OPEN_QUESTIONS: Final = 256
 """Questions of one child that may wait for the client's answer; one more is declined."""
@@ -132,12 +138,17 @@ class Conversation:
         return False
 
     def request(self, message: Request, stream: int, *, can_carry_more: bool = True) -> tuple[int | None, list[Effect]]:
-        """The client asks, and wants the answer on `stream`; the call's number (None for `ping`), and what to do."""
-        if message.method == "ping":
-            self._last_call += 1
-            return None, [Answered(stream, encode(Response(message.id, _EMPTY_RESULT, b"")), self._last_call)]
+        """The client asks, and wants the answer on `stream`; the call's number, and what to do.
+
+        There is no number where the gateway answers itself: `ping`, and one request more than IN_FLIGHT.
+        """
         self._last_call += 1
         call = self._last_call
+        if message.method == "ping":
+            return None, [Answered(stream, encode(Response(message.id, _EMPTY_RESULT, b"")), call)]
+        if len(self._calls) >= IN_FLIGHT:
+            error = GatewayError(Reason.MAX_IN_FLIGHT, f"{IN_FLIGHT} requests of this session wait for their answers")
+            return None, [Answered(stream, error.rpc_body(message.id), call, error)]
         self._calls[call] = Call(message.id, message.method, stream, progress_token(message), can_carry_more)
         effects: list[Effect] = [ToChild(encode(Request(b"%d" % call, message.method, message.params)))]
         if can_carry_more and stream != self._standing:

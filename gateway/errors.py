@@ -50,6 +50,7 @@ _REQUEST = {
     # Not 503: that makes LibreChat's circuit breaker refuse every user of the server for half a minute.
     Reason.MAX_SESSIONS: (429, REFUSED),
     Reason.MAX_USER_SESSIONS: (429, REFUSED),
+    Reason.MAX_IN_FLIGHT: (429, REFUSED),
 }
 _CALL = {
     Reason.INTERNAL_ERROR: (500, INTERNAL_ERROR),

@@ -27,6 +27,9 @@ STREAM_BYTES: Final = 2 * 1024 * 1024
 SESSION_BYTES: Final = 8 * 1024 * 1024
 """What is kept of all streams of one session, if the newest answer is not larger by itself."""
 
+EVENT_BYTES: Final = 128
+"""What keeping a message costs beside its own bytes; the messages of a progress bar are no longer than that."""
+
 FINISHED_STREAMS: Final = 64
 """Streams of one session that have ended, and of which anything is kept."""
 
@@ -86,12 +89,16 @@ def read_id(text: str) -> Place | None:
 
 
 def _request_id(text: str) -> bytes:
-    """The JSON of a number or a string, whatever a client made of it; else nothing."""
+    """The JSON of a number or a string, whatever a client made of it; else nothing.
+
+    It stays as it was written: `1.50` is the same number as `1.5`, but another id.
+    """
     try:
-        value = msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        data = urlsafe_b64decode(text + "=" * (-len(text) % 4)).strip()
+        value = msgspec.json.decode(data)
     except (ValueError, msgspec.DecodeError):
         return b""
-    return msgspec.json.encode(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else b""
+    return data if isinstance(value, int | float | str) and not isinstance(value, bool) else b""
 
 
 @dataclass(slots=True)
@@ -107,15 +114,18 @@ class Log:
     last: int = 0
     """The number of the last message."""
     size: int = 0
-    """Bytes that are kept."""
+    """Bytes that are kept, with EVENT_BYTES for each message."""
+    given_again: int = 0
+    """How often somebody came back for the rest since it was finished."""
     kept: deque[tuple[int, bytes]] = field(default_factory=deque)
 
     def add(self, data: bytes) -> Event:
         """One more message."""
         self.last += 1
         self.kept.append((self.last, data))
-        self.size += len(data)
-        self.store.make_room(self, len(data))
+        size = len(data) + EVENT_BYTES
+        self.size += size
+        self.store.make_room(self, size)
         return self._event(self.last, data)
 
     def take(self, event: Event) -> None:
@@ -138,10 +148,11 @@ class Log:
     def drop(self) -> int:
         """Forget the oldest message; how many bytes it had."""
         number, data = self.kept.popleft()
-        self.size -= len(data)
+        size = len(data) + EVENT_BYTES
+        self.size -= size
         if number > self.taken:
             self.store.counters["event_dropped"] += 1
-        return len(data)
+        return size
 
     def _event(self, number: int, data: bytes) -> Event:
         return Event(data, self.id_of(number), number)

@@ -12,14 +12,21 @@ gets a stream that says nothing and ends after LINGER seconds.
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Final
+from weakref import WeakValueDictionary
 
-from gateway.events import EventStore, Kind, Place, read_id
+from gateway.events import EventStore, Kind, Log, Place, read_id, write_id
 from gateway.outbox import Outbox
 
 LINGER: Final = 300.0
 """Seconds for which a stream on which nothing more will come stays open."""
+
+GIVEN_AGAIN: Final = 8
+"""How often the rest of a stream that has ended is given to who names a place before its end. A client that comes back
+even then cannot take it, because it is too long for it, say, and would come back for it once a second for ever.
+"""
 
 LINGERING: Final = 16
 """Such streams of one session; one more ends the oldest."""
@@ -43,6 +50,8 @@ class Redelivery:
     def __init__(self, run: int, counters: Counter[str], new_outbox: Callable[[], Outbox]) -> None:
         self._store = EventStore(run, counters)
         self._new_outbox = new_outbox
+        self._again: WeakValueDictionary[int, Outbox] = WeakValueDictionary()
+        """Who is being given what is left of a stream that has ended, by its number."""
         self._lingering: deque[tuple[Outbox, asyncio.TimerHandle]] = deque()
 
     def __repr__(self) -> str:
@@ -75,15 +84,17 @@ class Redelivery:
         log = self._store.find(place)
         if log is None:
             return self._lost(place)
-        outbox = self._new_outbox()
         if not log.finished:
+            outbox = self._new_outbox()
             outbox.go_on(log, place.number)
             return Resumed(outbox, log.id_of(place.number), place.stream)
+        outbox = Outbox()  # of what has ended the child says no more, so it need not wait for who reads it
         if place.number == log.last:
             return self._linger(outbox, log.id_of(place.number))
-        if not log.kept:
+        if not log.kept or log.given_again == GIVEN_AGAIN:
             return self._lost(place)
-        outbox.go_on(log, place.number)
+        log.given_again += 1
+        self._give_again(log, place.number, outbox)
         return Resumed(outbox, log.id_of(place.number))
 
     def end(self) -> None:
@@ -93,16 +104,24 @@ class Redelivery:
 
     def _lost(self, place: Place) -> Resumed:
         """For a client that may wait for an answer of which nothing is kept: an error in its place."""
-        outbox = self._new_outbox()
+        outbox = Outbox()
         told = self._store.lost(place)
         if told is None:
-            return self._linger(outbox, b"")
+            return self._linger(outbox, write_id(place))
         outbox.give(told)
         outbox.close()
         return Resumed(outbox, b"")
 
+    def _give_again(self, log: Log, number: int, outbox: Outbox) -> None:
+        """What is left of a stream that has ended; to one at a time, for each holds all of it until it is taken."""
+        if (before := self._again.get(log.start.stream)) is not None:
+            before.discard()
+        self._again[log.start.stream] = outbox
+        outbox.go_on(log, number)
+
     def _linger(self, outbox: Outbox, id_: bytes) -> Resumed:
-        timer = asyncio.get_running_loop().call_later(LINGER, self._end_oldest)
+        # In a context of its own: the caller's holds the whole request.
+        timer = asyncio.get_running_loop().call_later(LINGER, self._end_oldest, context=Context())
         self._lingering.append((outbox, timer))
         if len(self._lingering) > LINGERING:
             self._end_oldest()

@@ -30,6 +30,9 @@ from supervisor.client import SupervisorClient
 MAX_CHILDLESS: Final = 10_000
 """Ids without a child that may exist at once: each costs about a kilobyte, and anybody may ask for one."""
 
+CHILDLESS_SHARE: Final = MAX_CHILDLESS // 4
+"""How many of them one principal may have, where there are others: nobody else goes without because of it."""
+
 CHILDLESS_RETRY: Final = 30.0
 """Seconds after which somebody who got no id because of that may try again."""
 
@@ -97,14 +100,14 @@ class Sessions:
     def open(self, principal: Principal, server: str, door: Door, key: str | None = None) -> Session:
         """A new session, without a child yet. Raises GatewayError for an unknown server, or too many ids."""
         self._check_configured(server)
-        self._check_room()
+        self._check_room(principal)
         session = Session(self, self._new_id(), principal, server, door, self.policies[server], key=key)
         self._by_id[session.id] = session
         return session
 
     def open_set(self, principal: Principal) -> SessionSet:
         """A new session set, still empty. Raises GatewayError for too many ids."""
-        self._check_room()
+        self._check_room(principal)
         session_set = SessionSet(self, self._new_id(), principal)
         self._by_id[session_set.id] = session_set
         return session_set
@@ -218,9 +221,17 @@ class Sessions:
         if server not in self.policies:
             raise _no_server(server)
 
-    def _check_room(self) -> None:
+    def _check_room(self, principal: Principal) -> None:
         if self._refusing is not None:
             raise GatewayError(self._refusing, "the gateway is shutting down")
-        if len(self._by_id) - len(self.leases) >= MAX_CHILDLESS:
+        childless = len(self._by_id) - len(self.leases)
+        if childless >= MAX_CHILDLESS:
             message = "too many session ids are waiting to be used; try again later"
             raise refused(Reason.MAX_SESSIONS, message, CHILDLESS_RETRY)
+        # Counted only where it could be so. The anonymous are everybody, and have nobody to leave room for.
+        if childless >= CHILDLESS_SHARE and principal.handle and self._unused_by(principal) >= CHILDLESS_SHARE:
+            message = "too many of your session ids are waiting to be used; use them, or try again later"
+            raise refused(Reason.MAX_USER_SESSIONS, message, CHILDLESS_RETRY)
+
+    def _unused_by(self, principal: Principal) -> int:
+        return sum(each.principal == principal and not each.in_use for each in self._by_id.values())

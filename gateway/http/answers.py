@@ -10,8 +10,9 @@ from quart import Response
 from gateway import sse
 from gateway.http import bodies
 from gateway.http.bodies import EVENT_STREAM, JSON
-from gateway.http.streams import EventStream, event_stream
-from gateway.jsonrpc import Message, Notification, Request
+from gateway.http.streams import EventStream, ended_stream, event_stream
+from gateway.jsonrpc import Message, Notification, Request, decode
+from gateway.jsonrpc import Response as Answer
 from gateway.outbox import Outbox
 from gateway.relay import Relay
 
@@ -25,9 +26,14 @@ _PRIMED_SINCE: Final = "2025-11-25"
 """The first revision in which a stream begins with an event without data; clients of older ones fail on it."""
 
 
-def opening(relay: Relay, event_id: bytes) -> bytes:
-    """What a stream begins with: where it begins, if the client is to know, else something that it does not see."""
-    return sse.priming(event_id) if event_id and is_version_at_least(relay.version, _PRIMED_SINCE) else sse.COMMENT
+def opening(relay: Relay, event_id: bytes, *, comes_back: bool = False) -> bytes:
+    """What a stream begins with: where it begins, if the client is to know, else something that it does not see.
+
+    One that `comes_back` with an event id is to know it, whatever its revision.
+    """
+    if event_id and is_version_at_least(relay.version, _PRIMED_SINCE):
+        return sse.priming(event_id)
+    return sse.place(event_id) if event_id and comes_back else sse.COMMENT
 
 
 async def answer(
@@ -74,18 +80,23 @@ async def answer_batch(relay: Relay, messages: list[Message]) -> Response:
     try:
         ended = await outbox.end(patience if takes_stream else _PATIENT)
         if (ended and outbox.waiting <= len(requests)) or not takes_stream:
-            return await _as_array(outbox)
+            return await _all_at_once(outbox)
     except BaseException:
         relay.hang_up(outbox)
         raise
     return stream(relay, outbox)
 
 
-async def _as_array(outbox: Outbox) -> Response:
-    answers: list[bytes] = []
+async def _all_at_once(outbox: Outbox) -> Response:
+    """What is in an outbox that has ended: an array, unless there is more than answers, where a member was cancelled."""
+    messages: list[bytes] = []
     while outbox.waiting:
-        answers.append(await outbox.take(0) or b"")
-    return bodies.json_response(b"[%b]" % b",".join(answers)) if answers else bodies.empty(202)
+        messages.append(await outbox.take(0) or b"")
+    if not messages:
+        return bodies.empty(202)
+    if all(isinstance(decode(each), Answer) for each in messages):
+        return bodies.json_response(b"[%b]" % b",".join(messages))
+    return ended_stream(b"".join(map(sse.message, messages)))
 
 
 def stream(

@@ -16,7 +16,10 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from quart import Blueprint, Response, g, request
 
 from common.reasons import Reason
+from gateway import sse
+from gateway.afterlife import Afterlife
 from gateway.errors import GatewayError
+from gateway.events import Kind, read_id, write_id
 from gateway.http import bodies
 from gateway.http.answers import answer, answer_batch, opening
 from gateway.http.bodies import EVENT_STREAM, JSON
@@ -29,6 +32,10 @@ from gateway.sessions import Sessions
 
 BATCHES: Final = "2025-03-26"
 """The one revision in which a body may be an array of messages."""
+
+
+_REVISIONS: Final = frozenset({*HANDSHAKE_PROTOCOL_VERSIONS, "2024-10-07"})
+"""What the header may name: also the oldest one of all, on which the TypeScript SDK still agrees with an old child."""
 
 
 class StreamableDoor:
@@ -80,17 +87,17 @@ class StreamableDoor:
         session = None if over else self._find(server)
         if not bodies.accepts(EVENT_STREAM):
             raise GatewayError(Reason.NOT_ACCEPTABLE, f"expected an Accept header with {EVENT_STREAM}")
+        last = request.headers.get(LAST_EVENT_ID)
         if session is None:
-            silent = afterlife.new_stream(id_)
-            return event_stream(EventStream(silent, lambda: afterlife.leave(id_, silent)))
+            return _silence(afterlife, id_, last)
         relay = _relay_of(session)
-        resumed = relay.listen(request.headers.get(LAST_EVENT_ID))
+        resumed = relay.listen(last)
 
         def leave() -> None:
             relay.hang_up(resumed.outbox)
             afterlife.leave(id_, resumed.outbox)
 
-        return event_stream(EventStream(resumed.outbox, leave, opening(relay, resumed.id)))
+        return event_stream(EventStream(resumed.outbox, leave, opening(relay, resumed.id, comes_back=last is not None)))
 
     async def delete(self, server: str) -> Response:
         """End a session."""
@@ -150,7 +157,13 @@ class StreamableDoor:
         messages = parse_batch(body)
         if any(isinstance(each, Request) and each.method == "initialize" for each in messages):
             raise GatewayError(Reason.INVALID_MESSAGE, "'initialize' may not be in a batch")
-        return await answer_batch(relay, messages)
+        try:
+            return await answer_batch(relay, messages)
+        except GatewayError as error:
+            asked = [each.id for each in messages if isinstance(each, Request)]
+            if error.reason is not Reason.GATEWAY_RESTARTED or not asked:
+                raise
+            return bodies.json_response(b"[%b]" % b",".join(map(error.rpc_body, asked)))  # the session is alive
 
     async def _pass_on(self, session: Session, message: Message) -> Response:
         relay = _relay_of(session)
@@ -170,6 +183,15 @@ class StreamableDoor:
         return bodies.empty(202)
 
 
+def _silence(afterlife: Afterlife, id_: str, last_event_id: str | None) -> Response:
+    """A stream of a session that ended as idle. Who comes back to one is told its place, to come back there again."""
+    place = read_id(last_event_id or "")
+    number = place.stream if place is not None and place.kind is not Kind.STANDING else None
+    silent = afterlife.new_stream(id_, number)
+    begins = sse.COMMENT if place is None else sse.place(write_id(place))
+    return event_stream(EventStream(silent, lambda: afterlife.leave(id_, silent, number), begins))
+
+
 def _relay_of(session: Session) -> Relay:
     if session.relay is None:
         raise not_found()
@@ -179,7 +201,7 @@ def _relay_of(session: Session) -> Relay:
 def _check_version() -> None:
     """A revision that has no sessions is refused in the words that send a client of both kinds back to `initialize`."""
     version = request.headers.get("Mcp-Protocol-Version")
-    if version is not None and version not in HANDSHAKE_PROTOCOL_VERSIONS:
+    if version is not None and version not in _REVISIONS:
         supported = ", ".join(HANDSHAKE_PROTOCOL_VERSIONS)
         raise GatewayError(
             Reason.UNSUPPORTED_VERSION,

@@ -69,6 +69,11 @@ def event_stream(body: EventStream) -> Response:
     return response
 
 
+def ended_stream(events: bytes) -> Response:
+    """A stream of which all is there already."""
+    return Response(events, content_type=EVENT_STREAM, headers=_HEADERS)
+
+
 def abandon(response: Response) -> None:
     """Nobody will get `response`; nothing happens where it is no event stream."""
     if isinstance(response.response, EventStream):

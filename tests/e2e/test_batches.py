@@ -79,6 +79,26 @@ async def test_a_member_that_is_cancelled_is_not_waited_for(one_gateway: Gateway
     assert '"id":7' not in answers[0]
 
 
+async def test_what_was_said_before_a_member_was_cancelled_is_no_answer_in_an_array(
+    one_gateway: Gateway, session: Streamable
+) -> None:
+    answers: list[Any] = []
+
+    async def ask() -> None:
+        answers.append(await session.post([call(7, "hold"), request("p", "ping")]))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ask)
+        await one_gateway.said("stderr: holding")
+        json_alone = {**session.headers, "Accept": "application/json"}  # which cannot carry what the child says
+        await session.http.post(session.path, json=call(8, "log", text="well"), headers=json_alone)
+        await session.post(notification("notifications/cancelled", {"requestId": 7}))
+    assert answers[0].headers["content-type"] == "text/event-stream"
+    events = answers[0].text.split("\n\n")
+    assert sum('"notifications/message"' in each for each in events) == 1
+    assert sum('"id":"p"' in each for each in events) == 1
+
+
 async def test_who_hangs_up_on_a_batch_may_come_back_for_it(session: Streamable) -> None:
     async with session.streaming([call(4, "hold", text="c"), call(5, "echo", text="d")]) as events:
         assert said(await events.message()) == "d"

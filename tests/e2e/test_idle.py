@@ -98,6 +98,25 @@ async def test_a_standing_stream_does_not_hold_and_outlives_its_session_in_silen
         await again.delete()
 
 
+async def test_a_stream_that_says_nothing_more_does_not_hold_and_ends_with_its_session(tmp_path: Path) -> None:
+    async with running(quick(), tmp_path=tmp_path) as gateway:
+        session = await Streamable(gateway.http).open()
+        async with session.listening(after="o0-1-1-MQ") as silent:
+            assert await silent.primed() == "o0-1-1-MQ"
+            await gateway.said("session .* on light ended: idle_timeout")
+            assert await silent.at_end()
+
+
+@pytest.mark.parametrize("last", ["r0-1-3-MQ", "s0-2-1"])
+async def test_who_comes_back_to_a_stream_of_an_idle_session_is_told_its_place(tmp_path: Path, last: str) -> None:
+    async with running(quick(), tmp_path=tmp_path) as gateway:
+        session = await Streamable(gateway.http).open()
+        await gateway.said("session .* on light ended: idle_timeout")
+        async with session.listening(after=last) as events:
+            assert (await events.next())[0] == "place"
+            assert events.last_id == last
+
+
 async def test_the_streams_of_idle_sessions_end_with_the_gateway(tmp_path: Path) -> None:
     async with running(quick(), tmp_path=tmp_path) as gateway:
         session = await Streamable(gateway.http).open()

@@ -140,7 +140,7 @@ async def test_over_sse_the_child_asks_and_the_answer_comes_back(one_gateway: Ga
         assert said(await session.events.message()) == {"roots": []}
 
 
-@pytest.mark.parametrize("version", ["2024-11-05", "2025-03-26", "2025-06-18"])
+@pytest.mark.parametrize("version", ["2024-10-07", "2024-11-05", "2025-03-26", "2025-06-18"])
 async def test_another_revision_in_the_header_than_was_agreed_on_is_accepted(session: Streamable, version: str) -> None:
     session.headers["Mcp-Protocol-Version"] = version
     assert await session.call(1, "echo", text="on") == "on"

@@ -1,5 +1,6 @@
 """Event streams that break, and clients that come back for the rest of them."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,7 @@ async def test_who_waits_for_an_answer_that_nobody_can_give_is_told_so_once(sess
         last = events.last_id
         assert await events.at_end()
     async with session.listening(after=last) as silent:
+        assert await silent.primed() == last
         await session.delete()
         assert await silent.at_end()
 
@@ -200,7 +202,26 @@ async def test_another_client_cannot_come_back_in_ones_place(one_gateway: Gatewa
         # Its own gateway, its own number of a stream: at most it is told that there is nothing of the kind.
         error = await events.message()
         assert error["error"]["code"] == -32000
+    # Where it has a stream of that very name, it gets its own.
+    assert await held(other, 1, "own") == last
+    await other.call(2, "release")
+    async with other.listening(after=last) as events:
+        assert said(await events.message()) == "own"
     await other.delete()
+
+
+async def test_another_principal_cannot_come_back_at_all(tmp_path: Path) -> None:
+    tokens = ["s3cret-token-1", "s3cret-token-2"]
+    async with running(tmp_path=tmp_path, auth={"bearer": {"enabled": True, "tokens": tokens}}) as gateway:
+        session = Streamable(gateway.http)
+        session.headers["Authorization"] = f"Bearer {tokens[0]}"
+        last = await held(await session.open(), 1, "secret")
+        await session.call(2, "release")
+        headers = {**session.headers, "Accept": "text/event-stream", "Authorization": f"Bearer {tokens[1]}"}
+        for more in ({}, {"Last-Event-ID": last}):
+            assert (await session.http.get(session.path, headers={**headers, **more})).status_code == 404
+        async with session.listening(after=last) as events:
+            assert said(await events.message()) == "secret"
 
 
 @pytest.mark.parametrize("version", ["2025-06-18", "2025-03-26"])
@@ -212,6 +233,29 @@ async def test_older_revisions_have_ids_but_no_event_without_data(one_gateway: G
     assert "retry:" not in text
     assert "data: \n" not in text
     assert text.count("id: r") == 3
+    await session.delete()
+
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_who_comes_back_in_an_older_revision_hears_where_it_is_in_an_event_that_clients_pass_over(
+    one_gateway: Gateway, *, silent: bool
+) -> None:
+    # Else the TypeScript SDK, once the silence ends, takes the standing stream from itself, once a second for ever.
+    session = await Streamable(one_gateway.http).open("2025-06-18")
+    params = {"name": "progress", "arguments": {"steps": 2}, "_meta": {"progressToken": "t"}}
+    async with session.streaming(request(1, "tools/call", params)) as events:
+        for _ in range(3 if silent else 2):
+            await events.message()
+        last = events.last_id
+    async with session.listening(after=last) as events:
+        event, data = await events.next()
+        assert (event, events.last_id) == ("place", last)
+        assert set(json.loads(data)) == {"jsonrpc", "method"}
+        if not silent:
+            assert said(await events.message()) == "done"
+    async with session.listening() as events:
+        await session.call(2, "change")
+        assert (await events.next())[0] == "message"
     await session.delete()
 
 

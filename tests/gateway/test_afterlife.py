@@ -6,7 +6,7 @@ import pytest
 from anyio import EndOfStream
 
 from common.reasons import Reason
-from gateway.afterlife import REMEMBERED, Afterlife
+from gateway.afterlife import REMEMBERED, STREAMS, Afterlife
 from gateway.outbox import Outbox
 
 ANN, BOB = ("ann", "fs", "streamable"), ("bob", "fs", "streamable")
@@ -65,6 +65,16 @@ async def test_a_new_stream_takes_the_place_of_the_one_before() -> None:
     afterlife.leave("1", kept)  # late: the new one stays known
     afterlife.end()
     assert not is_open(new)
+
+
+def test_a_requests_stream_takes_no_place_of_the_standing_one_and_they_are_few() -> None:
+    afterlife = Afterlife()
+    standing, request, again = (afterlife.new_stream("1", number) for number in (None, 7, 7))
+    assert [is_open(each) for each in (standing, request, again)] == [True, False, True]
+    afterlife.leave("1", again, 7)
+    others = [afterlife.new_stream("1", number) for number in range(10 * STREAMS)]
+    assert is_open(standing)
+    assert sum(map(is_open, others)) == STREAMS
 
 
 def test_at_the_end_every_stream_is_closed_and_none_is_opened() -> None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from common.reasons import Reason
-from gateway.conversation import EPOCH_BITS, OPEN_QUESTIONS, UNHEARD_BYTES, UNHEARD_MESSAGES, Conversation
+from gateway.conversation import EPOCH_BITS, IN_FLIGHT, OPEN_QUESTIONS, UNHEARD_BYTES, UNHEARD_MESSAGES, Conversation
 from gateway.effects import Answered, Cancelled, Effect, Over, ToChild, ToStream
 from gateway.errors import GatewayError
 from gateway.jsonrpc import Notification, Request, Response, decode
@@ -111,6 +111,21 @@ def test_a_ping_does_not_end_the_wait_of_another_request() -> None:
     talk.ask("ping", on=ANOTHER, id=2)
     assert talk.state.in_flight == 1
     assert talk.state.method_of(1) == "tools/list"
+
+
+def test_one_request_too_many_in_flight_gets_an_error_and_the_child_does_not_hear_of_it() -> None:
+    talk = Talk()
+    for _ in range(IN_FLIGHT):
+        assert isinstance(talk.ask("tools/call", on=POST)[0], ToChild)
+    [refused] = talk.ask("tools/call", on=ANOTHER, id="more")
+    assert isinstance(refused, Answered)
+    error = decode(refused.data)
+    assert isinstance(error, Response)
+    assert (refused.stream, error.id, b'"max_in_flight"' in error.error) == (ANOTHER, b'"more"', True)
+    assert refused.failure is not None
+    assert isinstance(talk.ask("ping", on=ANOTHER)[0], Answered)
+    talk.child_says(id=1, result={})
+    assert isinstance(talk.ask("tools/call", on=ANOTHER)[0], ToChild)
 
 
 def test_the_method_of_a_call_is_known_while_it_is_in_flight() -> None:

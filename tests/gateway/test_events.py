@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from gateway.events import (
+    EVENT_BYTES,
     FINISHED_STREAMS,
     SESSION_BYTES,
     STREAM_BYTES,
@@ -71,6 +72,15 @@ def test_only_a_number_or_a_text_is_taken_for_a_requests_id_and_never_a_line_bre
     assert place.request in (b"", b"1")
 
 
+@pytest.mark.parametrize("request_id", [b"1.50", b"1e2", b"-0", b"12345678901234567890123"])
+def test_a_number_is_found_again_as_it_was_written(request_id: bytes) -> None:
+    kept = store()
+    log = kept.open(1, Kind.REQUEST, request_id)
+    place = read_id(log.id_of(0).decode())
+    assert place is not None
+    assert (place.request, kept.find(place)) == (request_id, log)
+
+
 def test_what_came_after_an_event_is_given_again_and_nothing_of_other_streams() -> None:
     kept = store()
     one, two = kept.open(1, Kind.REQUEST, b"5"), kept.open(2, Kind.REQUEST)
@@ -120,7 +130,16 @@ def test_the_answer_is_kept_however_long_it_is() -> None:
     log.add(b"z" * (SESSION_BYTES + 1))
     log.finish()
     assert [len(each) for each in data(log.after(0))] == [SESSION_BYTES + 1]
-    assert repr(kept) == f"<EventStore: 1 streams, {SESSION_BYTES + 1} bytes>"
+    assert repr(kept) == f"<EventStore: 1 streams, {SESSION_BYTES + 1 + EVENT_BYTES} bytes>"
+
+
+def test_what_it_costs_to_keep_many_small_messages_counts() -> None:
+    kept = store()
+    logs = [kept.open(stream, Kind.REQUEST) for stream in range(100)]
+    for log in logs:
+        for _ in range(STREAM_EVENTS):
+            log.add(b"x")
+    assert sum(len(log.after(0)) for log in logs) == SESSION_BYTES // (EVENT_BYTES + 1)
 
 
 def test_for_a_new_message_that_goes_first_which_was_taken_then_what_is_no_answer_then_the_oldest_answer() -> None:
@@ -129,7 +148,7 @@ def test_for_a_new_message_that_goes_first_which_was_taken_then_what_is_no_answe
 
     def add(stream: int, megabytes: int, *, is_answer: bool) -> Log:
         log = kept.open(stream, Kind.REQUEST)
-        log.add(megabyte * megabytes)
+        log.add((megabyte * megabytes)[EVENT_BYTES:])
         if is_answer:
             log.finish()
         return log

@@ -15,7 +15,7 @@ PIECE = b"x" * (HIGH_WATER // 2 + 1)
 class Told:
     """What the pressure has asked for, in order; whoever is cut off is discarded, as the session would do it."""
 
-    def __init__(self, patience: float = PATIENCE) -> None:
+    def __init__(self, patience: float = PATIENCE, longest: float = PATIENCE) -> None:
         self.said: list[str] = []
         self.cut = anyio.Event()
         self.pressure = Pressure(
@@ -23,6 +23,7 @@ class Told:
             resume=lambda: self.said.append("resume"),
             cut_off=self.cut_off,
             patience=patience,
+            longest=longest,
         )
 
     def cut_off(self, outbox: Outbox) -> None:
@@ -88,6 +89,18 @@ async def test_who_takes_something_is_waited_for_once_more() -> None:
     await told.until_cut()
     assert slow.waiting == 0
     assert told.said == ["pause", "pause", "cut off", "cut off", "resume"]
+
+
+async def test_who_takes_a_little_again_and_again_is_cut_off_in_the_end() -> None:
+    told = Told(patience=0.001, longest=0.01)
+    slow = Outbox(told.pressure.on_level)
+    for _ in range(HIGH_WATER // 10):
+        slow.put(b"a small one")
+    with anyio.fail_after(PATIENCE):
+        while not told.cut.is_set():
+            assert await slow.take(0) is not None
+            await anyio.lowlevel.checkpoint()
+    assert told.said == ["pause", "cut off", "resume"]
 
 
 async def test_after_the_end_nobody_is_cut_off() -> None:

@@ -8,8 +8,8 @@ import anyio
 import pytest
 
 from gateway.events import Kind, Place, write_id
-from gateway.outbox import Outbox
-from gateway.redelivery import LINGERING, Redelivery
+from gateway.outbox import HIGH_WATER, Outbox
+from gateway.redelivery import GIVEN_AGAIN, LINGERING, Redelivery
 
 
 @contextmanager
@@ -84,7 +84,47 @@ async def test_who_waits_for_a_lost_answer_gets_an_error_once(place: Place) -> N
         assert event.data.startswith(b'{"jsonrpc":"2.0","id":7,"error":')
         assert await left(lost.outbox) == []
         again = here.go_on(event.id.decode())
+        assert again.id == event.id, "without it the client comes back for the standing stream"
         assert await again.outbox.take(0) is None
+
+
+async def test_who_cannot_take_the_rest_of_an_ended_stream_is_told_that_it_is_lost() -> None:
+    with redelivery() as here:
+        outbox = Outbox()
+        begins = here.record(outbox, 4, b"7").decode()
+        outbox.put(b"answer")
+        outbox.close()
+        for _ in range(GIVEN_AGAIN):
+            assert await left(here.go_on(begins).outbox) == [b"answer"]
+        event = await here.go_on(begins).outbox.take_event(0)
+        assert event is not None
+        assert b'"id":7,"error":' in event.data
+        assert await here.go_on(event.id.decode()).outbox.take(0) is None
+
+
+async def test_the_child_waits_for_who_reads_a_stream_that_runs_and_not_for_one_that_has_ended() -> None:
+    levels: list[bool] = []
+    here = Redelivery(0, Counter(), lambda: Outbox(lambda _outbox, full: levels.append(full)))
+    outbox = Outbox()
+    begins = here.record(outbox, 4).decode()
+    outbox.put(b"x" * (HIGH_WATER + 1))
+    running = here.go_on(begins)
+    assert levels == [True]
+    running.outbox.close()
+    here.go_on(begins)
+    assert levels == [True]
+
+
+async def test_what_is_left_of_a_stream_that_has_ended_is_given_to_one_at_a_time() -> None:
+    with redelivery() as here:
+        outbox, other = Outbox(), Outbox()
+        begins, others = here.record(outbox, 4), here.record(other, 5)
+        for each in (outbox, other):
+            each.put(b"answer")
+            each.close()
+        first, elsewhere, second = (here.go_on(each.decode()) for each in (begins, others, begins))
+        assert await left(first.outbox) == []
+        assert await left(second.outbox) == await left(elsewhere.outbox) == [b"answer"]
 
 
 @pytest.mark.parametrize(

@@ -80,8 +80,10 @@ class Events:
         return self.last_id
 
     async def message(self) -> dict[str, Any]:
-        """The next JSON-RPC message."""
+        """The next JSON-RPC message; events of a type that clients do not know are passed over."""
         event, data = await self.next()
+        while event == "place":
+            event, data = await self.next()
         assert event == "message"
         message: dict[str, Any] = json.loads(data)
         return message

@@ -1,0 +1,32 @@
+"""The table of sessions, without children."""
+
+import pytest
+
+from common.reasons import Reason
+from gateway.errors import GatewayError
+from gateway.identity.principal import ANONYMOUS, Principal
+from gateway.sessions import CHILDLESS_SHARE, MAX_CHILDLESS
+from tests.gateway.test_succession import next_gateway
+
+ANN, BOB = Principal("basic", "ann"), Principal("basic", "bob")
+
+
+async def test_of_the_ids_that_nobody_has_used_one_principal_gets_a_share() -> None:
+    async with next_gateway() as here:
+        for _ in range(CHILDLESS_SHARE):
+            one = here.sessions.open_set(ANN)
+        with pytest.raises(GatewayError) as error:
+            here.sessions.open_set(ANN)
+        assert (error.value.reason, error.value.headers) == (Reason.MAX_USER_SESSIONS, {"Retry-After": "30"})
+        here.sessions.open_set(BOB)
+        one.end(Reason.CLIENT_CLOSED)
+        here.sessions.open_set(ANN)
+
+
+async def test_where_nobody_says_who_they_are_they_share_all_of_them() -> None:
+    async with next_gateway() as here:
+        for _ in range(MAX_CHILDLESS):
+            here.sessions.open_set(ANONYMOUS)
+        with pytest.raises(GatewayError) as error:
+            here.sessions.open_set(ANONYMOUS)
+        assert error.value.reason is Reason.MAX_SESSIONS
