@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Final
 
 import anyio
+from loguru import logger
 
 from common.logs import masked
 from common.reasons import Reason
@@ -18,7 +19,7 @@ from gateway.drain import CallsInFlight
 from gateway.eras import Eras
 from gateway.errors import GatewayError, refused
 from gateway.hotstate import HotState, UnderWay
-from gateway.kept import VERSION, Kept, write
+from gateway.kept import VERSION, Kept, TooLong, write
 from gateway.modern.conversation import ModernConversation
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
@@ -91,13 +92,18 @@ class Leases:
         self._supervisor.release(grant.lease, reason, (grant.stdin, grant.stdout))
 
     def keep(self, session: Session, relay: Relay) -> None:
-        """From now on another gateway could go on with `session`."""
+        """From now on another gateway could go on with `session`, unless there is too much to tell it."""
         principal = session.principal
         whose = (principal.issuer, principal.subject, session.server)
         opened = choice.to_keep(session, relay.translator)
         kept = Kept(VERSION, session.id, session.door.value, *whose, opened, relay.version, key=session.key)
+        try:
+            state = write(kept)
+        except TooLong as error:
+            logger.warning("what there is to know of {!r} is too long to be kept for a later gateway: {}", session, error)
+            return
         relay.kept = True
-        self._supervisor.keep(relay.lease, write(kept))
+        self._supervisor.keep(relay.lease, state)
 
     def remove(self, relay: Relay) -> None:
         """Its session has ended, and its child with it."""
