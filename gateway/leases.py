@@ -100,7 +100,9 @@ class Leases:
         try:
             state = write(kept)
         except TooLong as error:
-            logger.warning("what there is to know of {!r} is too long to be kept for a later gateway: {}", session, error)
+            logger.warning(
+                "what there is to know of {!r} is too long to be kept for a later gateway: {}", session, error
+            )
             return
         relay.kept = True
         self._supervisor.keep(relay.lease, state)
