@@ -413,7 +413,9 @@ class Relay:
         def hear(message: Message, about: int | None) -> None:
             self._hear(message, encode(message), about)
 
-        return Interpreter(translator, say=self._write, hear=hear, hold=self.hold, unhold=self.unhold)
+        return Interpreter(
+            translator, say=self._write, hear=hear, hold=self.hold, unhold=self.unhold, notes=self._notes
+        )
 
     def _to_child(self, line: bytes) -> None:
         if self._interpreter is None or not line:

@@ -10,7 +10,7 @@ cancellation: what it asks before that is still asked by the cancelled call, and
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Final
 
 import msgspec
@@ -74,6 +74,16 @@ class Calls:
 
     def __repr__(self) -> str:
         return f"{self._table.in_flight} in flight, {len(self._turn)} waiting, {len(self._parking)} parked"
+
+    @property
+    def adrift(self) -> Set[int]:
+        """Calls that were parked and have gone on at the child, by its numbers."""
+        return self._table.adrift
+
+    @property
+    def questions(self) -> Set[bytes]:
+        """Ids of the child's open questions."""
+        return self._table.questions
 
     # What the client says.
 
@@ -246,7 +256,7 @@ class Calls:
             return self._finish(call, results.error(call.client, INTERNAL_ERROR, _BUSY))
         call.state = State.PARKED
         self._parking.put(call)
-        answer = Response(self._table.leave_client(call), call.input_required(), b"")
+        answer = Response(self._table.put_aside(call), call.input_required(), b"")
         return [Hear(answer), Wake(_key("parked", call), PARKED_FOR), *self._leave_turn(call)]
 
     def _retry(self, asked: Asked, state: str) -> list[Step]:

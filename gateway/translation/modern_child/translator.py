@@ -5,7 +5,7 @@ result is left alone from then on, and one that refuses it as a modern server wo
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Final
 
 from mcp_types import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION
@@ -73,6 +73,16 @@ class ModernChild:
     def __repr__(self) -> str:
         state = "open" if self._is_open else "not open"
         return f"<ModernChild {state}: {self._rounds!r}, {self._listening!r}>"
+
+    @property
+    def adrift(self) -> Set[int]:
+        """None: what is repeated has an id that is no number."""
+        return frozenset()
+
+    @property
+    def questions(self) -> Set[bytes]:
+        """None: the child asks nothing."""
+        return frozenset()
 
     def to_child(self, message: Message) -> list[Step]:
         """What the conversation says."""

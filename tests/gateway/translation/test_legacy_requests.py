@@ -144,7 +144,7 @@ def test_a_call_that_waits_for_its_turn_cannot_be_answered_yet() -> None:
 
 
 def test_a_modern_client_has_nothing_to_tell_and_nothing_to_answer() -> None:
-    bridge = Bridge()
+    bridge = Bridge(welcome=None)
     assert bridge.translator.to_child(Notification("notifications/roots/list_changed", b"")) == []
     assert bridge.translator.to_child(Response(b"1", b"{}", b"")) == []
     assert bridge.counted == {"not_for_the_child": 2}
