@@ -2,10 +2,14 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from gateway.jsonrpc import Request
+from gateway.translation.legacy_child.call import new_call
 from gateway.translation.legacy_child.calls import KEPT_BYTES, PARKED_FOR, QUESTIONS
-from gateway.translation.legacy_child.parking import PARKED, random_handle
+from gateway.translation.legacy_child.envelope import read
+from gateway.translation.legacy_child.parking import PARKED, Parking, random_handle
 from gateway.translation.legacy_child.turn import WAITING
 from tests.gateway.translation.playbook import (
     NOBODY,
@@ -191,6 +195,24 @@ def test_a_state_is_good_for_the_request_for_which_it_was_given(other: dict[str,
     prompt = bridge.says(3, "prompts/get", name="t", arguments={"a": 1}, requestState=state, inputResponses=answers)
     assert reason(prompt) == "mismatch"
     assert len(bridge.calls(4, requestState=state, inputResponses=answers)) == 3
+
+
+def test_a_parked_call_keeps_nothing_of_what_the_child_was_sent() -> None:
+    large = {"name": "t", "arguments": {"a": "x" * 100_000}}
+    call = new_call(read(Request(b"1", "tools/call", msgspec.json.encode(large))))
+    Parking().put(call)
+    assert len(repr(call.asked)) < 1_000
+
+
+def test_a_call_that_is_parked_again_is_still_the_same_request() -> None:
+    bridge = Bridge()
+    state = bridge.parks(1)
+    bridge.calls(2, requestState=state, inputResponses={"elicitation_1": accepted()})
+    bridge.child_asks(91)
+    state = bridge.wakes("ask 1")[0]["client"]["result"]["requestState"]
+    again = {"requestState": state, "inputResponses": {"elicitation_2": accepted()}}
+    assert reason(bridge.calls(3, arguments={"a": "y"}, **again)) == "mismatch"
+    assert to_child(91, **accepted()) in bridge.calls(4, **again)
 
 
 def test_the_order_of_arguments_does_not_matter() -> None:
