@@ -309,8 +309,8 @@ def test_a_second_handshake_is_refused_and_changes_nothing() -> None:
 def test_what_is_asked_before_the_handshake_is_answered_by_the_child() -> None:
     between = Between(known=False)
     between.client(id=1, method="initialize", params=hello())
-    assert between.client(id=2, method="ping") == [{"child": {"id": 2, "method": "ping"}}]
-    assert between.child(id=2, result={}) == [{"client": {"id": 2, "result": {}}}]
+    assert between.client(id=2, method="tools/list") == [{"child": {"id": 2, "method": "tools/list"}}]
+    assert between.child(id=2, result={"tools": []}) == [{"client": {"id": 2, "result": {"tools": []}}}]
 
 
 @pytest.mark.parametrize(
