@@ -3,8 +3,9 @@
 from http import HTTPStatus
 
 from loguru import logger
-from quart import Quart, Response, has_request_context, request
+from quart import Quart, Response
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import WebsocketMismatch
 
 from common.config.model import GatewaySettings
 from common.reasons import Reason
@@ -12,23 +13,26 @@ from gateway.errors import GatewayError
 from gateway.http import bodies
 from gateway.http.certificates import CertificateDoor
 from gateway.http.front import Front
-from gateway.http.guards import Guards
+from gateway.http.guards import Guards, asked
 from gateway.http.health import HealthDoor
 from gateway.http.rest import RestDoor
 from gateway.http.sse import SseDoor
 from gateway.http.stateless import StatelessDoor
 from gateway.http.streamable import StreamableDoor
+from gateway.http.websocket import WebSocketDoor
 from gateway.modern.probe import Probe
 from gateway.sessions import Sessions
 from supervisor.client import SupervisorClient
 
-_SPEAKS_JSON_RPC = frozenset({"front", "sse", "streamable"})
+_SPEAKS_JSON_RPC = frozenset({"front", "sse", "streamable", "websocket"})
 
 _FROM_HTTP = {
     HTTPStatus.NOT_FOUND: Reason.ROUTE_NOT_FOUND,
     HTTPStatus.METHOD_NOT_ALLOWED: Reason.METHOD_NOT_ALLOWED,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Reason.MESSAGE_TOO_LARGE,
 }
+
+_NO_WEBSOCKET = "there is no WebSocket at this path; each server has one at /{server}/ws"
 
 
 def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorClient) -> Quart:
@@ -42,7 +46,7 @@ def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: Superv
     others = (HealthDoor(sessions, supervisor), RestDoor(sessions), CertificateDoor(sessions.certificates))
     shared = (streamable.blueprint(), Front(streamable, sse).blueprint())
     StatelessDoor(sessions, Probe(supervisor, sessions.eras)).install(*shared)
-    for routes in (*(door.blueprint() for door in (*others, sse)), *shared):
+    for routes in (*(door.blueprint() for door in (*others, sse, WebSocketDoor(sessions))), *shared):
         app.register_blueprint(routes)
     app.register_error_handler(GatewayError, _answer_error)
     app.register_error_handler(HTTPException, _answer_http_error)
@@ -57,8 +61,7 @@ def bound_bodies(app: Quart, settings: GatewaySettings) -> None:
 
 
 async def _answer_error(error: GatewayError) -> Response:
-    # There is no request where somebody asked for a WebSocket, which no route has.
-    speaks_json_rpc = has_request_context() and request.blueprint in _SPEAKS_JSON_RPC
+    speaks_json_rpc = asked().blueprint in _SPEAKS_JSON_RPC
     body = error.rpc_body() if speaks_json_rpc else error.rest_body()
     return bodies.json_response(body, error.status, error.headers)
 
@@ -72,7 +75,8 @@ async def _answer_http_error(error: HTTPException) -> Response:
         Reason.METHOD_NOT_ALLOWED: "this method is not for this path",
         Reason.MESSAGE_TOO_LARGE: "the body is larger than any server's max_message_bytes",
     }
-    answer = await _answer_error(GatewayError(reason, sentences.get(reason, error.name)))
+    sentence = _NO_WEBSOCKET if isinstance(error, WebsocketMismatch) else sentences.get(reason, error.name)
+    answer = await _answer_error(GatewayError(reason, sentence))
     answer.status_code = code
     for name, value in error.get_headers():
         if name.lower() == "allow":
@@ -82,6 +86,5 @@ async def _answer_http_error(error: HTTPException) -> Response:
 
 async def _answer_fault(error: Exception) -> Response:
     """Our own fault: the traceback is for the log, a sentence for the client."""
-    where = request.endpoint if has_request_context() else "a WebSocket"
-    logger.opt(exception=error).error("a request to {} failed", where)
+    logger.opt(exception=error).error("a request to {} failed", asked().endpoint)
     return await _answer_error(GatewayError(Reason.INTERNAL_ERROR, "the gateway failed; its log says how"))

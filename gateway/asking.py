@@ -8,7 +8,7 @@ from mcp_types import INVALID_PARAMS
 
 from common.reasons import Reason
 from gateway.errors import GatewayError
-from gateway.jsonrpc import Request, Response, decode
+from gateway.jsonrpc import Malformed, Message, Request, Response, decode
 from gateway.relay import Relay
 
 MAX_QUOTED: Final = 1000
@@ -38,12 +38,20 @@ async def ask(relay: Relay, server: str, message: Request) -> bytes:
         relay.hang_up(outbox)
     if outbox.failure is not None:
         raise outbox.failure
-    response = decode(answer) if answer is not None else None
+    response = _read(answer) if answer is not None else None
     if not isinstance(response, Response):
         raise GatewayError(Reason.INTERNAL_ERROR, "the call ended without an answer")
     if response.error:
         raise _as_gateway_error(response.error, server)
     return response.result
+
+
+def _read(answer: bytes) -> Message:
+    """What the relay has read before; but it reads nearer to the bottom of the stack, so deeper into the JSON."""
+    try:
+        return decode(answer)
+    except Malformed:
+        raise GatewayError(Reason.CHILD_ERROR, "the server's answer is nested too deeply") from None
 
 
 def _as_gateway_error(data: bytes, server: str) -> GatewayError:

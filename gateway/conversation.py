@@ -324,7 +324,7 @@ class Conversation:
             dropped, unasked = self._unheard.popleft()
             self._unheard_bytes -= len(dropped)
             self.counters["message_for_nobody"] += 1
-            if unasked:
+            if unasked in self._questions:  # it may have been answered by guess
                 declined.append(self._decline(unasked))
         return declined
 
@@ -340,5 +340,5 @@ def _negotiated(answer: Response) -> str:
     """The revision that the answer to `initialize` names, if it names one."""
     try:
         return msgspec.json.decode(answer.result, type=_Initialized).protocolVersion[:_LONGEST_VERSION]
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return ""

@@ -14,6 +14,9 @@ from msgspec import Raw
 
 ABSENT: Final = Raw(b"")
 
+LONGEST_ID: Final = 16 * 1024
+"""Bytes of an id or a progress token: they are kept for as long as something is open, so they must not be large."""
+
 
 class Malformed(Exception):
     """Not one JSON-RPC message; the text says why, without quoting it."""
@@ -152,6 +155,8 @@ def _classify(envelope: _Envelope) -> Message:
     params, error = _unless_null(envelope.params), _unless_null(envelope.error)
     if id_ and id_[0] not in _FIRST_OF_ID:
         raise Malformed("its id is neither a number nor a string")
+    if len(id_) > LONGEST_ID:
+        raise Malformed(f"its id is longer than {LONGEST_ID} bytes")
     if envelope.method is not None:
         if params and params[:1] not in (b"{", b"["):
             raise Malformed("its params are neither an object nor an array")
@@ -230,23 +235,29 @@ _params_decoder = msgspec.json.Decoder(_Params)
 
 
 def _known_params(params: bytes) -> _Params:
+    """How deep msgspec goes depends on how deep the caller stands, so what `decode` took may still be too deep here."""
     try:
         return _params_decoder.decode(params)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return _Params()
 
 
+def _token(raw: Raw) -> bytes:
+    token = canonical(raw)
+    return token if len(token) <= LONGEST_ID else b""
+
+
 def progress_token(message: Request) -> bytes:
-    """The JSON of the token under which the sender of `message` wants progress; empty for none."""
+    """The JSON of the token under which the sender of `message` wants progress; empty for none, or one too long."""
     if b"progressToken" not in message.params:
         return b""
     meta = _known_params(message.params)._meta
-    return canonical(meta.progressToken) if meta is not None else b""
+    return _token(meta.progressToken) if meta is not None else b""
 
 
 def reported_token(message: Notification) -> bytes:
     """The JSON of the token of a `notifications/progress`; empty for none."""
-    return canonical(_known_params(message.params).progressToken)
+    return _token(_known_params(message.params).progressToken)
 
 
 def cancelled_id(message: Notification) -> bytes:

@@ -39,6 +39,8 @@ class Outbox:
         self._news = anyio.Event()
         self.failure: GatewayError | None = None
         """Why the last message is the gateway's own error, and not the child's answer."""
+        self.cut_off = anyio.Event()
+        """Set when nobody will take anything any more."""
         self.taken = 0
         """How many messages the client has taken."""
         self.awaits = 1
@@ -47,6 +49,11 @@ class Outbox:
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"
         return f"<Outbox {state}: {len(self._messages)} messages, {self._bytes} bytes>"
+
+    @property
+    def held(self) -> int:
+        """How many bytes wait to be taken."""
+        return self._bytes
 
     @property
     def recorded(self) -> bool:
@@ -104,6 +111,7 @@ class Outbox:
         self._bytes = 0
         self._lower()
         self._tell()
+        self.cut_off.set()
 
     async def take(self, within: float) -> bytes | None:
         """The next message; None where none came `within` seconds. Raises EndOfStream after the last one."""

@@ -16,6 +16,8 @@ from hypercorn.config import Config
 from loguru import logger
 from quart import Quart
 
+from gateway import frames
+
 KEEP_ALIVE: Final = 75.0
 """Seconds that a connection may rest between two requests: above the idle reuse of any client's pool."""
 
@@ -61,6 +63,7 @@ class _Connection(TCPServer):
 
 
 hypercorn.asyncio.run.TCPServer = _Connection  # type: ignore[attr-defined] # there is no other way in
+frames.install()
 
 
 class CannotBind(Exception):

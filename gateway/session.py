@@ -27,6 +27,7 @@ class Door(Enum):
     SSE = "HTTP+SSE"
     STREAMABLE = "Streamable HTTP"
     REST = "REST"
+    WEBSOCKET = "WebSocket"
     STATELESS = "stateless HTTP"
     """Revision 2026-07-28. The session is the gateway's own affair: found by its key, its id shown to nobody."""
 

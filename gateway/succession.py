@@ -90,6 +90,6 @@ def _door(value: str) -> Door:
         door = Door(value)
     except ValueError:
         raise Unreadable("there is no such door") from None
-    if door is Door.SSE:
+    if door in (Door.SSE, Door.WEBSOCKET):
         raise Unreadable("its stream was the session")
     return door

@@ -1,16 +1,21 @@
 """What every request passes before a door sees it: is it one that a browser was tricked into, and who sends it.
 
+A WebSocket's handshake is such a request, and is refused before it is one: no browser asks anybody, as it does of other
+requests, before it sends that to another site.
+
 In this order: HEAD is refused, for it would run a GET that opens a session; the `Host` must be ours, where nobody has to
 authenticate (DNS rebinding); the `Origin` must be ours, always (a browser is no way in); then the credentials.
 """
 
 import ipaddress
 import time
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from loguru import logger
-from quart import Quart, Response, g, request
+from quart import Quart, Response, g, has_websocket_context, request, websocket
+from quart.typing import ResponseTypes
+from quart.wrappers.base import BaseRequestWebsocket
 
 from common.config.model import GatewaySettings
 from common.reasons import Reason
@@ -20,12 +25,18 @@ from gateway.http.streams import abandon
 from gateway.identity.credentials import Authenticator
 
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+Marked = TypeVar("Marked", bound=ResponseTypes)
 TELLING: Final = 1.0
 """Seconds between two lines about callers that are turned away."""
 
 _WORTH_A_LINE: Final = frozenset({Reason.UNAUTHENTICATED, Reason.HOST_DENIED, Reason.ORIGIN_DENIED})
 _PUBLIC: Final = "/health"
 """Whether all is well may be asked without credentials; it then says no more than that."""
+
+
+def asked() -> BaseRequestWebsocket:
+    """What is being answered: a request, or the handshake of a WebSocket."""
+    return websocket if has_websocket_context() else request
 
 
 class Guards:
@@ -39,7 +50,9 @@ class Guards:
     def install(self, app: Quart) -> None:
         """Have every request of `app` checked first, and every answer bear the headers of an API."""
         app.before_request(self.check)
+        app.before_websocket(self.check)
         app.after_request(self.finish)
+        app.after_websocket(self.finish_handshake)
 
     async def check(self) -> None:
         """Raises GatewayError where the request may not pass; leaves the principal in `g.principal`."""
@@ -50,15 +63,15 @@ class Guards:
             raise
 
     def _check(self) -> None:
-        if request.method == "HEAD":
+        if asked().method == "HEAD":
             raise GatewayError(Reason.METHOD_NOT_ALLOWED, "HEAD opens nothing here; use GET")
         if not self._authenticator.is_on:
             self._check_host()
         self._check_origin()
-        if request.path.startswith("/.well-known/"):
+        if asked().path.startswith("/.well-known/"):
             raise GatewayError(Reason.ROUTE_NOT_FOUND, "there is nothing here")
         g.principal = self._authenticator.authenticate(_only("Authorization"))
-        if g.principal is None and request.path.rstrip("/") != _PUBLIC:
+        if g.principal is None and asked().path.rstrip("/") != _PUBLIC:
             raise GatewayError(Reason.UNAUTHENTICATED, "expected valid credentials in the header Authorization")
 
     async def finish(self, response: Response) -> Response:
@@ -71,6 +84,16 @@ class Guards:
         except BaseException:
             abandon(response)
             raise
+        return self._mark(response)
+
+    async def finish_handshake(self, response: ResponseTypes | None) -> ResponseTypes | None:
+        """The same headers for a refused handshake, after which the connection is of no more use."""
+        if response is None:
+            return None
+        response.headers["Connection"] = "close"
+        return self._mark(response)
+
+    def _mark(self, response: Marked) -> Marked:
         if response.status_code == 401:
             response.headers["WWW-Authenticate"] = self._authenticator.challenge
         response.headers.setdefault("Cache-Control", "no-store")
@@ -82,7 +105,7 @@ class Guards:
         now = time.monotonic()
         if error.reason in _WORTH_A_LINE and now - self._told >= TELLING:
             self._told = now
-            logger.warning("turned {} away from {!r}: {}", request.remote_addr, request.path[:100], error)
+            logger.warning("turned {} away from {!r}: {}", asked().remote_addr, asked().path[:100], error)
 
     def _check_host(self) -> None:
         host = _only("Host") or ""
@@ -108,7 +131,7 @@ class Guards:
 
 def _only(name: str) -> str | None:
     """The header `name`, if it was sent; twice is as good as wrong."""
-    values = request.headers.getlist(name)
+    values = asked().headers.getlist(name)
     if len(values) > 1:
         raise GatewayError(Reason.BAD_REQUEST, f"the header {name} was sent {len(values)} times", header=name)
     return values[0] if values else None

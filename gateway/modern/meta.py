@@ -31,7 +31,7 @@ def members(data: bytes) -> Members:
     """The members of a JSON object; none where `data` is none."""
     try:
         return _members.decode(data)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return {}
 
 

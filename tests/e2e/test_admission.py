@@ -11,6 +11,7 @@ import pytest
 from tests.support.gateway import Gateway, running
 from tests.support.processes import PATIENCE
 from tests.support.rawmcp import BOTH, HELLO, Streamable, call, request, sse
+from tests.support.rawws import Refused, websocket
 
 AUTH = {
     "basic": {
@@ -153,14 +154,11 @@ async def test_a_refusal_leaves_the_connection_as_good_as_it_was(guarded: Gatewa
     assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"100", b"401", b"200"]
 
 
-async def test_a_websocket_is_refused_in_order(one_gateway: Gateway) -> None:
-    host, port = one_gateway.url.removeprefix("http://").split(":")
-    upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-    async with await anyio.connect_tcp(host, int(port)) as connection:
-        await connection.send(f"GET /light/ws HTTP/1.1\r\nHost: localhost\r\n{upgrade}{key}\r\n".encode())
-        with anyio.fail_after(PATIENCE):
-            assert (await connection.receive()).startswith(b"HTTP/1.1 404 ")
+async def test_a_websocket_where_there_is_none_is_refused_in_order(one_gateway: Gateway) -> None:
+    with pytest.raises(Refused) as refused:
+        async with websocket(one_gateway.url, "/light/nothing"):
+            pass
+    assert (refused.value.status, refused.value.error["code"]) == (404, "route_not_found")
 
 
 async def test_the_operator_is_told_who_is_turned_away(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The TypeScript SDK's client, over SSE and Streamable HTTP, against servers that people use."""
+"""The TypeScript SDK's client, over SSE, Streamable HTTP and WebSocket, against servers that people use."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.gateway import Gateway, running
+from tests.support.gateway import LIGHT, Gateway, running
 from tests.support.node import TypeScriptClient, TypeScriptError, real_servers, typescript_client
 from tests.support.processes import watching
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 Opening = Callable[[str], AbstractAsyncContextManager[TypeScriptClient]]
 """Connects a client to the server of that name."""
 
-DOORS = [("sse", "/sse"), ("sse", ""), ("streamable", "/mcp"), ("streamable", "")]
+DOORS = [("sse", "/sse"), ("sse", ""), ("streamable", "/mcp"), ("streamable", ""), ("websocket", "/ws")]
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +30,10 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def shared(
     tmp_path_factory: pytest.TempPathFactory, directory: Path, anyio_backend: str
 ) -> AsyncIterator[Gateway]:
-    """A gateway with the four servers."""
-    async with running(real_servers(directory), tmp_path=tmp_path_factory.mktemp("gateway")) as gateway:
+    """A gateway with the four servers, and the light one."""
+    async with running(
+        {**real_servers(directory), "light": LIGHT}, tmp_path=tmp_path_factory.mktemp("gateway")
+    ) as gateway:
         yield gateway
 
 
@@ -84,8 +86,9 @@ async def test_clients_that_leave_leave_no_process_behind(opening: Opening, one_
     assert one_gateway.children() == set()
 
 
-async def test_a_client_that_crashes_leaves_no_process_behind_over_sse(one_gateway: Gateway) -> None:
-    async with typescript_client("sse", f"{one_gateway.url}/everything/sse") as client:
+@pytest.mark.parametrize(("transport", "path"), [("sse", "/sse"), ("websocket", "/ws")])
+async def test_a_client_that_crashes_leaves_no_process_behind(one_gateway: Gateway, transport: str, path: str) -> None:
+    async with typescript_client(transport, f"{one_gateway.url}/everything{path}") as client:
         with watching(*one_gateway.children()) as [server]:
             client.crash()
             await server.ended()
@@ -149,7 +152,33 @@ async def test_the_time_server_converts_times(opening: Opening) -> None:
         assert "T08:30:00+05:30" in converted["target"]["datetime"]
 
 
+async def test_twenty_calls_at_a_time_each_get_their_own_answer(opening: Opening) -> None:
+    async with opening("light") as client:
+        calls = [{"name": "echo", "arguments": {"text": f"number {number}"}} for number in range(20)]
+        answers = await client.do("callTools", calls=calls)
+        assert [each["content"][0]["text"] for each in answers] == [f"number {number}" for number in range(20)]
+
+
+async def test_a_cancelled_call_ends_at_once_and_reaches_the_server(opening: Opening, one_gateway: Gateway) -> None:
+    async with opening("light") as client:
+        await client.do("beginTool", name="hold", arguments={})
+        await one_gateway.said("holding")
+        assert "no longer wanted" in await client.do("cancelTool")
+        assert json.loads(await client.text("held"))["cancelled"] == 1
+
+
+async def test_what_the_server_says_unasked_arrives(opening: Opening) -> None:
+    async with opening("light") as client:
+        await client.text("log", text="aside")
+        await client.text("change")
+        heard = await client.do("heard")
+        while len(heard) < 2:
+            heard = await client.do("heard")
+        assert sorted(heard) == ["notifications/message", "notifications/tools/list_changed"]
+
+
 async def test_an_unknown_server_is_refused(opening: Opening) -> None:
-    with pytest.raises(TypeScriptError, match=r"there is no server 'nowhere'|404"):
+    # A browser's WebSocket keeps to itself how the handshake was answered.
+    with pytest.raises(TypeScriptError, match=r"there is no server 'nowhere'|404|non-101 status code"):
         async with opening("nowhere"):
             pass

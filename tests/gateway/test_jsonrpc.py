@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from gateway.jsonrpc import (
+    LONGEST_ID,
     MAX_BATCH,
     Batch,
     Malformed,
@@ -264,6 +265,18 @@ def test_a_cancellation_names_its_request() -> None:
 def test_a_cancellation_is_rewritten_for_another_id_and_keeps_its_reason() -> None:
     ours = with_cancelled_id(Notification("notifications/cancelled", b'{"requestId":"7","reason":"no  more"}'), 3)
     assert ours == Notification("notifications/cancelled", b'{"requestId":3,"reason":"no  more"}')
+
+
+def test_an_id_that_is_long_is_refused_and_a_token_that_is_long_counts_as_none() -> None:
+    """Many are kept for as long as something is open, so it matters how long each may be."""
+    long = "x" * LONGEST_ID
+    with pytest.raises(Malformed, match=f"its id is longer than {LONGEST_ID} bytes"):
+        decode(msgspec.json.encode({"jsonrpc": "2.0", "id": long, "method": "a"}))
+    asked = decode(
+        msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": "a", "params": {"_meta": {"progressToken": long}}})
+    )
+    assert isinstance(asked, Request)
+    assert progress_token(asked) == b""
 
 
 PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'

@@ -26,6 +26,7 @@ from tests.support.control import Supervisor, connected
 POLICY = ServerPolicy(start_timeout=10, request_timeout=10, max_message_bytes=1 << 20)
 ALICE, BOB = Principal("basic", "alice"), Principal("basic", "bob")
 STREAMABLE, REST, SSE = Door.STREAMABLE.value, Door.REST.value, Door.SSE.value
+WEBSOCKET = Door.WEBSOCKET.value
 
 
 def state(id_: str, door: str, server: str = "light", owner: Principal = ALICE) -> str:
@@ -153,6 +154,7 @@ async def test_of_two_sessions_with_one_server_in_one_set_the_later_counts() -> 
         ("", "light"),
         (state("gw.b", "telnet"), "light"),
         (state("gw.b", SSE), "light"),
+        (state("gw.b", WEBSOCKET), "light"),
         (state("gw.b", STREAMABLE, "gone"), "gone"),
         (state("gw.b", STREAMABLE, "other"), "light"),
         (state("gw.a", STREAMABLE), "light"),

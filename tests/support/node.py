@@ -94,8 +94,9 @@ class TypeScriptClient:
 
 @asynccontextmanager
 async def typescript_client(transport: str, url: str) -> AsyncIterator[TypeScriptClient]:
-    """A client that is connected to `url` over `transport`, `sse` or `streamable`; on leaving, it leaves politely."""
-    command = [node(), str(PACKAGE / "client.mjs"), transport, url]
+    """A client that is connected to `url` over `transport` (`sse`, `streamable`, `websocket`), and leaves politely."""
+    # Node 20 has a WebSocket like a browser's, and hides it.
+    command = [node(), "--experimental-websocket", str(PACKAGE / "client.mjs"), transport, url]
     async with await anyio.open_process(command, stderr=None) as process:
         client = TypeScriptClient(process)
         try:

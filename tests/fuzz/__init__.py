@@ -1,0 +1,1 @@
+"""Peers that say anything: nothing crashes, mixes two messages or grows without bound."""
