@@ -68,7 +68,7 @@ class ChildSide:
         self._limit = limit
         self._counters = counters
         self._noise = Noise(hearer.__repr__)
-        self._interpreter = self._interpret(translator) if translator is not None else None
+        self._interpreter = self._interpret(translator, notes) if translator is not None else None
         self._resuming = False
         """Whether the next line may lack its beginning, which an earlier gateway has read."""
         self._gives_up = False
@@ -158,12 +158,12 @@ class ChildSide:
 
     # Within.
 
-    def _interpret(self, translator: Translator) -> Interpreter:
+    def _interpret(self, translator: Translator, notes: Notes) -> Interpreter:
         def hear(message: Message, about: int | None) -> None:
             self._hearer.hear(message, encode(message), about)
 
         hold, unhold = self._hearer.hold, self._hearer.unhold
-        return Interpreter(translator, say=self._write, hear=hear, hold=hold, unhold=unhold)
+        return Interpreter(translator, say=self._write, hear=hear, hold=hold, unhold=unhold, notes=notes)
 
     def _write(self, line: bytes) -> None:
         try:

@@ -269,7 +269,8 @@ class Conversation:
         if found.method != "initialize":
             return [answered]
         self.initialized = self.initialized or not message.error
-        self.version = _negotiated(message)
+        if not message.error:  # a second `initialize` may be refused, and then it changes nothing
+            self.version = _negotiated(message)
         return [answered] if self.initialized else [answered, Over()]
 
     def _cancel(self, message: Notification) -> list[Effect]:

@@ -6,6 +6,7 @@ what they are about; here they are numbers.
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 
 from gateway.drain import CallsInFlight
 from gateway.hotstate import NoNotes, Notes
@@ -44,7 +45,8 @@ class InFlight:
         self._notes.begin(call)
         self._timers[call] = None
         if patience is not None:
-            self._timers[call] = self._loop.call_later(patience, self._expire, call, patience)
+            # In a context of its own: the caller's holds the whole request.
+            self._timers[call] = self._loop.call_later(patience, self._expire, call, patience, context=Context())
             self._calls.begin()
         self._hold()
 

@@ -3,12 +3,24 @@
 It is written once, when the child is ready, and holds what cannot be had again: whose session it is, by which id, and
 through which door. The supervisor passes it on unread. A gateway that cannot read it, because another version wrote it,
 lets the session go.
+
+Part of it are the peers' own words, and those have no bound but that of a message; the control connection, which is
+everybody's, has a lower one (`supervisor.protocol.MAX_FRAME`). So what is too long is not kept.
 """
+
+from typing import Final
 
 import msgspec
 
+MAX_BYTES: Final = 256 * 1024
+"""Of one session. In a frame it may be twice as long, and the supervisor has one for each session."""
+
 VERSION = 1
 """Raised with every change after which the older text would be misread."""
+
+
+class TooLong(Exception):
+    """There is more to keep than may be kept."""
 
 
 class Unreadable(Exception):
@@ -41,8 +53,11 @@ _decoder = msgspec.json.Decoder(Kept)
 
 
 def write(kept: Kept) -> str:
-    """As text, for `read`."""
-    return msgspec.json.encode(kept).decode()
+    """As text, for `read`. Raises TooLong."""
+    state = msgspec.json.encode(kept)
+    if len(state) > MAX_BYTES:
+        raise TooLong(f"{len(state)} bytes, and {MAX_BYTES} can be kept")
+    return state.decode()
 
 
 def read(state: str) -> Kept:

@@ -19,7 +19,7 @@ from gateway.drain import CallsInFlight
 from gateway.eras import Eras
 from gateway.errors import GatewayError, refused
 from gateway.hotstate import HotState, UnderWay
-from gateway.kept import VERSION, Kept, write
+from gateway.kept import VERSION, Kept, TooLong, write
 from gateway.modern.conversation import ModernConversation
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
@@ -30,9 +30,6 @@ from supervisor.protocol import Ending, Gone
 
 LEAST_TO_START: Final = 1.0
 """Seconds that a child gets for answering `initialize`, however long it had to be waited for."""
-
-MAX_KEPT: Final = 256 * 1024
-"""Characters that the supervisor keeps of a session, well below the largest frame that it takes."""
 
 
 def left_to_start(start_timeout: float, waited: float) -> float:
@@ -111,16 +108,16 @@ class Leases:
         self._supervisor.release(grant.lease, reason, (grant.stdin, grant.stdout))
 
     def keep(self, session: Session, relay: Relay) -> None:
-        """From now on another gateway could go on with `session`, unless too much would have to be known for that."""
+        """From now on another gateway could go on with `session`, unless there is too much to tell it."""
         principal = session.principal
         whose = (principal.issuer, principal.subject, session.server)
         opened = choice.to_keep(session, relay.translator)
         kept = Kept(VERSION, session.id, session.door.value, *whose, opened, relay.version, key=session.key)
-        state = write(kept)
-        if len(state) > MAX_KEPT:
-            # What clients and children say of themselves has no bound of its own, and a frame to the supervisor has.
+        try:
+            state = write(kept)
+        except TooLong as error:
             logger.warning(
-                "{!r} ends with this gateway: {} characters would have to be kept of it", session, len(state)
+                "what there is to know of {!r} is too long to be kept for a later gateway: {}", session, error
             )
             return
         relay.kept = True

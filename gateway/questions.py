@@ -6,6 +6,7 @@ would hold its session for ever. `conversation` knows which ones are open, and `
 
 import asyncio
 from collections.abc import Callable, Set
+from contextvars import Context
 
 from gateway.hotstate import NoNotes, Notes
 
@@ -47,7 +48,7 @@ class OpenQuestions:
             self._notes.settle(gone)
         for new in questions - self._timers.keys():
             self._notes.ask(new)
-            self._timers[new] = self._loop.call_later(self._patience, self._expire, new)
+            self._timers[new] = self._loop.call_later(self._patience, self._expire, new, context=Context())
         if bool(self._timers) and not held:
             self._hold()
         elif held and not self._timers:

@@ -23,7 +23,7 @@ from gateway.hotstate import NoNotes, Notes, UnderWay
 from gateway.jsonrpc import Message, Notification, Request, Response
 from gateway.outbox import Outbox
 from gateway.performer import Patience, Performer
-from gateway.pressure import STALL, Pressure
+from gateway.pressure import Pressure
 from gateway.redelivery import Resumed
 from gateway.streams import Streams
 from gateway.talk import Talk
@@ -198,7 +198,7 @@ class Relay:
         return self._streams.new(stands=stands)
 
     def _cut_off(self, outbox: Outbox) -> None:
-        logger.warning("{!r}: its client took nothing from a stream for {} seconds; closing it", self, STALL)
+        logger.warning("{!r}: its client does not keep up with a stream; closing it", self)
         self.hang_up(outbox)
 
     def hold(self) -> None:

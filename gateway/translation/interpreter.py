@@ -3,7 +3,9 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextvars import Context
 
+from gateway.hotstate import NoNotes, Notes
 from gateway.jsonrpc import Message, encode
 from gateway.translation.steps import Hear, Hold, Say, Step, StepAside, Translator, Wake
 
@@ -12,7 +14,8 @@ class Interpreter:
     """Keeps a translator's timers and its hold, and the order of its steps.
 
     `say(line)` writes to the child, `hear(message, about)` tells the conversation; `hold` and `unhold`, called in turns,
-    keep the idle clock from running and let it run.
+    keep the idle clock from running and let it run. `notes` are for the gateway after this one, which settles what only
+    the translator knew of, too.
     """
 
     def __init__(
@@ -23,6 +26,7 @@ class Interpreter:
         hear: Callable[[Message, int | None], None],
         hold: Callable[[], None],
         unhold: Callable[[], None],
+        notes: Notes | None = None,
     ) -> None:
         self.is_over = False
         """Whether nothing needs to pass through it any more."""
@@ -31,6 +35,9 @@ class Interpreter:
         self._hear = hear
         self._hold = hold
         self._unhold = unhold
+        self._notes = notes or NoNotes()
+        self._noted_calls: set[int] = set()
+        self._noted_questions: set[bytes] = set()
         self._holding = False
         self._steps: deque[Step] = deque()
         self._stepping = False
@@ -68,6 +75,8 @@ class Interpreter:
                 self._do(self._steps.popleft())
         finally:
             self._stepping = False
+        if not self.is_over:
+            self._note()
 
     def _do(self, step: Step) -> None:
         match step:
@@ -86,11 +95,27 @@ class Interpreter:
         if (timer := self._timers.pop(key, None)) is not None:
             timer.cancel()
         if seconds is not None and not self.is_over:
-            self._timers[key] = self._loop.call_later(seconds, self._woken, key)
+            self._timers[key] = self._loop.call_later(seconds, self._woken, key, context=Context())
 
     def _woken(self, key: str) -> None:
         del self._timers[key]
         self._perform(self._translator.wake(key))
+
+    def _note(self) -> None:
+        """What the conversation does not know of, it does not note either."""
+        calls, questions = self._translator.adrift, self._translator.questions
+        if calls != self._noted_calls:
+            for call in self._noted_calls - calls:
+                self._notes.finish(call)
+            for call in calls - self._noted_calls:
+                self._notes.begin(call)
+            self._noted_calls = set(calls)
+        if questions != self._noted_questions:
+            for question in self._noted_questions - questions:
+                self._notes.settle(question)
+            for question in questions - self._noted_questions:
+                self._notes.ask(question)
+            self._noted_questions = set(questions)
 
     def _keep_held(self, *, on: bool) -> None:
         if on != self._holding:

@@ -6,6 +6,7 @@ conversation are the gateway's own numbers, and the answers that it gives back b
 """
 
 from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -58,6 +59,14 @@ class Translator(Protocol):
 
     counters: Counter[str]
     """What was dropped, by why."""
+
+    @property
+    def adrift(self) -> Set[int]:
+        """Calls that the child works at, and that the conversation does not know, or by another number."""
+
+    @property
+    def questions(self) -> Set[bytes]:
+        """Ids of the child's questions that wait for an answer, and of which the conversation does not know."""
 
     def to_child(self, message: Message) -> list[Step]:
         """The conversation says `message` to the child."""

@@ -1,8 +1,10 @@
 """Clients of revision 2026-07-28 at a server that wants a handshake and asks by pushing: a real gateway, a real child."""
 
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -12,6 +14,8 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from tests.support.apart import gateway as front
+from tests.support.apart import stop, supervisor
 from tests.support.gateway import SERVERS, Gateway, light, running
 from tests.support.processes import PATIENCE
 from tests.support.rawmodern import ASKABLE, Modern, call
@@ -161,3 +165,20 @@ async def test_a_server_that_asks_nothing_is_served_as_well(http: httpx2.AsyncCl
     await alice.call(1, "add", text="mine")
     assert "mine" in await alice.call(1, "notes")
     assert "mine" not in await bob.call(1, "notes")
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM], ids=lambda end: end.name)
+async def test_a_child_that_waits_for_an_answer_hears_from_the_next_gateway_that_none_comes(
+    tmp_path: Path, end: signal.Signals
+) -> None:
+    async with supervisor(tmp_path, servers={"curious": CURIOUS}, auth=AUTH) as (_, path):
+        async with front(path) as before:
+            alice = Modern(before.http, PATH, **ALICE)
+            asked = (await alice.post(call(1, "interview", ASKABLE, name="Ann", questions=1))).json()["result"]
+            assert asked["resultType"] == "input_required"
+            await stop(before, end)
+        async with front(path) as after:
+            alice = Modern(after.http, PATH, **ALICE)
+            with anyio.fail_after(PATIENCE):
+                told = (await alice.post(call(1, "never_answered", ASKABLE))).json()
+            assert said(types.CallToolResult.model_validate(told["result"])) == ["Ann 0"]

@@ -25,6 +25,8 @@ class Echo:
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
+        self.adrift: set[int] = set()
+        self.questions: set[bytes] = set()
 
     def to_child(self, message: Message) -> list[Step]:
         assert isinstance(message, Request)

@@ -611,6 +611,15 @@ def test_the_revision_is_the_one_that_the_child_names(result: object, version: s
     assert (talk.state.initialized, talk.state.version) == (True, version)
 
 
+def test_a_second_handshake_that_is_refused_changes_nothing() -> None:
+    talk = Talk()
+    talk.ask("initialize", on=POST)
+    talk.child_says(id=1, result={"protocolVersion": "2025-06-18"})
+    talk.ask("initialize", on=POST, id=2)
+    talk.child_says(id=2, error={"code": -32600, "message": "twice"})
+    assert (talk.state.initialized, talk.state.version) == (True, "2025-06-18")
+
+
 def test_after_a_client_has_hung_up_the_next_newest_stream_gets_the_news() -> None:
     talk = Talk()
     talk.ask("tools/call", on=POST)

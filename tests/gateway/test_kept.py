@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from gateway.kept import VERSION, Kept, Unreadable, read, write
+from gateway.kept import MAX_BYTES, VERSION, Kept, TooLong, Unreadable, read, write
+from supervisor.protocol import MAX_FRAME, Keep, encode
 
 KEPT = Kept(VERSION, "gw.secret", "REST", "basic", "alice", "light")
 
@@ -16,6 +17,13 @@ def test_what_a_gateway_wrote_that_did_not_note_the_revision_is_read() -> None:
     older = '{"version":1,"id":"gw.secret","door":"REST","issuer":"basic","subject":"alice","server":"light"}'
     assert read(older) == KEPT
     assert read(write(msgspec.structs.replace(KEPT, revision="2025-03-26"))).revision == "2025-03-26"
+
+
+def test_what_is_kept_fits_into_a_frame_whatever_it_is_and_what_does_not_is_not_kept() -> None:
+    room = MAX_BYTES - len(write(msgspec.structs.replace(KEPT, opened="x"))) + 1
+    assert len(encode(Keep(1, write(msgspec.structs.replace(KEPT, opened='"' * (room // 2)))))) < MAX_FRAME
+    with pytest.raises(TooLong):
+        write(msgspec.structs.replace(KEPT, opened="x" * (room + 1)))
 
 
 def test_no_repr_shows_the_id_or_the_owner() -> None:

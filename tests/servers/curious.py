@@ -14,8 +14,17 @@ class Answer(BaseModel):
     said: str
 
 
+given_up: list[str] = []
+has_given_up = anyio.Event()
+
+
 async def _elicit(ctx: Context, question: str) -> str:
-    result = await ctx.elicit(question, Answer)
+    try:
+        result = await ctx.elicit(question, Answer)
+    except BaseException:
+        given_up.append(question)
+        has_given_up.set()
+        raise
     return result.data.said if result.action == "accept" else result.action
 
 
@@ -37,6 +46,13 @@ async def survey(name: str, questions: int, ctx: Context) -> dict[str, str]:
         for number in range(questions):
             group.start_soon(ask, f"{name} {number}")
     return heard
+
+
+@server.tool()
+async def never_answered() -> list[str]:
+    """The questions to which no answer will come; waits for the first one."""
+    await has_given_up.wait()
+    return given_up
 
 
 @server.tool()

@@ -6,11 +6,12 @@ the call is parked (`parking`) and the turn is the next one's. When the client c
 and the child gets the answers.
 
 A call that is given up while it has the turn leaves it only when the child has answered a ping that was sent after the
-cancellation: what it asks before that is still asked by the cancelled call, and must not be put to the next one.
+cancellation: what it asks before that is still asked by the cancelled call, and must not be put to the next one. For the
+same reason one that is given up while another has the turn waits for it: until then the child waits for its answers.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Final
 
 import msgspec
@@ -76,6 +77,16 @@ class Calls:
     def __repr__(self) -> str:
         return f"{self._table.in_flight} in flight, {len(self._turn)} waiting, {len(self._parking)} parked"
 
+    @property
+    def adrift(self) -> Set[int]:
+        """Calls that were parked and have gone on at the child, by its numbers."""
+        return self._table.adrift
+
+    @property
+    def questions(self) -> Set[bytes]:
+        """Ids of the child's open questions."""
+        return self._table.questions
+
     # What the client says.
 
     def begin(self, asked: Asked) -> list[Step]:
@@ -108,7 +119,7 @@ class Calls:
             self._counters["answer_to_nobody"] += 1
             return []
         if call.state is State.LEAVING:
-            return self._left()
+            return self._left() if call is self._turn.holder else self._forget_leaving(call)
         if call.state is State.PARKED:
             return self._keep(call, message)
         if call.asked.can_be_asked and (urls := results.wanted_urls(message.error)):
@@ -199,6 +210,8 @@ class Calls:
         return [Hear(results.error(call.client, INTERNAL_ERROR, _BUSY))]
 
     def _run(self, call: Call) -> list[Step]:
+        if call.state is State.LEAVING:
+            return self._leave(call)
         call.state = State.RUNNING
         level = self._levels.set_for(self._table.running)
         steps: list[Step] = [Say(level)] if level is not None else []
@@ -247,7 +260,7 @@ class Calls:
             return self._finish(call, results.error(call.client, INTERNAL_ERROR, _BUSY))
         call.state = State.PARKED
         self._parking.put(call)
-        answer = Response(self._table.leave_client(call), call.input_required(), b"")
+        answer = Response(self._table.put_aside(call), call.input_required(), b"")
         return [Hear(answer), Wake(_key("parked", call), PARKED_FOR), *self._leave_turn(call)]
 
     def _retry(self, asked: Asked, state: str) -> list[Step]:
@@ -332,20 +345,33 @@ class Calls:
 
     def _abandon(self, call: Call) -> list[Step]:
         """Nobody wants the answer to `call`, of which the child knows: it is cancelled before its questions are
-        answered, so that it asks no more.
+        answered, so that it asks no more; and they are answered when it has the turn, in case it does.
         """
         params = b'{"requestId":%b,"reason":%b}' % (call.number, msgspec.json.encode(_GIVEN_UP))
-        steps: list[Step] = [Say(Notification("notifications/cancelled", params)), *self._leave_unanswered(call)]
+        cancelled = Say(Notification("notifications/cancelled", params))
         self._table.leave_client(call)
         self._turn.give_up(call)
-        if call.asked.interactive:
-            self._turn.take(call)
-        if self._turn.holder is not call:
-            self._table.forget(call)
-            return steps
+        if not call.asked.interactive:
+            return [cancelled, *self._forget_leaving(call)]
+        if self._turn.take(call) or self._turn.holder is call:
+            return [cancelled, *self._leave(call)]
+        call.state = State.LEAVING
+        self._turn.wait(call)
+        return [cancelled]
+
+    def _leave(self, call: Call) -> list[Step]:
+        """`call` has the turn, and nobody wants it any more."""
+        steps = self._leave_unanswered(call)
         call.state = State.LEAVING
         self._barrier = self._ids.new()
         return [*steps, Say(Request(self._barrier, "ping", b"")), Wake("turn", BARRIER)]
+
+    def _forget_leaving(self, call: Call) -> list[Step]:
+        """The child has nothing more to do with `call`, or what it has is nobody's concern."""
+        steps = self._leave_unanswered(call)
+        self._turn.give_up(call)
+        self._table.forget(call)
+        return steps
 
 
 def _key(what: str, call: Call) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -49,6 +49,10 @@ class Asked:
     def interactive(self) -> bool:
         """Whether its client would answer."""
         return self.can_be_asked and bool(self.capabilities)
+
+    def without_body(self) -> "Asked":
+        """The same without what the child was sent: who waits for minutes, and on no connection, must not cost much."""
+        return replace(self, legacy=replace(self.legacy, params=b""), responses={}, arguments=b"")
 
     def digest(self) -> bytes:
         """What a retry must have in common with the first try; the order of members is none of it."""

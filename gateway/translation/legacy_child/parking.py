@@ -58,7 +58,8 @@ class Parking:
     def put(self, call: Call) -> None:
         """Park `call` under a new handle."""
         call.handle = self._new_handle()
-        call.digest = call.asked.digest()
+        if not call.digest:
+            call.digest, call.asked = call.asked.digest(), call.asked.without_body()
         self._calls[call.handle] = call
 
     def find(self, handle: str, digest: bytes) -> Call | NoGood:

@@ -1,5 +1,6 @@
 """What a legacy child answers, as a modern server would say it. No I/O."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -23,9 +24,15 @@ MODERN_VERSIONS: Final = ("2026-07-28",)
 RESOURCE_NOT_FOUND: Final = -32002
 """What legacy servers answer for a resource that they have not got; modern ones must not."""
 
+_OF_THE_MODERN_ERA: Final = range(-32099, -32019)
+"""Codes that are the modern specification's own. Whatever a legacy server means by one, a client would read another
+thing into it."""
+
 _COMPLETE: Final = b'"resultType":"complete"'
 _NEVER_CACHED: Final = b'"ttlMs":0,"cacheScope":"private"'
 _OURS: Final = (b'"resultType"', b'"_meta"', b'"ttlMs"', b'"cacheScope"')
+_SPELT_OUT: Final = re.compile(rb"\\u00[3-7]")
+"""How a name in ASCII may be written so that it is not found by its bytes."""
 _NOT_A_RESULT: Final = "the server's answer is not an object, or goes too deep"
 
 
@@ -43,7 +50,7 @@ class Completer:
         """The result of a request of `method`; empty where `result` is no object."""
         if not result.startswith(b"{"):
             return b""
-        if not any(name in result for name in _OURS):
+        if not any(name in result for name in _OURS) and not _SPELT_OUT.search(result):
             return rawjson.spliced(result, self._added_to_cacheable if method in CACHEABLE_METHODS else self._added)
         members = rawjson.members(result)
         return self._put_into(members, method) if members else b""
@@ -84,6 +91,8 @@ def modern_error(data: bytes, method: str, uri: str) -> bytes:
         return _encoded(INVALID_PARAMS, found.message, about)
     if found.code == URL_ELICITATION_REQUIRED:
         return _encoded(INTERNAL_ERROR, found.message, {})
+    if found.code in _OF_THE_MODERN_ERA:
+        return _encoded(INTERNAL_ERROR, found.message, found.data if bytes(found.data) else None)
     return data
 
 

@@ -1,6 +1,6 @@
 """The calls at one child, as each party names them: the child, the conversation, and the child's questions. No I/O."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Final
 
 from gateway.translation.legacy_child.call import Call, State
@@ -20,6 +20,7 @@ class Table:
         """By the conversation's number: those for which a request waits."""
         self._asked: dict[bytes, tuple[Call, str]] = {}
         """By the child's ids: its open questions."""
+        self._adrift: set[int] = set()
         self._last_key = 0
 
     @property
@@ -31,6 +32,16 @@ class Table:
     def in_flight(self) -> int:
         """How many requests of clients wait."""
         return len(self._clients)
+
+    @property
+    def adrift(self) -> Set[int]:
+        """Calls of which the child knows, and that were put aside, even if a request waits for them again."""
+        return self._adrift
+
+    @property
+    def questions(self) -> Set[bytes]:
+        """By the child's ids: its open questions."""
+        return self._asked.keys()
 
     @property
     def running(self) -> list[Call]:
@@ -49,17 +60,27 @@ class Table:
         """No request waits for `call` any more; the number of the one that did."""
         client, call.client = call.client, b""
         self._clients.pop(client, None)
+        self._adrift.discard(int(call.number))
+        return client
+
+    def put_aside(self, call: Call) -> bytes:
+        """The same, but the child goes on with it."""
+        client = self.leave_client(call)
+        if call.at_child:
+            self._adrift.add(int(call.number))
         return client
 
     def leave_child(self, call: Call) -> None:
         """The child has answered `call`."""
         call.at_child = False
         self._calls.pop(call.number, None)
+        self._adrift.discard(int(call.number))
 
     def forget(self, call: Call) -> None:
         """Nobody knows `call` any more."""
         self._calls.pop(call.number, None)
         self._clients.pop(call.client, None)
+        self._adrift.discard(int(call.number))
 
     def of_child(self, number: bytes) -> Call | None:
         """The call that the child knows by this number."""

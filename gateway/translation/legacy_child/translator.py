@@ -6,7 +6,7 @@ Whatever only one of the eras knows ends here.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from enum import Enum, auto
 from typing import Final
 
@@ -81,6 +81,16 @@ class LegacyChild:
     def __repr__(self) -> str:
         return f"<LegacyChild {self._phase.name.lower()}: {self._calls!r}, {len(self._subscriptions)} listening>"
 
+    @property
+    def adrift(self) -> Set[int]:
+        """Calls that the child works at by another number than the conversation's."""
+        return self._calls.adrift
+
+    @property
+    def questions(self) -> Set[bytes]:
+        """Ids of what the child has asked."""
+        return self._calls.questions
+
     # What the conversation says.
 
     def to_child(self, message: Message) -> list[Step]:
@@ -94,6 +104,10 @@ class LegacyChild:
                 return self._wait(message)
             case Notification(method="notifications/cancelled"):
                 return self._cancel(message)
+            case Response() if self._resumed:
+                return [
+                    Say(message)
+                ]  # to what an earlier gateway was asked: a conversation of this era has no questions
         self.counters["not_for_the_child"] += 1
         return []
 

@@ -5,6 +5,7 @@ When that changes a new one is opened, and the one before is cancelled once the 
 falls in between. No I/O, no clock.
 """
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -28,6 +29,8 @@ FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0
 """Seconds until then: at first, and at most."""
 
+UPDATED: Final = "notifications/resources/updated"
+
 _OBJECT: Final = b"{}"
 
 
@@ -49,6 +52,7 @@ class Listening:
         self._current: _Listen | None = None
         """The one that is acknowledged."""
         self._opening: _Listen | None = None
+        self._names = secrets.token_hex(4)  # of an earlier gateway's listens the child may know still
         self._last = 0
         self._pause = FIRST_PAUSE
 
@@ -101,6 +105,8 @@ class Listening:
             return self._acknowledged(id_, params)
         if self._current is None or id_ != self._current.id:
             return []
+        if message.method == UPDATED and not self._wants(text(params.get("uri", ABSENT)) or ""):
+            return []  # the child may not know yet that nobody does any more
         if meta:
             params["_meta"] = Raw(put_together(meta))
         else:
@@ -128,6 +134,10 @@ class Listening:
 
     # Within.
 
+    def _wants(self, uri: str) -> bool:
+        """What is updated may be a part of what was subscribed to."""
+        return uri in self._uris or any(uri.startswith(each.rstrip("/") + "/") for each in self._uris)
+
     def _open(self, waiting: list[tuple[bytes, str]]) -> list[Step]:
         """Ask for all that is wanted now; what the last one that is not acknowledged was to answer, this one is."""
         steps: list[Step] = []
@@ -138,7 +148,7 @@ class Listening:
         if not self._news and not self._uris:
             return [*steps, *self._stop_current()]
         self._last += 1
-        self._opening = _Listen(b'"listen-%d"' % self._last, frozenset(self._uris), waiting)
+        self._opening = _Listen(b'"listen-%b-%d"' % (self._names.encode(), self._last), frozenset(self._uris), waiting)
         wanted: dict[str, object] = {f"{name}ListChanged": True for name in self._news}
         if self._uris:
             wanted["resourceSubscriptions"] = sorted(self._uris)

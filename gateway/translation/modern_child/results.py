@@ -22,6 +22,14 @@ class Unknown(Exception):
     """The result is of a kind that nobody knows."""
 
 
+def read(result: bytes) -> Members:
+    """The members of `result`. Raises Unknown where it is no object, which the client would take for an empty one."""
+    said = members(result)
+    if not said and result.split() != [b"{}"] and result.split() != [b"{", b"}"]:
+        raise Unknown("the server's answer is not an object, or goes too deep")
+    return said
+
+
 def kind(result: Members) -> str:
     """The result's `resultType`. Raises Unknown where it is none of the specification's."""
     said = result.get("resultType", ABSENT)

@@ -89,8 +89,8 @@ class Rounds:
         call.attempt = b""
         if message.error:
             return self._finish(call, error=results.plain_error(call.method, message.error))
-        result = members(message.result)
         try:
+            result = results.read(message.result)
             kind = results.kind(result)
         except results.Unknown as unknown:
             return self._finish(call, error=results.error(str(unknown)))

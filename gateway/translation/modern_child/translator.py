@@ -5,7 +5,7 @@ result is left alone from then on, and one that refuses it as a modern server wo
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Final
 
 from mcp_types import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION
@@ -27,6 +27,7 @@ _REFUSALS: Final = frozenset({UNSUPPORTED_PROTOCOL_VERSION, METHOD_NOT_FOUND, IN
 _NOT_ASKED: Final = b'{"code":%d,"message":"a server of this revision asks in its results"}' % INVALID_REQUEST
 _NO_LOGS: Final = b'{"code":%d,"message":"the server writes no log messages"}' % METHOD_NOT_FOUND
 _NO_SUBSCRIPTIONS: Final = b'{"code":%d,"message":"the server has no subscriptions"}' % METHOD_NOT_FOUND
+_TWICE: Final = b'{"code":%d,"message":"the session is initialized, or about to be"}' % INVALID_REQUEST
 _BAD_PARAMS: Final = b'{"code":%d,"message":"expected params that are an object"}' % INVALID_PARAMS
 _SPEAKS_NEITHER: Final = b'{"code":%d,"message":"the server speaks no revision that this gateway knows"}' % (
     UNSUPPORTED_PROTOCOL_VERSION
@@ -74,6 +75,16 @@ class ModernChild:
         state = "open" if self._is_open else "not open"
         return f"<ModernChild {state}: {self._rounds!r}, {self._listening!r}>"
 
+    @property
+    def adrift(self) -> Set[int]:
+        """None: what is repeated has an id that is no number."""
+        return frozenset()
+
+    @property
+    def questions(self) -> Set[bytes]:
+        """None: the child asks nothing."""
+        return frozenset()
+
     def to_child(self, message: Message) -> list[Step]:
         """What the conversation says."""
         match message:
@@ -115,6 +126,8 @@ class ModernChild:
     # The opening.
 
     def _begin(self, message: Request) -> list[Step]:
+        if self._is_open or self._initialize is not None:
+            return [Hear(Response(message.id, b"", _TWICE))]
         self._initialize = message
         self._opened = opening.hello(message.params)
         self._rounds.url_ids = self._opened.version == LATEST_HANDSHAKE_VERSION
@@ -182,6 +195,8 @@ class ModernChild:
         steps = self._rounds.answered(message)
         if steps is None:
             steps = self._listening.ended(message.id, message.error)
+        if steps is None and not self._is_open:
+            return [Hear(message)]  # to what was asked too early
         return steps if steps is not None else self._drop("answer_to_nobody")
 
     def _listen_again(self) -> list[Step]:

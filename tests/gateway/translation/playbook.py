@@ -105,6 +105,10 @@ class Bridge:
         told = line(method="notifications/cancelled", params={"requestId": id_, "reason": "gone"})
         return plain(self.translator.to_child(decode(told)))
 
+    def answers(self, **members: Any) -> Steps:
+        """The conversation answers the child."""
+        return plain(self.translator.to_child(decode(line(**members))))
+
     def child(self, **members: Any) -> Steps:
         """The child says something."""
         return plain(self.translator.from_child(decode(line(**members))))

@@ -189,3 +189,37 @@ def test_the_gateway_after_this_one_cancels_what_this_one_asked() -> None:
 def test_the_gateway_after_this_one_has_ids_of_its_own() -> None:
     said = Bridge(epoch=3).calls(1, level="info")[0]["child"]
     assert said["id"] == "gateway-3-1"
+
+
+def test_what_the_client_says_to_an_earlier_gateways_question_reaches_the_child() -> None:
+    refused = {"id": 90, "error": {"code": -32000, "message": "restarted"}}
+    assert Bridge().answers(**refused) == [{"child": refused}]
+    unopened = Bridge(welcome=None)
+    assert unopened.answers(**refused) == []
+    assert unopened.counted == {"not_for_the_child": 1}
+
+
+def test_what_the_gateway_after_this_one_must_settle_is_what_is_parked_until_it_has_ended() -> None:
+    bridge = Bridge()
+    bridge.calls(1)
+    assert left(bridge) == (set(), set())  # the conversation knows of it
+    bridge.child_asks(90)
+    assert left(bridge) == (set(), {b"90"})
+    state = bridge.wakes("ask 1")[0]["client"]["result"]["requestState"]
+    assert left(bridge) == ({1}, {b"90"})
+    bridge.calls(2, requestState=state, inputResponses={"elicitation_1": {"action": "cancel"}})
+    assert left(bridge) == ({1}, set())
+    assert bridge.child(id=1, result=text("1")) == [complete(2, "1")]
+    assert left(bridge) == (set(), set())
+
+
+def test_a_parked_call_that_is_given_up_is_settled() -> None:
+    bridge = Bridge()
+    bridge.parks(1)
+    bridge.wakes("parked 1")
+    assert left(bridge) == (set(), set())
+
+
+def left(bridge: Bridge) -> tuple[set[int], set[bytes]]:
+    """Calls and questions that are noted for the next gateway."""
+    return set(bridge.translator.adrift), set(bridge.translator.questions)

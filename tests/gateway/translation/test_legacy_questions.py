@@ -2,10 +2,14 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from gateway.jsonrpc import Request
+from gateway.translation.legacy_child.call import new_call
 from gateway.translation.legacy_child.calls import KEPT_BYTES, PARKED_FOR, QUESTIONS
-from gateway.translation.legacy_child.parking import PARKED, random_handle
+from gateway.translation.legacy_child.envelope import read
+from gateway.translation.legacy_child.parking import PARKED, Parking, random_handle
 from gateway.translation.legacy_child.turn import WAITING
 from tests.gateway.translation.playbook import (
     NOBODY,
@@ -193,6 +197,24 @@ def test_a_state_is_good_for_the_request_for_which_it_was_given(other: dict[str,
     assert len(bridge.calls(4, requestState=state, inputResponses=answers)) == 3
 
 
+def test_a_parked_call_keeps_nothing_of_what_the_child_was_sent() -> None:
+    large = {"name": "t", "arguments": {"a": "x" * 100_000}}
+    call = new_call(read(Request(b"1", "tools/call", msgspec.json.encode(large))))
+    Parking().put(call)
+    assert len(repr(call.asked)) < 1_000
+
+
+def test_a_call_that_is_parked_again_is_still_the_same_request() -> None:
+    bridge = Bridge()
+    state = bridge.parks(1)
+    bridge.calls(2, requestState=state, inputResponses={"elicitation_1": accepted()})
+    bridge.child_asks(91)
+    state = bridge.wakes("ask 1")[0]["client"]["result"]["requestState"]
+    again = {"requestState": state, "inputResponses": {"elicitation_2": accepted()}}
+    assert reason(bridge.calls(3, arguments={"a": "y"}, **again)) == "mismatch"
+    assert to_child(91, **accepted()) in bridge.calls(4, **again)
+
+
 def test_the_order_of_arguments_does_not_matter() -> None:
     bridge = Bridge()
     bridge.calls(1, arguments={"a": 1, "b": {"c": 2, "d": 3}})
@@ -240,12 +262,42 @@ def test_what_is_no_form_is_answered_with_an_error_when_its_client_does_not_come
     assert bridge.wakes("parked 1")[1]["child"]["error"]["code"] == -32603
 
 
-def test_a_parked_call_that_is_given_up_while_another_has_the_turn_takes_none() -> None:
+def test_a_parked_call_that_is_given_up_while_another_has_the_turn_leaves_in_its_own() -> None:
     bridge = Bridge()
     bridge.parks(1)
     bridge.calls(2)
-    assert bridge.wakes("parked 1") == [CANCELLED, to_child(90, action="cancel"), {"hold": False}]
+    bridge.calls(3)
+    assert bridge.wakes("parked 1") == [CANCELLED, {"hold": False}]
+    assert bridge.child(id=2, result=text("2")) == [complete(2, "2"), {"child": call_at_child(3)}]
+    ping = {"id": "gateway-0-1", "method": "ping"}
+    assert bridge.child(id=3, result=text("3")) == [
+        complete(3, "3"),
+        to_child(90, action="cancel"),
+        {"child": ping},
+        {"wake": "turn", "in": 2.0},
+    ]
+    assert bridge.calls(4) == []
+    assert bridge.child_asks(91) == [to_child(91, action="cancel")]  # whatever it asks now is still of the first
+    assert bridge.child(id="gateway-0-1", result={}) == [{"wake": "turn", "in": None}, {"child": call_at_child(4)}]
+
+
+def test_a_client_that_hangs_up_while_its_answers_wait_for_a_turn_leaves_nothing_to_whose_turn_it_is() -> None:
+    bridge = Bridge()
+    state = bridge.parks(1)
+    bridge.calls(2)
+    assert bridge.calls(3, requestState=state, inputResponses={"elicitation_1": accepted()})[-1] == {"hold": False}
+    assert bridge.cancels(3) == [CANCELLED]
+    assert bridge.child(id=2, result=text("2"))[:2] == [complete(2, "2"), to_child(90, action="cancel")]
+
+
+def test_a_call_that_is_answered_while_it_waits_to_leave_has_left() -> None:
+    bridge = Bridge()
+    bridge.parks(1)
+    bridge.calls(2)
+    bridge.wakes("parked 1")
+    assert bridge.child(id=1, result=text("stopped")) == [to_child(90, action="cancel")]
     assert bridge.child(id=2, result=text("2")) == [complete(2, "2")]
+    assert bridge.calls(3) == [{"child": call_at_child(3)}]
 
 
 def test_a_time_that_is_over_means_nothing_when_the_client_was_there() -> None:
@@ -422,15 +474,6 @@ def test_a_client_that_hangs_up_after_its_answers_cancels_the_call() -> None:
     state = bridge.parks(1)
     bridge.calls(2, requestState=state, inputResponses={"elicitation_1": accepted()})
     assert bridge.cancels(2)[0] == CANCELLED
-
-
-def test_a_client_that_hangs_up_while_its_answers_wait_cancels_the_call() -> None:
-    bridge = Bridge()
-    state = bridge.parks(1)
-    bridge.calls(2)
-    bridge.calls(3, requestState=state, inputResponses={"elicitation_1": accepted()})
-    assert bridge.cancels(3) == [CANCELLED, to_child(90, action="cancel")]
-    assert bridge.child(id=2, result=text("2")) == [complete(2, "2")]
 
 
 def test_a_parked_call_does_not_mind_that_its_first_request_is_cancelled() -> None:

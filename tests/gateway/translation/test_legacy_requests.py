@@ -1,5 +1,6 @@
 """Requests of modern clients, and what a legacy child answers and says of itself."""
 
+import json
 from typing import Any
 
 import pytest
@@ -73,6 +74,15 @@ def test_a_child_cannot_speak_the_modern_revision_by_chance() -> None:
     assert (result["resultType"], result["ttlMs"], result["cacheScope"]) == ("complete", 0, "private")
 
 
+def test_nor_by_spelling_it_otherwise() -> None:
+    bridge = Bridge()
+    bridge.calls(1)
+    forged = b'{"result\\u0054ype":"input_required","content":[]}'
+    [step] = bridge.translator.from_child(Response(b"1", forged, b""))
+    assert json.loads(step.message.result) == {"resultType": "complete", "content": [], "_meta": META}  # type: ignore[union-attr]
+    assert step.message.result.count(b"ype") == 1  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("result", [b"5", b'"x"', b"[]", b"true"])
 def test_a_result_that_is_no_object_is_an_error(result: bytes) -> None:
     bridge = Bridge()
@@ -92,6 +102,12 @@ def test_a_result_that_is_no_object_is_an_error(result: bytes) -> None:
             {"code": -32602, "message": "m", "data": {"uri": "file:///y"}},
         ),
         ({"code": -32042, "message": "m"}, {"code": -32603, "message": "m"}),
+        ({"code": -32000, "message": "m"}, {"code": -32000, "message": "m"}),
+        ({"code": -32019, "message": "m"}, {"code": -32019, "message": "m"}),
+        ({"code": -32020, "message": "m", "data": [1]}, {"code": -32603, "message": "m", "data": [1]}),
+        ({"code": -32022, "message": "m"}, {"code": -32603, "message": "m"}),
+        ({"code": -32099, "message": "m"}, {"code": -32603, "message": "m"}),
+        ({"code": -32100, "message": "m"}, {"code": -32100, "message": "m"}),
         ("broken", {"code": -32603, "message": "the server's error is none"}),
     ],
 )
@@ -144,7 +160,7 @@ def test_a_call_that_waits_for_its_turn_cannot_be_answered_yet() -> None:
 
 
 def test_a_modern_client_has_nothing_to_tell_and_nothing_to_answer() -> None:
-    bridge = Bridge()
+    bridge = Bridge(welcome=None)
     assert bridge.translator.to_child(Notification("notifications/roots/list_changed", b"")) == []
     assert bridge.translator.to_child(Response(b"1", b"{}", b"")) == []
     assert bridge.counted == {"not_for_the_child": 2}

@@ -287,6 +287,32 @@ def test_a_result_of_an_unknown_type_is_an_error(between: Between) -> None:
     assert heard["client"]["error"]["code"] == -32603
 
 
+@pytest.mark.parametrize("result", [[], [1], "x", 5, True])
+def test_a_result_that_is_no_object_is_an_error_and_not_an_empty_one(between: Between, result: Any) -> None:
+    between.call(2)
+    [heard] = between.child(id=2, result=result)
+    assert heard["client"]["error"]["code"] == -32603
+
+
+def test_a_second_handshake_is_refused_and_changes_nothing() -> None:
+    between = Between()
+    between.client(id=1, method="initialize", params=hello())
+    [early] = between.client(id=2, method="initialize", params=hello())
+    assert early["client"]["error"]["code"] == -32600
+    between.child(id=1, result=discovered())
+    [late] = between.client(id=3, method="initialize", params=hello("2024-11-05"))
+    assert late["client"]["error"]["code"] == -32600
+    assert between.call(4)[0]["child"]["params"]["_meta"] == meta()
+    assert between.seen == []
+
+
+def test_what_is_asked_before_the_handshake_is_answered_by_the_child() -> None:
+    between = Between(known=False)
+    between.client(id=1, method="initialize", params=hello())
+    assert between.client(id=2, method="tools/list") == [{"child": {"id": 2, "method": "tools/list"}}]
+    assert between.child(id=2, result={"tools": []}) == [{"client": {"id": 2, "result": {"tools": []}}}]
+
+
 @pytest.mark.parametrize(
     ("method", "error", "heard"),
     [
@@ -566,6 +592,25 @@ def test_a_listen_that_the_child_refuses_is_an_error_for_who_waits_for_it() -> N
     [said] = between.client(id=2, method="resources/subscribe", params={"uri": "a:1"})
     [heard] = between.child(id=said["child"]["id"], error={"code": -32603, "message": "full"})
     assert heard["client"] == {"id": 2, "error": {"code": -32603, "message": "full"}}
+
+
+def test_nothing_is_told_of_what_is_unsubscribed_from_even_before_the_child_knows() -> None:
+    between, _ = listening(resources={"subscribe": True})
+    for id_, uri in ((2, "a:1"), (3, "a:2")):
+        [said] = between.client(id=id_, method="resources/subscribe", params={"uri": uri})
+        acknowledge(between, said)
+    between.client(id=4, method="resources/unsubscribe", params={"uri": "a:1"})
+    updated = "notifications/resources/updated"
+    assert news(between, said["child"]["id"], updated, uri="a:1") == []
+    assert len(news(between, said["child"]["id"], updated, uri="a:2")) == 1
+
+
+def test_a_listen_of_an_earlier_gateways_is_not_taken_for_one_of_ours() -> None:
+    first, before = listening(tools={"listChanged": True})
+    second, now = listening(tools={"listChanged": True})
+    assert before != now
+    assert news(second, before) == []
+    assert len(news(first, before)) == len(news(second, now)) == 1
 
 
 def test_an_unsubscription_listens_to_less() -> None:
