@@ -1,7 +1,8 @@
 """What one child writes on stdout that is no message: banners, prints, lines over the limit.
 
 The log shows the first of it, and afterwards how much more there was: a child that writes nothing else must not fill the
-disk.
+disk. What looks like a secret is not shown; the values of the child's environment are unknown here, so one of no known
+shape would be.
 """
 
 import time
@@ -11,6 +12,7 @@ from typing import Final
 from loguru import logger
 
 from common.bucket import Bucket
+from common.redact import Redactor
 
 LOGGED_AT_ONCE: Final = 20
 """Lines of one child that are logged in one go."""
@@ -20,6 +22,8 @@ LOGGED_PER_SECOND: Final = 0.2
 
 LOGGED_BYTES: Final = 200
 """Bytes of a line that the log gets to see."""
+
+_redacted = Redactor({})
 
 
 class Noise:
@@ -36,7 +40,9 @@ class Noise:
 
     def malformed(self, why: Exception, line: bytes) -> None:
         """It wrote `line`, which is no message."""
-        self._log("wrote what is no message ({}): {}", why, line[:LOGGED_BYTES])
+        # Redacted before it is cut: half a secret has no shape any more. Twice what is shown is looked at, and not all.
+        shown = _redacted(line[: 2 * LOGGED_BYTES].decode(errors="replace"))[:LOGGED_BYTES]
+        self._log("wrote what is no message ({}): {!r}", why, shown)
 
     def oversized(self, size: int, limit: int) -> None:
         """It wrote a line of `size` bytes, which was dropped."""

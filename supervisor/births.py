@@ -7,11 +7,11 @@ from loguru import logger
 
 from common.config.model import ServerSpec
 from common.reasons import Reason
+from common.redact import Redactor
 from supervisor.child import Child
 from supervisor.environment import SpawnError, for_session
 from supervisor.ground import Ground
 from supervisor.placing import Place, Placer
-from supervisor.redact import Redactor
 from supervisor.rooms import Room, Rooms
 from supervisor.spawn import Spawned, spawn
 from supervisor.stderr import StderrTail

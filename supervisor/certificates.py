@@ -5,9 +5,9 @@ from typing import Final
 from loguru import logger
 
 from common.reasons import Reason
+from common.redact import Redactor
 from supervisor.child import Child, how_it_ended
 from supervisor.protocol import Certificate
-from supervisor.redact import Redactor
 
 STDERR_LINES: Final = 20
 """How much of a child's stderr goes into its certificate, and into the log where it failed."""

@@ -27,6 +27,7 @@ import anyio.to_thread
 from loguru import logger
 
 from common.config.model import ServerSpec, SupervisorSettings
+from common.redact import Redactor
 from supervisor.helpers import Ended, Helpers
 from supervisor.packages import (
     NotFetched,
@@ -39,7 +40,6 @@ from supervisor.packages import (
     understand,
 )
 from supervisor.places import PlaceError, caches_directory
-from supervisor.redact import Redactor
 from supervisor.turns import a_turn
 
 AT_ONCE: Final = 2

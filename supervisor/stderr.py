@@ -18,7 +18,7 @@ from typing import Final
 from loguru import logger
 
 from common.bucket import Bucket
-from supervisor.redact import KEY_BEGINS, KEY_ENDS, REDACTED, Redactor
+from common.redact import KEY_BEGINS, KEY_ENDS, REDACTED, Redactor
 
 _READ: Final = 65536
 _LINE: Final = 2000

@@ -22,7 +22,7 @@ def test_the_first_lines_are_logged_and_the_rest_is_counted(log: list[str]) -> N
     noise = Noise(lambda: "it", lambda: now[0])
     for _ in range(LOGGED_AT_ONCE + 500):
         noise.malformed(Malformed("it is not JSON"), b"hello")
-    assert log == ["it wrote what is no message (it is not JSON): b'hello'"] * LOGGED_AT_ONCE
+    assert log == ["it wrote what is no message (it is not JSON): 'hello'"] * LOGGED_AT_ONCE
     log.clear()
     now[0] += 1 / LOGGED_PER_SECOND
     noise.oversized(2000, 1000)
@@ -43,4 +43,12 @@ def test_what_was_counted_last_is_told_at_the_end_and_once(log: list[str]) -> No
 
 def test_a_long_line_is_cut(log: list[str]) -> None:
     Noise(lambda: "it").malformed(Malformed("no"), b"x" * 1000)
-    assert log == [f"it wrote what is no message (no): {b'x' * LOGGED_BYTES!r}"]
+    assert log == [f"it wrote what is no message (no): {'x' * LOGGED_BYTES!r}"]
+
+
+def test_what_looks_like_a_secret_is_not_shown_not_even_the_half_of_it_that_a_cut_leaves(log: list[str]) -> None:
+    noise = Noise(lambda: "it")
+    noise.malformed(Malformed("no"), b"token=abcdefghijkl")
+    noise.malformed(Malformed("no"), b"x" * (LOGGED_BYTES - 10) + b" ghp_" + b"s3cret" * 8)
+    assert "abcdefghijkl" not in log[0]
+    assert "s3cr" not in log[1]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from common.bucket import Bucket
-from supervisor.redact import REDACTED, Redactor
+from common.redact import REDACTED, Redactor
 from supervisor.stderr import FILES_KEPT, LOGGED_AT_ONCE, StderrFile, StderrTail, open_file
 from tests.supervisor.test_stderr import logging_to
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from supervisor.redact import REDACTED, SHORTEST, Redactor, secrets_of
+from common.redact import REDACTED, SHORTEST, Redactor, secrets_of
 
 KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA7bq\nq9fXz0123456789abcd\n-----END RSA PRIVATE KEY-----"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NSJ9.SflKxwRJSMeKKF2QT4fwpM"
