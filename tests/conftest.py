@@ -4,6 +4,7 @@ import asyncio
 import gc
 import inspect
 import os
+import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -20,6 +21,14 @@ from tests.support.processes import bearing
 def anyio_backend() -> str:
     """Hypercorn and the pipes are asyncio's, so that is what everything is tested on."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def as_from_a_terminal() -> Iterator[None]:
+    """What nohup(1) has ignored, everything that a test starts would ignore too, and hang-ups are tested."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="session")

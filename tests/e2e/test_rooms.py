@@ -168,7 +168,7 @@ async def test_a_server_may_run_as_one_user(reachable: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("keys", "problem"),
     [
-        ({"user": "no-such-user"}, "servers.light: there is no user 'no-such-user' on this machine"),
+        ({"user": "no-such-user"}, "servers.light.user: there is no such user on this machine"),
         ({"uid_range": f"{FIRST}-{LAST}", "closed": True}, "cannot reach .*, because .* is closed to them"),
     ],
 )
