@@ -65,6 +65,8 @@ class ModernChild:
         self._initialize: Request | None = None
         self._refusal = b""
         """With which error the child answered `initialize`."""
+        self._early: set[bytes] = set()
+        """Requests that came before the handshake was over, and that wait for the child's answer."""
         self._level = ABSENT
         self._rounds = Rounds()
         self._listening = Listening(self._meta)
@@ -141,6 +143,7 @@ class ModernChild:
                 self._on_handshake()
                 return [Hear(message), StepAside()]
             if error_code(message.error) not in _REFUSALS:
+                self._initialize = None
                 return [Hear(message)]
             self._refusal = message.error
             return [self._discover(initialize.id, self._opened)]
@@ -166,7 +169,8 @@ class ModernChild:
 
     def _ask(self, message: Request) -> list[Step]:
         if self._opened is None or not self._is_open:
-            return [Say(message)]  # too early; what comes of that is between the client and the child
+            self._early.add(message.id)
+            return [Say(message)]  # what comes of that is between the client and the child
         if message.method == "logging/setLevel":
             if not self._opened.logs:
                 return [Hear(Response(message.id, b"", _NO_LOGS))]
@@ -186,6 +190,7 @@ class ModernChild:
 
     def _cancel(self, message: Notification) -> list[Step]:
         id_ = cancelled_id(message)
+        self._early.discard(id_)
         steps = self._rounds.cancel(id_, members(message.params).get("reason", ABSENT))
         if steps is None:
             return [] if self._listening.cancel(id_) else [Say(message)]  # of an earlier gateway's, perhaps
@@ -195,8 +200,9 @@ class ModernChild:
         steps = self._rounds.answered(message)
         if steps is None:
             steps = self._listening.ended(message.id, message.error)
-        if steps is None and not self._is_open:
-            return [Hear(message)]  # to what was asked too early
+        if steps is None and message.id in self._early:
+            self._early.discard(message.id)
+            return [Hear(message)]
         return steps if steps is not None else self._drop("answer_to_nobody")
 
     def _listen_again(self) -> list[Step]:
