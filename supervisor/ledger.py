@@ -183,7 +183,9 @@ def _kin(census: Census) -> set[int]:
 
     A gateway that was started by a child of one that is dead bears that one's marks, and is not a thing that was left.
     """
-    kin = {os.getpid()} | set(census.by_parent.get(os.getppid(), ()))
+    siblings = census.by_parent.get(os.getppid(), ())
+    # Not whoever has the same parent: that may be init, or a manager of services, and then it has all orphans, too.
+    kin = {os.getpid()} | {each for each in siblings if each in census and census[each].sid == os.getsid(0)}
     pid = os.getppid()
     while pid in census and pid not in kin:
         kin.add(pid)

@@ -243,6 +243,11 @@ def test_a_leader_is_known_by_its_pid_and_its_start() -> None:
     assert left(dead, process(FAR + 1, start=501)) == set()
 
 
+def test_an_orphan_is_left_though_its_parent_is_ours_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    assert left(DEAD, process(FAR + 1, 1, tag=make_tag(7, 1))) == {FAR + 1}
+
+
 def test_what_is_below_what_is_left_is_left_too() -> None:
     seen = [process(FAR + 1, tag=make_tag(7, 1)), process(FAR + 2, FAR + 1), process(FAR + 3, FAR + 2)]
     assert left(DEAD, *seen) == {FAR + 1, FAR + 2, FAR + 3}
