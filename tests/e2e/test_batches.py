@@ -10,6 +10,8 @@ import pytest
 from tests.support.gateway import Gateway
 from tests.support.rawmcp import BOTH, HELLO, Streamable, call, notification, request, said, sse
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def session(one_gateway: Gateway) -> AsyncIterator[Streamable]:

@@ -10,6 +10,8 @@ import pytest
 from tests.support.gateway import Gateway, light, running
 from tests.support.rawmcp import Streamable, call, notification, request, said
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def session(one_gateway: Gateway) -> AsyncIterator[Streamable]:

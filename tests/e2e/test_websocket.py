@@ -15,6 +15,8 @@ from tests.support.rawmcp import HELLO, call, notification, request, said
 from tests.support.rawws import Refused, connected, handshake, upgrade, websocket
 from tests.support.supervisor import played
 
+pytestmark = pytest.mark.slow
+
 AUTH = {"bearer": {"tokens": ["s3cret-token-1"]}}
 LIMIT = 64 * 1024
 
