@@ -291,6 +291,7 @@ def handle(message):
     elif method == "notifications/cancelled":
         CANCELLED.append(message["params"])
         HELD.pop(message["params"]["requestId"], None)
+        complain({"text": "cancelled"}, message)
     elif "id" in message:
         error = {"code": -32601, "message": "no such method"}
         send({"jsonrpc": "2.0", "id": message["id"], "error": error})
