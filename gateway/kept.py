@@ -42,6 +42,8 @@ class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     """What the translator between the session and its child has to know, where there is one."""
     revision: str = ""
     """Of the protocol, on which its client and its child agreed; empty where an older gateway did not note it."""
+    user: str = ""
+    """On whose behalf, where its principal speaks for others."""
     key: str | None = None
     """By which it is found, where that is not its id."""
 

@@ -21,6 +21,7 @@ from gateway.errors import GatewayError, refused
 from gateway.hotstate import HotState, UnderWay
 from gateway.kept import VERSION, Kept, TooLong, write
 from gateway.modern.conversation import ModernConversation
+from gateway.personal import NOTHING, Personal
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
 from gateway.talk import Talk
@@ -37,14 +38,18 @@ def left_to_start(start_timeout: float, waited: float) -> float:
     return max(start_timeout - waited, min(start_timeout, LEAST_TO_START))
 
 
-async def grant(supervisor: SupervisorClient, server: str, label: str, user: str, within: float) -> Grant:
-    """A new child of `server`, in `within` seconds. Raises GatewayError where none can be had.
+async def grant(
+    supervisor: SupervisorClient, server: str, label: str, user: str, within: float, personal: Personal = NOTHING
+) -> Grant:
+    """A new child of `server`, in `within` seconds, with what it is given of its user's own.
+
+    Raises GatewayError where none can be had.
 
     Cancellation gives back what was being spawned.
     """
     try:
         with anyio.fail_after(within):
-            return await supervisor.open(server, label, user)
+            return await supervisor.open(server, label, user, personal.values)
     except TimeoutError:
         raise GatewayError(Reason.START_TIMEOUT, "the server could not be started in time", server=server) from None
     except OpenRefused as no:
@@ -88,7 +93,8 @@ class Leases:
     async def spawn(self, session: Session) -> Relay:
         """A child for `session`. Raises GatewayError where none can be had, or where the session ends meanwhile."""
         asked, within = anyio.current_time(), session.policy.start_timeout
-        granted = await grant(self._supervisor, session.server, masked(session.id), session.principal.handle, within)
+        whose = (masked(session.id), session.principal.handle)
+        granted = await grant(self._supervisor, session.server, *whose, within, session.personal)
         start_within = left_to_start(within, anyio.current_time() - asked)
         relay = self._relay(session, granted, start_within=start_within)
         if session.ended is not None:
@@ -112,7 +118,9 @@ class Leases:
         principal = session.principal
         whose = (principal.issuer, principal.subject, session.server)
         opened = choice.to_keep(session, relay.translator)
-        kept = Kept(VERSION, session.id, session.door.value, *whose, opened, relay.version, key=session.key)
+        kept = Kept(
+            VERSION, session.id, session.door.value, *whose, opened, relay.version, principal.user, key=session.key
+        )
         try:
             state = write(kept)
         except TooLong as error:

@@ -16,6 +16,7 @@ from common.reasons import Reason
 from gateway.caller import Caller
 from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
+from gateway.personal import NOTHING, Personal
 from gateway.rawjson import Members
 from gateway.relay import Relay
 from gateway.unused import arm_unused
@@ -62,12 +63,15 @@ class Session:
         policy: ServerPolicy,
         *,
         key: str | None = None,
+        personal: Personal = NOTHING,
         on_forget: Callable[[], None] | None = None,
     ) -> None:
         self.id = id_
         self.key = key
         """By which it is found, beside its principal and server, where no client ever gets its id."""
         self.principal = principal
+        self.personal = personal
+        """What its child is given of its user's own."""
         self.server = server
         self.door = door
         self.policy = policy

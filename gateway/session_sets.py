@@ -7,6 +7,7 @@ from common.reasons import Reason
 from gateway.caller import Caller
 from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
+from gateway.identity.who import Who
 from gateway.session import Session, not_found
 from gateway.unused import arm_unused
 
@@ -17,7 +18,7 @@ GET_AN_ID: Final = "get a new id from GET /api/sessionid"
 class Table(Protocol):
     """What a session set needs of the table that it is in (`gateway.sessions`)."""
 
-    def add_to_set(self, session_set: "SessionSet", server: str) -> Session:
+    def add_to_set(self, session_set: "SessionSet", server: str, who: Who) -> Session:
         """A new session of it. Raises GatewayError where `server` is not configured."""
 
     def remove_set(self, ended: "SessionSet", reason: Reason) -> None:
@@ -44,8 +45,8 @@ class SessionSet:
         """Whether any of its sessions is."""
         return any(session.in_use for session in self._by_server.values())
 
-    def session(self, server: str) -> Session:
-        """Its session with `server`, made if there is none yet.
+    def session(self, server: str, who: Who) -> Session:
+        """Its session with `server`, made for `who` asks if there is none yet.
 
         Raises GatewayError where the set has ended, perhaps while a request to it was still being read; and where that
         session has: its state is lost, and going on with a fresh child in its place would hide that.
@@ -58,18 +59,18 @@ class SessionSet:
             about = {"certificate": session.certificate} if session.certificate else {}
             raise not_found(session.ended, remedy=GET_AN_ID, server=server, **about)
         if session is None or session.ended is not None:
-            session = self._table.add_to_set(self, server)
+            session = self._table.add_to_set(self, server, who)
             self._by_server[server] = session
         return session
 
-    async def caller(self, server: str) -> Caller:
+    async def caller(self, server: str, who: Who) -> Caller:
         """The gateway's own MCP client of its child of `server`. Raises GatewayError, as `session` and its `caller` do.
 
         Whoever waits for a child that another request began to start gets one of their own when that request's client
         hangs up, which ends what it began.
         """
         while True:
-            session = self.session(server)
+            session = self.session(server, who)
             try:
                 return await session.caller()
             except GatewayError:

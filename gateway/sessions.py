@@ -20,8 +20,10 @@ from gateway.eras import Eras, remedy
 from gateway.errors import GatewayError, refused
 from gateway.hotstate import HotState
 from gateway.identity.principal import Principal
+from gateway.identity.who import Who
 from gateway.leases import Leases
 from gateway.modern.keyed import KeyedSessions
+from gateway.personal import personal
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
 from gateway.session_sets import GET_AN_ID, SessionSet
@@ -97,34 +99,37 @@ class Sessions:
             return self._retired[server]
         raise _no_server(server)
 
-    def open(self, principal: Principal, server: str, door: Door, key: str | None = None) -> Session:
+    def open(self, who: Who, server: str, door: Door, key: str | None = None) -> Session:
         """A new session, without a child yet. Raises GatewayError for an unknown server, or too many ids."""
         self._check_configured(server)
-        self._check_room(principal)
-        session = Session(self, self._new_id(), principal, server, door, self.policies[server], key=key)
+        self._check_room(who.principal)
+        policy = self.policies[server]
+        session = Session(
+            self, self._new_id(), who.principal, server, door, policy, key=key, personal=personal(who, policy)
+        )
         self._by_id[session.id] = session
         return session
 
-    def open_set(self, principal: Principal) -> SessionSet:
+    def open_set(self, who: Who) -> SessionSet:
         """A new session set, still empty. Raises GatewayError for too many ids."""
-        self._check_room(principal)
-        session_set = SessionSet(self, self._new_id(), principal)
+        self._check_room(who.principal)
+        session_set = SessionSet(self, self._new_id(), who.principal)
         self._by_id[session_set.id] = session_set
         return session_set
 
-    def find(self, id_: str, principal: Principal, server: str, door: Door) -> Session:
-        """The session `id_`, if it is `principal`'s, on `server`, through `door`; else GatewayError, always the same."""
+    def find(self, id_: str, who: Who, server: str, door: Door) -> Session:
+        """The session `id_`, if it is `who`'s, on `server`, through `door`; else GatewayError, always the same."""
         found = self._by_id.get(id_)
-        owner = (principal, server, door)
+        owner = (who.principal, server, door)
         if not isinstance(found, Session) or found.owner != owner:
             raise not_found(self.afterlife.why(id_, owner))
         return found
 
-    def find_set(self, id_: str, principal: Principal) -> SessionSet:
-        """The session set `id_`, if it is `principal`'s; else GatewayError, always the same."""
+    def find_set(self, id_: str, who: Who) -> SessionSet:
+        """The session set `id_`, if it is `who`'s; else GatewayError, always the same."""
         found = self._by_id.get(id_)
-        if not isinstance(found, SessionSet) or found.principal != principal:
-            raise not_found(self.afterlife.why(id_, (principal,)), remedy=GET_AN_ID)
+        if not isinstance(found, SessionSet) or found.principal != who.principal:
+            raise not_found(self.afterlife.why(id_, (who.principal,)), remedy=GET_AN_ID)
         return found
 
     def counts(self) -> Counts:
@@ -162,17 +167,18 @@ class Sessions:
         if not isinstance(session_set, SessionSet) or session_set.principal != principal:
             return None
         self._by_id[id_] = session_set
-        session = self.add_to_set(session_set, server)
+        session = self.add_to_set(session_set, server, Who(principal))
         session_set.resume(session)
         return session
 
     # For Session and SessionSet.
 
-    def add_to_set(self, session_set: SessionSet, server: str) -> Session:
+    def add_to_set(self, session_set: SessionSet, server: str, who: Who) -> Session:
         """A new session of a set; it has no id of its own that anybody could use."""
         self._check_configured(server)
         policy, owner = self.policies[server], session_set.principal
-        session = Session(self, session_set.id, owner, server, Door.REST, policy, on_forget=session_set.rest)
+        own, on_forget = personal(who, policy), session_set.rest
+        session = Session(self, session_set.id, owner, server, Door.REST, policy, personal=own, on_forget=on_forget)
         self._in_sets.add(session)
         return session
 

@@ -76,7 +76,8 @@ def _restore(sessions: Sessions, kept: Kept, server: str) -> Session:
     """The session of which `kept` tells, in the table again. Raises Unreadable where it cannot be."""
     if kept.server != server or server not in sessions.policies:
         raise Unreadable("its server is no longer configured")
-    session = sessions.restore(kept.id, Principal(kept.issuer, kept.subject), server, _door(kept.door), kept.key)
+    principal = Principal(kept.issuer, kept.subject, kept.user)
+    session = sessions.restore(kept.id, principal, server, _door(kept.door), kept.key)
     if session is None:
         raise Unreadable("its id is another's")
     choice.check(session.door, kept.opened)

@@ -5,7 +5,7 @@ function that `announce` is.
 """
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import anyio
@@ -29,6 +29,7 @@ from supervisor.helpers import Helpers
 from supervisor.lifecycle import Event, State
 from supervisor.limits import exit_of_init, limit_of
 from supervisor.meter import Meter
+from supervisor.personal import for_user
 from supervisor.places import caches_path
 from supervisor.placing import Placer
 from supervisor.protocol import Answer, Exit, FromSupervisor, Gone
@@ -101,8 +102,12 @@ class Children:
 
     # What the gateway asks for.
 
-    async def open(self, server: str, label: str, user: str = "") -> tuple[Child, int, int]:
+    async def open(
+        self, server: str, label: str, user: str = "", values: Mapping[str, str] | None = None
+    ) -> tuple[Child, int, int]:
         """Spawn a child of `server`, once there is a place; the child, and its stdin and stdout, which the caller owns.
+
+        `values` are what it is given of `user`'s own.
 
         Raises SpawnError, with a reason, where it is refused or cannot be started. Cancellation leaves nothing behind.
         """
@@ -110,7 +115,7 @@ class Children:
         lease, request = self._last_lease, Request(server, user, label)
         await self.gate.enter(lease, request)
         try:
-            child, spawned = self._births.start(await self._resolve(server), lease, label, user)
+            child, spawned = self._births.start(for_user(await self._resolve(server), values or {}), lease, label, user)
         except SpawnError as error:
             self.gate.could_not_spawn(lease, request, error)
             raise

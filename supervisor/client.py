@@ -6,7 +6,7 @@ What is said before anything else, and handed over with it, is `supervisor.greet
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -106,12 +106,14 @@ class SupervisorClient:
 
     # For the gateway's sessions.
 
-    async def open(self, server: str, label: str, user: str = "") -> Grant:
-        """A new child of `server`, counted for `user` unless that is empty. Raises OpenRefused or SupervisorLost.
+    async def open(self, server: str, label: str, user: str = "", values: Mapping[str, str] | None = None) -> Grant:
+        """A new child of `server`, counted for `user` unless that is empty, and given that user's own `values`.
+
+        Raises OpenRefused or SupervisorLost.
 
         Cancellation gives up waiting; a child that comes too late is released, its descriptors closed.
         """
-        answer = await self._ask(lambda ref: Open(ref, server, label, user))
+        answer = await self._ask(lambda ref: Open(ref, server, label, user, dict(values or {})))
         if isinstance(answer, Refused):
             raise OpenRefused(answer.reason, answer.message, answer.retry_after)
         assert isinstance(answer, Grant)

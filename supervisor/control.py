@@ -226,7 +226,9 @@ class Connection:
 
     async def _open_child(self, message: Open) -> None:
         try:
-            child, stdin, stdout = await self._children.open(message.server, message.label, message.user)
+            child, stdin, stdout = await self._children.open(
+                message.server, message.label, message.user, message.values
+            )
         except SpawnError as error:
             self.send(Refused(message.ref, error.reason, error.message, error.retry_after))
             return

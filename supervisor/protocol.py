@@ -19,7 +19,7 @@ import msgspec
 
 from common.reasons import Reason
 
-PROTOCOL: Final = 2
+PROTOCOL: Final = 3
 """Raised with every change that the other side would misread."""
 
 MAX_FRAME: Final = 4 * 1024 * 1024
@@ -77,13 +77,18 @@ class Open(_Message, frozen=True, tag="open"):
     """Spawn a child of `server`, or wait for room.
 
     `label` names the session in the supervisor's log; it is never the session's id. `user` stands for the session's
-    principal where sessions are counted for each; an empty one is not counted.
+    principal where sessions are counted for each; an empty one is not counted. `values` are of the placeholders that
+    are this user's own: secrets, so no `repr` shows them.
     """
 
     ref: int
     server: str
     label: str
     user: str = ""
+    values: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"Open(ref={self.ref}, server={self.server!r}, label={self.label!r}, user={self.user!r})"
 
 
 class Withdraw(_Message, frozen=True, tag="withdraw"):

@@ -185,6 +185,8 @@ class ServerPolicy(Protocol):
     start_timeout: float
     request_timeout: float
     max_message_bytes: int
+    personal: tuple[str, ...] = ()
+    """The placeholders of its configuration that are each user's own, such as `header:X-GitHub-Token`."""
 
 
 class GatewaySettings(Model):

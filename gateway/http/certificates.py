@@ -21,5 +21,5 @@ class CertificateDoor:
 
     async def get(self, id_: str) -> Response:
         """The death certificate that an error named."""
-        certificate = await self._certificates.find(id_, g.principal)
+        certificate = await self._certificates.find(id_, g.who.principal)
         return bodies.json_response(msgspec.json.encode(as_json(certificate)))

@@ -23,6 +23,7 @@ from gateway.errors import GatewayError
 from gateway.http import bodies
 from gateway.http.streams import abandon
 from gateway.identity.credentials import Authenticator
+from gateway.identity.who import Who
 
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 Marked = TypeVar("Marked", bound=ResponseTypes)
@@ -55,7 +56,7 @@ class Guards:
         app.after_websocket(self.finish_handshake)
 
     async def check(self) -> None:
-        """Raises GatewayError where the request may not pass; leaves the principal in `g.principal`."""
+        """Raises GatewayError where the request may not pass; leaves who sends it in `g.who`."""
         try:
             self._check()
         except GatewayError as error:
@@ -63,6 +64,7 @@ class Guards:
             raise
 
     def _check(self) -> None:
+        g.who = None
         if asked().method == "HEAD":
             raise GatewayError(Reason.METHOD_NOT_ALLOWED, "HEAD opens nothing here; use GET")
         if not self._authenticator.is_on:
@@ -70,8 +72,10 @@ class Guards:
         self._check_origin()
         if asked().path.startswith("/.well-known/"):
             raise GatewayError(Reason.ROUTE_NOT_FOUND, "there is nothing here")
-        g.principal = self._authenticator.authenticate(_only("Authorization"))
-        if g.principal is None and asked().path.rstrip("/") != _PUBLIC:
+        principal = self._authenticator.authenticate(_only("Authorization"))
+        if principal is not None:
+            g.who = Who(principal, header=asked().headers.getlist)
+        elif asked().path.rstrip("/") != _PUBLIC:
             raise GatewayError(Reason.UNAUTHENTICATED, "expected valid credentials in the header Authorization")
 
     async def finish(self, response: Response) -> Response:

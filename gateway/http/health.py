@@ -33,7 +33,7 @@ class HealthDoor:
         """200 while the supervisor answers, else 503. Who has no credentials learns no more than whether all is well."""
         answer = await self._ask()
         report: dict[str, object] = {"status": "ok" if answer is not None and not answer.outlived else "degraded"}
-        if g.principal is not None:
+        if g.who is not None:
             counts = self._sessions.counts()
             report |= {
                 "version": version("mcp-gateway"),

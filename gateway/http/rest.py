@@ -29,7 +29,7 @@ class RestDoor:
 
     async def open(self) -> Response:
         """A new session id. Nothing is spawned yet."""
-        session_set = self._sessions.open_set(g.principal)
+        session_set = self._sessions.open_set(g.who)
         return bodies.json_response(msgspec.json.encode({SESSION_QUERY: session_set.id}))
 
     async def close(self) -> Response:
@@ -42,7 +42,7 @@ class RestDoor:
         policy = self._sessions.policy(server)
         session_set = self._find()
         arguments = await _read_arguments(policy.max_message_bytes)
-        caller = await session_set.caller(server)
+        caller = await session_set.caller(server, g.who)
         return bodies.json_response(await caller.call(tool, arguments))
 
     def _find(self) -> SessionSet:
@@ -53,7 +53,7 @@ class RestDoor:
                 f"expected '?{SESSION_QUERY}=…', with an id from GET /api/sessionid",
                 parameter=SESSION_QUERY,
             )
-        return self._sessions.find_set(id_, g.principal)
+        return self._sessions.find_set(id_, g.who)
 
 
 async def _read_arguments(limit: int) -> bytes:

@@ -40,7 +40,7 @@ class SseDoor:
         self._sessions.policy(server)
         if not bodies.accepts(EVENT_STREAM):
             raise GatewayError(Reason.NOT_ACCEPTABLE, f"expected an Accept header with {EVENT_STREAM}")
-        session = self._sessions.open(g.principal, server, Door.SSE)
+        session = self._sessions.open(g.who, server, Door.SSE)
         try:
             relay = await session.start()
         except GatewayError as error:
@@ -66,7 +66,7 @@ class SseDoor:
                 f"Streamable HTTP is at POST /{server}/mcp",
                 parameter=SESSION_QUERY,
             )
-        session = self._sessions.find(id_, g.principal, server, Door.SSE)
+        session = self._sessions.find(id_, g.who, server, Door.SSE)
         message = await read_message(policy.max_message_bytes)
         relay = session.relay
         if relay is None or relay.standing is None or relay.ended is not None:

@@ -130,8 +130,8 @@ class StatelessDoor:
         except AnsweredHere as here:
             return _ready(here.answer)
         relay = reached.relay
-        relay.on_list_changed = lambda: self._tool_headers.forget(server, asked.principal)
-        await self._tool_headers.check(relay, server, g.principal, envelope)
+        relay.on_list_changed = lambda: self._tool_headers.forget(server, asked.who.principal)
+        await self._tool_headers.check(relay, server, g.who.principal, envelope)
         outbox = relay.new_outbox()
         leaving.callback(relay.hang_up, outbox)
         relay.request(reached.message, outbox, can_carry_more=bodies.accepts(EVENT_STREAM))
@@ -143,14 +143,14 @@ class StatelessDoor:
     def _asked(self, server: str) -> Asked:
         """What this request says of whose it is."""
         cookie = self._cookies.known(server, request.cookies.get(cookies.name(server)))
-        return Asked(g.principal, self._sessions.policy(server), request.headers.getlist, cookie=cookie)
+        return Asked(g.who, self._sessions.policy(server), cookie=cookie)
 
     def _offer_cookie(self, response: Response, server: str, asked: Asked) -> None:
         """Let a client that nothing tells apart from others be known again, if it likes.
 
         Strictly of this site and out of reach of scripts.
         """
-        if heeds_cookies(asked.policy) and asked.cookie is None and asked.principal == ANONYMOUS:
+        if heeds_cookies(asked.policy) and asked.cookie is None and asked.who.principal == ANONYMOUS:
             value = self._cookies.new(server)
             response.set_cookie(
                 cookies.name(server), value, path="/", httponly=True, samesite="Strict", secure=request.is_secure

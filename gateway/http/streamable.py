@@ -83,7 +83,7 @@ class StreamableDoor:
         self._sessions.policy(server)
         _check_version()
         id_, afterlife = self._id(), self._sessions.afterlife
-        over = afterlife.was_idle(id_, (g.principal, server, Door.STREAMABLE))
+        over = afterlife.was_idle(id_, (g.who.principal, server, Door.STREAMABLE))
         session = None if over else self._find(server)
         if not bodies.accepts(EVENT_STREAM):
             raise GatewayError(Reason.NOT_ACCEPTABLE, f"expected an Accept header with {EVENT_STREAM}")
@@ -109,7 +109,7 @@ class StreamableDoor:
 
     def _find(self, server: str) -> Session:
         """The session that the header names. Raises GatewayError: 400 without one, 404 for one that is not there."""
-        return self._sessions.find(self._id(), g.principal, server, Door.STREAMABLE)
+        return self._sessions.find(self._id(), g.who, server, Door.STREAMABLE)
 
     @staticmethod
     def _id() -> str:
@@ -124,7 +124,7 @@ class StreamableDoor:
 
     async def _initialize(self, server: str, message: Request) -> Response:
         """Open a session, and answer with its id, unless its child refuses."""
-        session = self._sessions.open(g.principal, server, Door.STREAMABLE)
+        session = self._sessions.open(g.who, server, Door.STREAMABLE)
 
         def hung_up() -> None:
             if session.relay is None or not session.relay.initialized:

@@ -84,7 +84,7 @@ class WebSocketDoor:
                 f"expected the WebSocket subprotocol '{SUBPROTOCOL}' in the header Sec-WebSocket-Protocol",
                 header="Sec-WebSocket-Protocol",
             )
-        session = self._sessions.open(g.principal, server, Door.WEBSOCKET)
+        session = self._sessions.open(g.who, server, Door.WEBSOCKET)
         link: Link = websocket.scope["state"][LINK]
         try:
             relay = await session.start()

@@ -1,4 +1,7 @@
-"""A principal: who was authenticated. What a session is bound to, never the bytes of a credential."""
+"""A principal: who was authenticated, and on whose behalf.
+
+It is what a session is bound to, never the bytes of a credential.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,20 +10,26 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """`issuer` says which way of authentication vouches for `subject`, and makes the two unique together."""
+    """`issuer` says which way of authentication vouches for `subject`, and makes the two unique together.
+
+    `user` is the one whom the subject speaks for, where it may speak for others; each is a principal of their own.
+    """
 
     issuer: str
     subject: str
+    user: str = ""
 
     def __str__(self) -> str:
-        return f"{self.issuer}:{self.subject}" if self.subject else self.issuer
+        own = f"{self.issuer}:{self.subject}" if self.subject else self.issuer
+        return f"{own} for {self.user}" if self.user else own
 
     @property
     def handle(self) -> str:
         """What stands for it where sessions are counted for each: stable, and no name. Empty for the anonymous one."""
         if not self.subject:
             return ""
-        return hashlib.sha256(f"handle\0{self.issuer}\0{self.subject}".encode()).hexdigest()[:16]
+        whole = (self.issuer, self.subject, self.user) if self.user else (self.issuer, self.subject)
+        return hashlib.sha256("\0".join(("handle", *whole)).encode()).hexdigest()[:16]
 
 
 ANONYMOUS: Final = Principal("anonymous", "")

@@ -6,14 +6,15 @@ it. Whatever the key, it is one among those of the same principal and server: no
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway.errors import GatewayError
-from gateway.identity.principal import ANONYMOUS, Principal
+from gateway.identity.principal import ANONYMOUS
+from gateway.identity.who import Who
 
 MAX_VALUE: Final = 256
 """Characters of a header or a cookie that may key a child."""
@@ -26,10 +27,8 @@ _PLACEHOLDER: Final = "{{"
 class Asked:
     """What a request says of whose it is. No `repr` shows it: a value may be as good as a secret."""
 
-    principal: Principal
+    who: Who
     policy: ServerPolicy
-    header: Callable[[str], Sequence[str]] = field(repr=False)
-    """The values of a header, one for each time that it was sent."""
     handle: str | None = field(default=None, repr=False)
     """The session that the model has opened, and names; proved to be this principal's."""
     cookie: str | None = field(default=None, repr=False)
@@ -63,7 +62,7 @@ def by_header(asked: Asked) -> str | None:
     Sent twice it says nothing: whatever stands in front has added its own to the client's.
     """
     name = asked.policy.affinity_header
-    values = asked.header(name) if name is not None else ()
+    values = asked.who.header(name) if name is not None else ()
     if name is None or not values:
         return None
     value = values[0]
@@ -78,7 +77,7 @@ def by_header(asked: Asked) -> str | None:
 
 def by_principal(asked: Asked) -> str | None:
     """Whoever has a name has one child with each server."""
-    return "" if asked.principal != ANONYMOUS else None
+    return "" if asked.who.principal != ANONYMOUS else None
 
 
 def by_cookie(asked: Asked) -> str | None:

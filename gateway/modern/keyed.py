@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
+from gateway.identity.who import Who
 from gateway.jsonrpc import request
 from gateway.meta import OWN_ENVELOPE
 from gateway.modern.conversation import OPENING
@@ -24,7 +25,7 @@ TRIES: Final = 3
 class Table(Protocol):
     """What is needed of the table that they are all in (`gateway.sessions`)."""
 
-    def open(self, principal: Principal, server: str, door: Door, key: str | None = None) -> Session:
+    def open(self, who: Who, server: str, door: Door, key: str | None = None) -> Session:
         """A new session, without a child yet. Raises GatewayError where there can be none."""
 
 
@@ -38,9 +39,9 @@ class KeyedSessions:
     def __repr__(self) -> str:
         return f"<KeyedSessions: {len(self._known)}>"
 
-    def ephemeral(self, principal: Principal, server: str) -> Session:
+    def ephemeral(self, who: Who, server: str) -> Session:
         """A new session that nobody else finds; to be ended by who asked for it. Raises GatewayError."""
-        return self._table.open(principal, server, Door.STATELESS)
+        return self._table.open(who, server, Door.STATELESS)
 
     def resume(self, session: Session) -> None:
         """Go on with a session that an earlier gateway had."""
@@ -51,7 +52,7 @@ class KeyedSessions:
         if older is not None:
             older.end(Reason.GATEWAY_LOST)
 
-    async def start(self, principal: Principal, server: str, key: str, envelope: Members) -> Relay:
+    async def start(self, who: Who, server: str, key: str, envelope: Members) -> Relay:
         """The bridge to the child for this key; who comes meanwhile waits for the same one.
 
         `envelope` says who asks, for the child to know where it is started by this. Raises GatewayError where no child
@@ -59,7 +60,7 @@ class KeyedSessions:
         """
         reason = Reason.CHILD_EXITED
         for _ in range(TRIES):
-            session = self._find(principal, server, key)
+            session = self._find(who, server, key)
             try:
                 return await begin(session, envelope)
             except GatewayError:
@@ -79,11 +80,12 @@ class KeyedSessions:
         if session is not None:
             session.end(Reason.CLIENT_CLOSED)
 
-    def _find(self, principal: Principal, server: str, key: str) -> Session:
-        session = self._known.get((principal, server, key))
+    def _find(self, who: Who, server: str, key: str) -> Session:
+        found_by = (who.principal, server, key)
+        session = self._known.get(found_by)
         if session is None or session.ended is not None:
-            session = self._table.open(principal, server, Door.STATELESS, key)
-            self._known[principal, server, key] = session
+            session = self._table.open(who, server, Door.STATELESS, key)
+            self._known[found_by] = session
         return session
 
 

@@ -104,11 +104,11 @@ class Reach:
         # A round of a child for one request alone goes on with it, whoever has got a cookie, say, with its question.
         if not whose.ephemeral and not self._rounds.knows(envelope.value("requestState")):
             key = self._key(whose.key, server, envelope)
-            relay = await self._sessions.keyed.start(asked.principal, server, key, who)
+            relay = await self._sessions.keyed.start(asked.who, server, key, who)
             return Reached(relay, message, bytes, is_ephemeral=False)
-        principal = asked.principal
+        principal = asked.who.principal
         claimed = self._rounds.claim((principal.issuer, principal.subject, server), envelope)
-        session, message = claimed or (self._sessions.keyed.ephemeral(principal, server), message)
+        session, message = claimed or (self._sessions.keyed.ephemeral(asked.who, server), message)
         leaving.callback(self._leave, session)
         relay = await begin(session, who)
         return Reached(relay, message, lambda answer: self._rounds.keep(session, envelope, answer), is_ephemeral=True)
@@ -152,13 +152,13 @@ class Reach:
         """End the session of this handle. Raises Gone."""
         _, key = self._check_handle(handle, asked, server, envelope)
         self._handles.close(handle, _whose(asked, server))
-        self._sessions.keyed.end(asked.principal, server, key)
+        self._sessions.keyed.end(asked.who.principal, server, key)
 
     def _check_handle(self, handle: str, asked: Asked, server: str, envelope: Envelope) -> tuple[Asked, str]:
         """What was asked, with the handle, if its session is there, or was not begun yet; its key. Raises Gone."""
         asked = replace(asked, handle=handle)
         key = self._key(affinity(asked).key, server, envelope)
-        is_live = self._sessions.keyed.is_live(asked.principal, server, key)
+        is_live = self._sessions.keyed.is_live(asked.who.principal, server, key)
         self._handles.check(handle, _whose(asked, server), key, is_live=is_live)
         return asked, key
 
@@ -177,7 +177,7 @@ class Reach:
 
 
 def _whose(asked: Asked, server: str) -> Whose:
-    return Whose(asked.principal, server, by_header(asked) or "")
+    return Whose(asked.who.principal, server, by_header(asked) or "")
 
 
 def not_served(id_: bytes) -> Rejected:

@@ -6,7 +6,7 @@ from quart import Quart, g
 from gateway.http.streamable import BATCHES, StreamableDoor
 from gateway.session import Door
 from gateway.succession import leave, take_up
-from tests.gateway.test_succession import ALICE, STREAMABLE, next_gateway, state
+from tests.gateway.test_succession import ALICE_ASKS, STREAMABLE, next_gateway, state
 from tests.support.rawmcp import BOTH, notification, request
 
 
@@ -17,7 +17,7 @@ from tests.support.rawmcp import BOTH, notification, request
 async def test_each_request_gets_its_error_in_a_200_for_the_session_goes_on(batch: object, ids: list[object]) -> None:
     async with next_gateway() as here:
         take_up(here.sessions, [here.child().inherited(state("gw.a", STREAMABLE))], [])
-        relay = here.sessions.find("gw.a", ALICE, "light", Door.STREAMABLE).relay
+        relay = here.sessions.find("gw.a", ALICE_ASKS, "light", Door.STREAMABLE).relay
         assert relay is not None
         relay.version = BATCHES
         leave(here.sessions)
@@ -26,7 +26,7 @@ async def test_each_request_gets_its_error_in_a_200_for_the_session_goes_on(batc
 
         @app.before_request
         async def be_alice() -> None:
-            g.principal = ALICE
+            g.who = ALICE_ASKS
 
         headers = {**BOTH, "Mcp-Session-Id": "gw.a"}
         answer = await app.test_client().post("/light/mcp", json=batch, headers=headers)

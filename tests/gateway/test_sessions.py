@@ -4,11 +4,12 @@ import pytest
 
 from common.reasons import Reason
 from gateway.errors import GatewayError
-from gateway.identity.principal import ANONYMOUS, Principal
+from gateway.identity.principal import Principal
+from gateway.identity.who import Who
 from gateway.sessions import CHILDLESS_SHARE, MAX_CHILDLESS
 from tests.gateway.test_succession import next_gateway
 
-ANN, BOB = Principal("basic", "ann"), Principal("basic", "bob")
+ANN, BOB = Who(Principal("basic", "ann")), Who(Principal("basic", "bob"))
 
 
 async def test_of_the_ids_that_nobody_has_used_one_principal_gets_a_share() -> None:
@@ -26,7 +27,7 @@ async def test_of_the_ids_that_nobody_has_used_one_principal_gets_a_share() -> N
 async def test_where_nobody_says_who_they_are_they_share_all_of_them() -> None:
     async with next_gateway() as here:
         for _ in range(MAX_CHILDLESS):
-            here.sessions.open_set(ANONYMOUS)
+            here.sessions.open_set(Who())
         with pytest.raises(GatewayError) as error:
-            here.sessions.open_set(ANONYMOUS)
+            here.sessions.open_set(Who())
         assert error.value.reason is Reason.MAX_SESSIONS

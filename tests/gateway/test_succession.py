@@ -14,6 +14,7 @@ from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.hotstate import HotState
 from gateway.identity.principal import Principal
+from gateway.identity.who import Who
 from gateway.jsonrpc import Response, decode, notification, request
 from gateway.kept import VERSION, Kept, write
 from gateway.session import Door
@@ -25,6 +26,7 @@ from tests.support.control import Supervisor, connected
 
 POLICY = ServerPolicy(start_timeout=10, request_timeout=10, max_message_bytes=1 << 20)
 ALICE, BOB = Principal("basic", "alice"), Principal("basic", "bob")
+ALICE_ASKS = Who(ALICE)
 STREAMABLE, REST, SSE = Door.STREAMABLE.value, Door.REST.value, Door.SSE.value
 WEBSOCKET = Door.WEBSOCKET.value
 
@@ -99,7 +101,7 @@ async def test_a_session_is_found_by_its_owner_at_its_door() -> None:
     async with next_gateway() as here:
         child = here.child()
         assert take_up(here.sessions, [child.inherited(state("gw.a", STREAMABLE))], []) == 1
-        session = here.sessions.find("gw.a", ALICE, "light", Door.STREAMABLE)
+        session = here.sessions.find("gw.a", ALICE_ASKS, "light", Door.STREAMABLE)
         assert session.relay is not None
         assert (session.relay.lease, session.relay.initialized, session.in_use) == (1, True, True)
         for principal, server, door in (
@@ -108,7 +110,7 @@ async def test_a_session_is_found_by_its_owner_at_its_door() -> None:
             (ALICE, "light", Door.SSE),
         ):
             with pytest.raises(GatewayError, match="no such session"):
-                here.sessions.find("gw.a", principal, server, door)
+                here.sessions.find("gw.a", Who(principal), server, door)
 
 
 @pytest.mark.parametrize("revision", ["2025-03-26", ""])
@@ -116,7 +118,7 @@ async def test_the_revision_of_a_session_is_known_again(revision: str) -> None:
     kept = Kept(VERSION, "gw.a", STREAMABLE, ALICE.issuer, ALICE.subject, "light", revision=revision)
     async with next_gateway() as here:
         assert take_up(here.sessions, [here.child().inherited(write(kept))], []) == 1
-        session = here.sessions.find("gw.a", ALICE, "light", Door.STREAMABLE)
+        session = here.sessions.find("gw.a", ALICE_ASKS, "light", Door.STREAMABLE)
         assert session.relay is not None
         assert session.relay.version == revision
 
@@ -130,11 +132,11 @@ async def test_sessions_of_one_set_are_one_set_again() -> None:
             [],
         )
         assert taken == 2
-        found = here.sessions.find_set("gw.a", ALICE)
-        relays = [found.session(server).relay for server in ("light", "other")]
+        found = here.sessions.find_set("gw.a", ALICE_ASKS)
+        relays = [found.session(server, ALICE_ASKS).relay for server in ("light", "other")]
         assert [relay.lease for relay in relays if relay is not None] == [1, 2]
-        assert found.session("light").had_a_caller
-        assert await found.session("light").caller()
+        assert found.session("light", ALICE_ASKS).had_a_caller
+        assert await found.session("light", ALICE_ASKS).caller()
         assert here.sessions.counts().children == 2
 
 
@@ -142,7 +144,7 @@ async def test_of_two_sessions_with_one_server_in_one_set_the_later_counts() -> 
     async with next_gateway() as here:
         older, newer = here.child(), here.child()
         take_up(here.sessions, [newer.inherited(state("gw.a", REST)), older.inherited(state("gw.a", REST))], [])
-        relay = here.sessions.find_set("gw.a", ALICE).session("light").relay
+        relay = here.sessions.find_set("gw.a", ALICE_ASKS).session("light", ALICE_ASKS).relay
         assert relay is not None
         assert relay.lease == newer.lease
         assert await here.told() == [Release(older.lease, Reason.GATEWAY_LOST)]
@@ -211,20 +213,20 @@ async def test_of_a_session_that_ended_meanwhile_its_owner_is_told_why() -> None
         ]
         assert take_up(here.sessions, [child.inherited(state("gw.set", REST, "other"), "other")], lapsed) == 1
         with pytest.raises(GatewayError, match="max_lifetime"):
-            here.sessions.find("gw.a", ALICE, "light", Door.STREAMABLE)
+            here.sessions.find("gw.a", ALICE_ASKS, "light", Door.STREAMABLE)
         with pytest.raises(GatewayError, match="there is no such session"):
-            here.sessions.find("gw.a", BOB, "light", Door.STREAMABLE)
-        found = here.sessions.find_set("gw.set", ALICE)
-        assert found.session("other").relay is not None
+            here.sessions.find("gw.a", Who(BOB), "light", Door.STREAMABLE)
+        found = here.sessions.find_set("gw.set", ALICE_ASKS)
+        assert found.session("other", ALICE_ASKS).relay is not None
         with pytest.raises(GatewayError, match="child_exited"):
-            found.session("light")
+            found.session("light", ALICE_ASKS)
 
 
 async def test_a_gateway_that_leaves_lets_go_and_ends_nothing_that_can_be_kept() -> None:
     async with next_gateway() as here:
         child = here.child()
         take_up(here.sessions, [child.inherited(state("gw.a", STREAMABLE))], [])
-        relay = here.sessions.find("gw.a", ALICE, "light", Door.STREAMABLE).relay
+        relay = here.sessions.find("gw.a", ALICE_ASKS, "light", Door.STREAMABLE).relay
         assert relay is not None
         leave(here.sessions)
         relay.leave()
@@ -233,7 +235,7 @@ async def test_a_gateway_that_leaves_lets_go_and_ends_nothing_that_can_be_kept()
             relay.request(request(1, "tools/list"), relay.new_outbox())
         assert (error.value.reason, error.value.status) == (Reason.GATEWAY_RESTARTED, 503)
         with pytest.raises(GatewayError) as error:
-            here.sessions.open(ALICE, "light", Door.STREAMABLE)
+            here.sessions.open(ALICE_ASKS, "light", Door.STREAMABLE)
         assert error.value.reason is Reason.GATEWAY_RESTARTED
         relay.on_ending(Reason.CHILD_EXITED, None)
         assert relay.ended is Reason.GATEWAY_RESTARTED
@@ -246,7 +248,7 @@ async def test_a_child_that_does_not_read_is_ended_and_that_is_said_once() -> No
         async with next_gateway() as here:
             child = here.child()
             take_up(here.sessions, [child.inherited(state("gw.a", STREAMABLE))], [])
-            relay = here.sessions.find("gw.a", ALICE, "light", Door.STREAMABLE).relay
+            relay = here.sessions.find("gw.a", ALICE_ASKS, "light", Door.STREAMABLE).relay
             assert relay is not None
             for _ in range(20):
                 relay.notify(notification("notifications/large", {"text": "x" * POLICY.max_message_bytes}))

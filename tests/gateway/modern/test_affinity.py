@@ -9,6 +9,7 @@ from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.identity.principal import ANONYMOUS, Principal
+from gateway.identity.who import Who
 from gateway.modern.affinity import MAX_VALUE, SOURCES, Affinity, Asked, affinity, for_capabilities
 
 ALICE = Principal("basic", "alice")
@@ -19,7 +20,7 @@ def asked(principal: Principal = ALICE, headers: Sequence[str] = (), **keys: Any
     """A request with these values of HEADER; `keys` are of the server's policy, and `handle` and `cookie`."""
     said = {name: keys.pop(name, None) for name in ("handle", "cookie")}
     policy = ServerPolicy.model_validate({"start_timeout": 1, "request_timeout": 1, "max_message_bytes": 1024, **keys})
-    return Asked(principal, policy, lambda name: headers if name == HEADER else (), **said)
+    return Asked(Who(principal, header=lambda name: headers if name == HEADER else ()), policy, **said)
 
 
 def refusal(request: Asked) -> GatewayError:

@@ -8,6 +8,7 @@ import pytest
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
+from gateway.identity.who import Who
 from gateway.jsonrpc import Request
 from gateway.modern.keyed import TRIES, KeyedSessions
 from gateway.relay import Relay
@@ -65,10 +66,10 @@ class Table:
         self.ending = ending
         self.keyed = KeyedSessions(self)
 
-    def open(self, principal: Principal, server: str, door: Door, key: str | None = None) -> Session:
+    def open(self, who: Who, server: str, door: Door, key: str | None = None) -> Session:
         assert door is Door.STATELESS
         fault = self.faults.pop(0) if self.faults else None
-        fake = Fake(principal, server, key, fault)
+        fake = Fake(who.principal, server, key, fault)
         if fault is not None and self.ending:
             original: Callable[[], Any] = fake.start
 
@@ -81,7 +82,7 @@ class Table:
         return cast("Session", fake)
 
     async def start(self, principal: Principal = ALICE, server: str = "s", key: str = "k") -> Relay:
-        return await self.keyed.start(principal, server, key, {})
+        return await self.keyed.start(Who(principal), server, key, {})
 
 
 LOST = GatewayError(Reason.SESSION_NOT_FOUND, "gone")

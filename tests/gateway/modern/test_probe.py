@@ -46,7 +46,7 @@ class Children:
         self.running: dict[int, subprocess.Popen[bytes]] = {}
         self.on_open: Callable[[], None] = lambda: None
 
-    async def open(self, server: str, label: str, user: str = "") -> Grant:
+    async def open(self, server: str, label: str, user: str = "", values: object = None) -> Grant:
         self.opened.append((server, label, user))
         self.on_open()
         await self.may_open.wait()
