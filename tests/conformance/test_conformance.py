@@ -1,29 +1,28 @@
 """The official conformance suite, against the gateway, and against the SDK's own transport with the same server."""
 
+from dataclasses import astuple
+
 import pytest
 
 from tests.conformance.conftest import COUNTS
-from tests.conformance.counts import Findings, Row
+from tests.conformance.counts import Findings
 from tests.conformance.legs import LEGS, Leg, expected
 from tests.conformance.suite import run_all
+from tests.support.summary import Record
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-async def findings(
-    tmp_path_factory: pytest.TempPathFactory, anyio_backend: str, request: pytest.FixtureRequest
-) -> dict[Leg, Findings]:
+async def findings(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> dict[Leg, Findings]:
     """What came of all legs."""
-    found = await run_all(LEGS, tmp_path_factory.mktemp("conformance"))
-    rows: list[Row] = [(*leg.row, found[leg]) for leg in LEGS]
-    request.config.stash[COUNTS] = rows
-    return found
+    return await run_all(LEGS, tmp_path_factory.mktemp("conformance"))
 
 
 @pytest.mark.parametrize("leg", LEGS, ids=[leg.name for leg in LEGS])
-async def test_as_many_checks_pass_as_can(findings: dict[Leg, Findings], leg: Leg) -> None:
+async def test_as_many_checks_pass_as_can(findings: dict[Leg, Findings], leg: Leg, record_property: Record) -> None:
     found = findings[leg]
+    record_property(COUNTS, [list(leg.row), list(astuple(found.counts)), found.unexpected])
     assert found.counts == leg.counts, "\n".join(map(str, found.complaints)) + "\n" + found.output[-3000:]
 
 

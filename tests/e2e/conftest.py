@@ -6,18 +6,17 @@ import pytest
 
 from tests.support.chaos import Row, table
 from tests.support.gateway import Gateway, running
+from tests.support.summary import print_section, recorded
 
-CHAOS = pytest.StashKey[list[Row]]()
-"""What came of the chaos, for the summary."""
+CHAOS = "chaos"
+"""What came of the chaos, for the summary: the fields of a row."""
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the table of the chaos, if there was any."""
-    rows = terminalreporter.config.stash.get(CHAOS, [])
+    rows = [Row(**each) for each in recorded(terminalreporter, CHAOS)]
     if rows:
-        terminalreporter.section("chaos: processes")
-        for line in table(rows):
-            terminalreporter.line(line)
+        print_section(terminalreporter, "chaos: processes", table(rows))
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ from tests.support.gateway import LIGHT, Gateway, light, running
 from tests.support.rawmcp import Streamable, call, request, sse
 from tests.support.supervisor import played
 
+pytestmark = pytest.mark.slow
+
 AUTH = {
     "basic": {
         "credentials": [{"username": "ann", "password": "s3cret-ann"}, {"username": "bob", "password": "s3cret-bob"}]

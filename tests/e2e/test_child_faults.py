@@ -13,6 +13,8 @@ from tests.support.gateway import Gateway, light, running
 from tests.support.processes import watching
 from tests.support.rawmcp import BOTH, HELLO, Streamable, call, request, said, sse
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("death", "about"),

@@ -49,6 +49,7 @@ def as_pattern(output: str) -> str:
     return pattern
 
 
+@pytest.mark.slow
 async def test_the_walk_through_prints_what_it_says(tmp_path: Path) -> None:
     text = section("See that sessions are their own")
     commands, outputs = blocks(text, "sh"), blocks(text, "json")
@@ -58,6 +59,7 @@ async def test_the_walk_through_prints_what_it_says(tmp_path: Path) -> None:
         await prints(gateway, commands, outputs)
 
 
+@pytest.mark.slow
 async def test_a_client_without_sessions_gets_what_the_page_prints(tmp_path: Path) -> None:
     text = PROTOCOL.partition("## Clients without sessions")[2].partition("\n### ")[0]
     async with running({"notepad": NOTEPAD}, tmp_path=tmp_path) as gateway:
@@ -74,6 +76,7 @@ async def prints(gateway: Gateway, commands: list[str], outputs: list[str]) -> N
         assert re.fullmatch(as_pattern(expected), printed), f"{printed}\n{as_pattern(expected)}"
 
 
+@pytest.mark.slow
 async def test_one_url_serves_either_kind_of_client(tmp_path: Path) -> None:
     from mcp import ClientSession
     from mcp.client.sse import sse_client
@@ -156,6 +159,7 @@ def test_every_code_is_documented_with_its_status() -> None:
     assert set(Reason) - set(documented) - ends == {Reason.CLIENT_STALLED, Reason.GATEWAY_LOST}
 
 
+@pytest.mark.slow
 async def test_both_programs_run_apart_as_the_page_prints_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     supervisor, gateway = blocks((ROOT / "docs" / "supervisor.md").read_text(), "sh")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))

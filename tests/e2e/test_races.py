@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import anyio
 import anyio.abc
 import httpx2
+import pytest
 
 from common.reasons import Reason
 from supervisor.protocol import Open, Refused, Renew
@@ -15,6 +16,8 @@ from tests.support.gateway import Gateway, light, running
 from tests.support.processes import PATIENCE
 from tests.support.rawmcp import HELLO, request
 from tests.support.supervisor import played
+
+pytestmark = pytest.mark.slow
 
 
 @asynccontextmanager

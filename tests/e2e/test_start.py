@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.gateway import LIGHT, NOTEPAD, ROOT, running, starting, write_config
 
+pytestmark = pytest.mark.slow
+
 
 async def test_every_mistake_in_the_configuration_is_a_line(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"

@@ -32,7 +32,7 @@ def test_the_oldest_is_forgotten() -> None:
     assert afterlife.was_idle(str(REMEMBERED), ANN)
 
 
-@pytest.mark.parametrize("reason", set(Reason) - {Reason.IDLE_TIMEOUT})
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.IDLE_TIMEOUT])
 def test_what_ended_for_another_reason_than_idleness_has_no_stream(reason: Reason) -> None:
     afterlife = Afterlife()
     afterlife.remember("1", ANN, reason)
