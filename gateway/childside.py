@@ -6,6 +6,7 @@ differ, a translator stands between the two, and beyond this module nobody sees 
 """
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -25,6 +26,10 @@ from gateway.translation.steps import Translator
 
 EXIT_NEWS: Final = 1.0
 """Seconds between the end of a child's output and the supervisor's news of its exit. Without news it still runs."""
+
+
+_REQUEST: Final = re.compile(rb'\{"jsonrpc":"2\.0","id":(\d+),"method":')
+"""How a request of ours begins."""
 
 
 class Hearer(Protocol):
@@ -92,7 +97,7 @@ class ChildSide:
         if self._interpreter is None or not line:
             self._write(line)
         else:
-            self._interpreter.to_child(decode(line))
+            self._translate(line)
 
     def pause(self) -> None:
         """Stop listening: the pipe fills, and then the child waits."""
@@ -164,6 +169,23 @@ class ChildSide:
 
         hold, unhold = self._hearer.hold, self._hearer.unhold
         return Interpreter(translator, say=self._write, hear=hear, hold=hold, unhold=unhold, notes=notes)
+
+    def _translate(self, line: bytes) -> None:
+        """Tell the child `line` in the words of its era.
+
+        How deep JSON may go depends on how deep the calls are that read it: what a door could read may be too much here.
+        Whoever asks it is told, after the call has begun.
+        """
+        assert self._interpreter is not None
+        try:
+            message = decode(line)
+        except Malformed:
+            self._counters["too_deep"] += 1
+            if asked := _REQUEST.match(line):
+                error = errors.too_deep(asked[1])
+                self._loop.call_soon(self._hearer.hear, decode(error), error)
+            return
+        self._interpreter.to_child(message)
 
     def _write(self, line: bytes) -> None:
         try:

@@ -1,5 +1,6 @@
 """The child's side of a relay: real pipes, with the test at the child's ends of them, and as the one who hears."""
 
+import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -229,3 +230,16 @@ async def test_the_pipes_are_the_callers_when_they_are_detached() -> None:
         os.close(stdin)
         os.close(stdout)
         assert os.read(here.stdin, 1) == b""
+
+
+async def test_who_asks_what_is_too_deep_for_a_translator_is_told_and_an_answer_that_is_so_is_dropped() -> None:
+    deep = b"[" * 5000 + b"]" * 5000
+    with talking(Echo()) as here:
+        here.side.say(encode(Request(b"7", "tools/call", b'{"arguments":%b}' % deep)))
+        here.side.say(encode(Response(b"8", deep, b"")))
+        assert here.relay.heard == []
+        await anyio.wait_all_tasks_blocked()
+        [(message, _, _)] = here.relay.heard
+        assert isinstance(message, Response)
+        assert (message.id, json.loads(message.error)["code"]) == (b"7", -32602)
+        assert here.dropped == {"too_deep": 2}
