@@ -16,7 +16,7 @@ from loguru import logger
 from common.reasons import Reason
 from gateway import errors
 from gateway.channel import Channel, ChildNotReading
-from gateway.framing import Oversized
+from gateway.framing import ENDS, Oversized
 from gateway.hotstate import Notes, UnderWay
 from gateway.jsonrpc import Malformed, Message, Notification, answered_id, decode, encode
 from gateway.noise import Noise
@@ -139,6 +139,8 @@ class ChildSide:
                 return  # no end of a JSON object is one, so this is exact
             self._counters["noise"] += 1
             self._noise.malformed(error, line)
+            if id_ := answered_id(line[:ENDS], line[-ENDS:]):
+                self.on_line(errors.unreadable(id_))
             return
         if isinstance(message, Notification) and message.method == "notifications/tools/list_changed":
             self._hearer.on_list_changed()

@@ -130,6 +130,12 @@ def oversized(request_id: bytes, size: int, limit: int) -> bytes:
     return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (request_id, error)
 
 
+def unreadable(request_id: bytes) -> bytes:
+    """What stands for an answer of the child that is no JSON, or that is nested too deep to be read."""
+    error = msgspec.json.encode({"code": INTERNAL_ERROR, "message": "the server's answer cannot be read"})
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (request_id, error)
+
+
 def too_deep(request_id: bytes) -> bytes:
     """What stands for an answer to a request that cannot be translated for the child."""
     error = msgspec.json.encode({"code": INVALID_PARAMS, "message": "params is no object, or goes too deep"})

@@ -243,3 +243,11 @@ async def test_who_asks_what_is_too_deep_for_a_translator_is_told_and_an_answer_
         assert isinstance(message, Response)
         assert (message.id, json.loads(message.error)["code"]) == (b"7", -32602)
         assert here.dropped == {"too_deep": 2}
+
+
+async def test_who_waits_for_an_answer_that_cannot_be_read_is_told() -> None:
+    with talking() as here:
+        here.says(b'{"jsonrpc":"2.0","id":7,"result":%b}\n' % (b"[" * 5000 + b"]" * 5000))
+        here.says(b'{"jsonrpc":"2.0","id":8,"result":{oops}}\n')
+        assert [message.id for message, _, _ in here.relay.heard if isinstance(message, Response)] == [b"7", b"8"]
+        assert here.dropped == {"noise": 2}
