@@ -5,7 +5,6 @@ What is said before anything else, and handed over with it, is `supervisor.greet
 
 import asyncio
 import os
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
@@ -16,6 +15,7 @@ import anyio.abc
 from common.descriptors import close_all
 from common.reasons import Reason
 from supervisor.greeting import Grant, Inheritance, Inherited, SupervisorLost, greet, receive
+from supervisor.outgoing import Outgoing
 from supervisor.protocol import (
     EXPIRY_NOTICE,
     MAX_FDS,
@@ -43,7 +43,6 @@ from supervisor.protocol import (
     Welcome,
     Withdraw,
     decode_from_supervisor,
-    encode,
 )
 
 RENEW_INTERVAL: Final = 1.0
@@ -100,9 +99,7 @@ class SupervisorClient:
         self._used: set[int] = set()
         self._held: set[int] = set()
         self._to_renew = anyio.Event()
-        self._outgoing, self._unsent = anyio.create_memory_object_stream[tuple[FromGateway, tuple[int, ...]]](
-            float("inf")
-        )
+        self._outgoing: Outgoing[FromGateway] = Outgoing(stream)
 
     # For the gateway's sessions.
 
@@ -183,7 +180,7 @@ class SupervisorClient:
             for pipes in self._closing.values():
                 close_all(pipes)
             self._closing.clear()
-            self._drop_unsent()
+            self._outgoing.drop()
 
     async def say_goodbye(self) -> None:
         """The gateway ends in order, and another comes where the supervisor keeps its children for that.
@@ -192,7 +189,7 @@ class SupervisorClient:
         would throw away what the supervisor has not read yet.
         """
         self._send(Goodbye(stay=self.keeps))
-        self._outgoing.close()
+        self._outgoing.end()
         with anyio.move_on_after(LEAVE_TIMEOUT, shield=True):
             await self.lost.wait()
 
@@ -216,37 +213,12 @@ class SupervisorClient:
                 self._waiting.pop(ref, None)
 
     def _send(self, message: FromGateway, fds: tuple[int, ...] = ()) -> None:
-        """Queue `message`; `fds` are closed once they are sent, or if they cannot be."""
-        try:
-            self._outgoing.send_nowait((message, fds))
-        except (anyio.ClosedResourceError, anyio.BrokenResourceError):
-            close_all(fds)  # the connection is ending, and every lease with it
+        """Queue `message`; where the connection is ending, every lease ends with it."""
+        self._outgoing.put(message, fds)
 
     async def _write_all(self) -> None:
-        """Send what is queued. Cancelled it may leave half a frame: that is for a connection at its end alone."""
-        async for message, fds in self._unsent:
-            try:
-                if fds:
-                    await self._stream.send_fds(encode(message, len(fds)), fds)
-                else:
-                    await self._stream.send(encode(message))
-            except anyio.BrokenResourceError:
-                # Whoever cannot be told anything is heard out, and is lost.
-                self._stream.extra(anyio.abc.SocketAttribute.raw_socket).shutdown(socket.SHUT_RD)
-                return
-            finally:
-                close_all(fds)
-        await self._stream.send_eof()
-
-    def _drop_unsent(self) -> None:
-        self._outgoing.close()
-        while True:
-            try:
-                _, fds = self._unsent.receive_nowait()
-            except (anyio.WouldBlock, anyio.EndOfStream):
-                self._unsent.close()
-                return
-            close_all(fds)
+        if await self._outgoing.write_all():
+            await self._stream.send_eof()
 
     async def _renew_all(self) -> None:
         while True:

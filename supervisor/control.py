@@ -1,14 +1,12 @@
 """The supervisor's side of the control socket: one gateway at a time."""
 
 import os
-import socket
 from collections.abc import Callable
 from typing import Final
 
 import anyio
 import anyio.abc
 import msgspec
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from loguru import logger
 
 from common.descriptors import close_all
@@ -16,6 +14,7 @@ from supervisor.children import Children
 from supervisor.custody import Custody, Presence
 from supervisor.environment import SpawnError
 from supervisor.linux import peer_pidfd
+from supervisor.outgoing import Outgoing
 from supervisor.protocol import (
     MAX_FDS,
     PROTOCOL,
@@ -44,8 +43,6 @@ _READ: Final = 65536
 
 _UNREAD_MESSAGES: Final = 10_000
 """Messages that may wait for the gateway to read them. A gateway so far behind is hung."""
-
-_Outgoing = tuple[FromSupervisor, tuple[int, ...]]
 
 
 class Announcer:
@@ -83,9 +80,7 @@ class Connection:
         self._settings = settings
         self._announcer = announcer
         self._custody = custody
-        self._outgoing: MemoryObjectSendStream[_Outgoing]
-        self._unsent: MemoryObjectReceiveStream[_Outgoing]
-        self._outgoing, self._unsent = anyio.create_memory_object_stream(_UNREAD_MESSAGES)
+        self._outgoing: Outgoing[FromSupervisor] = Outgoing(stream, _UNREAD_MESSAGES)
         self._scope = anyio.CancelScope()
         self._opening: dict[int, anyio.CancelScope] = {}
         """What is being opened, by ref."""
@@ -96,39 +91,21 @@ class Connection:
         try:
             with self._scope:
                 async with anyio.create_task_group() as self._tasks:
-                    self._tasks.start_soon(self._write_all, name="write to the gateway")
+                    self._tasks.start_soon(self._outgoing.write_all, name="write to the gateway")
                     await self._read_all()
                     self._tasks.cancel_scope.cancel()
         finally:
-            self._outgoing.close()
-            self._drop_unsent()
+            self._outgoing.drop()
             with anyio.CancelScope(shield=True):
                 await self._stream.aclose()
 
     def send(self, message: FromSupervisor, fds: tuple[int, ...] = ()) -> None:
         """Queue `message`; `fds` are closed once they are sent, or if they cannot be."""
-        try:
-            self._outgoing.send_nowait((message, fds))
-        except (anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
-            if not self._scope.cancel_called:
-                logger.error("the gateway does not read its control socket; giving it up")
-            close_all(fds)
-            self._scope.cancel()
-
-    async def _write_all(self) -> None:
-        """Send what is queued. Cancelled it may leave half a frame: that is for a connection at its end alone."""
-        async for message, fds in self._unsent:
-            try:
-                if fds:
-                    await self._stream.send_fds(encode(message, len(fds)), fds)
-                else:
-                    await self._stream.send(encode(message))
-            except anyio.BrokenResourceError:
-                # Whoever cannot be told anything is heard out, a goodbye perhaps, and left.
-                self._stream.extra(anyio.abc.SocketAttribute.raw_socket).shutdown(socket.SHUT_RD)
-                return
-            finally:
-                close_all(fds)
+        if self._outgoing.put(message, fds):
+            return
+        if not self._scope.cancel_called:
+            logger.error("the gateway does not read its control socket; giving it up")
+        self._scope.cancel()
 
     async def _read_all(self) -> None:
         reader = FrameReader()
@@ -234,15 +211,6 @@ class Connection:
             return
         # From here on the gateway holds the only other ends: its death is EOF to the child.
         self.send(Opened(message.ref, child.lease, child.pid, child.certificate), (stdin, stdout))
-
-    def _drop_unsent(self) -> None:
-        while True:
-            try:
-                _, fds = self._unsent.receive_nowait()
-            except (anyio.WouldBlock, anyio.EndOfStream):
-                self._unsent.close()
-                return
-            close_all(fds)
 
 
 async def serve_one(

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import anyio
 import pytest
 
 from gateway.events import Kind, Place, write_id
 from gateway.outbox import HIGH_WATER, Outbox
 from gateway.redelivery import GIVEN_AGAIN, LINGERING, Redelivery
+from tests.support.outboxes import left
 
 
 @contextmanager
@@ -20,18 +20,6 @@ def redelivery(run: int = 0) -> Iterator[Redelivery]:
         yield here
     finally:
         here.end()
-
-
-async def left(outbox: Outbox) -> list[bytes]:
-    """All that may be taken of an outbox that has ended."""
-    messages = []
-    try:
-        while True:
-            data = await outbox.take(0)
-            assert data is not None, "it has not ended"
-            messages.append(data)
-    except anyio.EndOfStream:
-        return messages
 
 
 async def test_a_stream_that_runs_goes_on_under_its_number() -> None:

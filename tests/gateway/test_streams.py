@@ -4,14 +4,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import anyio
 import pytest
 
 from common.reasons import Reason
 from gateway.errors import GatewayError
-from gateway.outbox import Outbox
 from gateway.pressure import Pressure
 from gateway.streams import Streams
+from tests.support.outboxes import left
 
 LATE = GatewayError(Reason.REQUEST_TIMEOUT, "too slow")
 
@@ -28,18 +27,6 @@ def streams(*, resumable: bool = True) -> Iterator[Streams]:
         yield here
     finally:
         here.end()
-
-
-async def left(outbox: Outbox) -> list[bytes]:
-    """All that may be taken of an outbox that has ended."""
-    messages = []
-    try:
-        while True:
-            data = await outbox.take(0)
-            assert data is not None, "it has not ended"
-            messages.append(data)
-    except anyio.EndOfStream:
-        return messages
 
 
 async def test_a_stream_keeps_its_number_and_none_is_given_twice() -> None:
