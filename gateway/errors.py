@@ -37,6 +37,7 @@ _REQUEST = {
     Reason.SESSION_ID_TWICE: (400, INVALID_REQUEST),
     Reason.UNAUTHENTICATED: (401, INVALID_REQUEST),
     Reason.ORIGIN_DENIED: (403, INVALID_REQUEST),
+    Reason.SCOPE_MISSING: (403, INVALID_REQUEST),
     Reason.SESSION_NOT_FOUND: (404, SESSION_NOT_FOUND),
     Reason.SERVER_NOT_FOUND: (404, INVALID_REQUEST),
     Reason.TOOL_NOT_FOUND: (404, INVALID_PARAMS),
@@ -51,6 +52,8 @@ _REQUEST = {
     Reason.MAX_SESSIONS: (429, REFUSED),
     Reason.MAX_USER_SESSIONS: (429, REFUSED),
     Reason.MAX_IN_FLIGHT: (429, REFUSED),
+    Reason.TOO_MANY_ATTEMPTS: (429, REFUSED),
+    Reason.ISSUER_UNREACHABLE: (503, REFUSED),
 }
 _CALL = {
     Reason.INTERNAL_ERROR: (500, INTERNAL_ERROR),
@@ -167,6 +170,7 @@ def ended(reason: Reason, /, server: str, remedy: str = "", **about: object) -> 
         Reason.FILE_SIZE_MAX: "the server wrote a larger file than file_size_max allows",
         Reason.DIR_SIZE_MAX: "the server filled its session's directory beyond dir_size_max",
         Reason.MAX_LIFETIME: "the session reached its maximum lifetime",
+        Reason.CREDENTIALS_REMOVED: "its owner's credentials are no longer in the configuration",
         Reason.SHUTDOWN: "the gateway is shutting down",
         Reason.SUPERVISOR_LOST: "the gateway lost its supervisor",
         Reason.GATEWAY_RESTARTED: "the gateway restarted before the answer came; the session goes on",

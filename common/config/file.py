@@ -5,8 +5,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ByteSize, Field
 
+from common.config.auth import Auth
 from common.config.model import (
-    Auth,
     Debug,
     GatewaySettings,
     Graces,
