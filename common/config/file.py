@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ByteSize, Field, model_validator
 
 from common.config.base import Model
+from common.config.cors import Cors
 from common.config.fronts import check_fronts
 from common.config.model import (
     Auth,
@@ -73,6 +74,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Users):
     allowed_hosts: tuple[HostName, ...] = ()
     debug: Debug = Debug()
     auth: Auth = Auth()
+    cors: Cors | None = None
     drain_timeout: DrainTimeout = 5.0
     max_sessions: Count = 200
     max_user_sessions: Count | None = None
@@ -129,6 +131,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Users):
             allowed_hosts=self.allowed_hosts,
             auth=self.auth,
             users=self._users(),
+            cors=self.cors,
             debug=self.debug,
             drain_timeout=self.drain_timeout,
             servers=policies,

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from common.config.base import Model
+from common.config.cors import Cors
 from common.config.users import Users
 from common.config.values import (
     Cores,
@@ -192,6 +193,7 @@ class GatewaySettings(Model):
     allowed_hosts: tuple[str, ...]
     auth: Auth
     users: Users = Users()
+    cors: Cors | None = None
     debug: Debug
     drain_timeout: float = 5.0
     servers: dict[str, ServerPolicy]
