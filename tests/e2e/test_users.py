@@ -4,7 +4,6 @@ import base64
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
@@ -15,25 +14,10 @@ from tests.support.processes import PATIENCE
 from tests.support.rawmcp import HELLO, Streamable, request
 from tests.support.rawmodern import at_once
 from tests.support.rawws import Refused, websocket
+from tests.support.users import FRONT, HEADER, KEYS, OTHER, of
 
 pytestmark = pytest.mark.slow
 
-HEADER = "X-Gateway-User"
-
-
-def basic(name: str) -> str:
-    """The header of one of the keys."""
-    return "Basic " + base64.b64encode(f"{name}:{name}-has-a-password".encode()).decode()
-
-
-KEYS: dict[str, Any] = {
-    "auth": {
-        "basic": {"credentials": [{"username": n, "password": f"{n}-has-a-password"} for n in ("librechat", "ci")]},
-    },
-    "trust_user_header": HEADER,
-    "trusted_fronts": ["librechat"],
-}
-FRONT, OTHER = {"Authorization": basic("librechat")}, {"Authorization": basic("ci")}
 SERVERS = {"light": light(), "keyed": light(affinity_header="X-Conversation")}
 
 
@@ -49,11 +33,6 @@ async def shared(module: Gateway) -> AsyncIterator[Gateway]:
     """The same, with connections that end with the test."""
     async with module.connecting():
         yield module
-
-
-def of(user: str) -> dict[str, str]:
-    """The headers with which the front asks for `user`."""
-    return {**FRONT, HEADER: user}
 
 
 async def opened(gateway: Gateway, headers: dict[str, str]) -> Streamable:
