@@ -12,7 +12,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from common.config.model import Auth, Debug, GatewaySettings
+from common.config.auth import Auth
+from common.config.model import Debug, GatewaySettings
 from gateway.app import create_app
 from tests.gateway.test_succession import next_gateway
 from tests.support.gateway import Gateway, light, running
@@ -202,6 +203,8 @@ TAKES_NONE: dict[str, str] = {
     "GET /<server>/ws": "tells whoever wanted a WebSocket that this is none",
     "GET /api/sessionid": "gives a new id, and lists none",
     "GET /health": "counts, and lists none",
+    "GET /.well-known/oauth-protected-resource": "says where tokens come from, to everybody",
+    "GET /.well-known/oauth-protected-resource/<path:below>": "says where tokens come from, to everybody",
 }
 """The others, and why they need no owner."""
 

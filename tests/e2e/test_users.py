@@ -11,7 +11,7 @@ import pytest
 from tests.support.apart import gateway, stop, supervisor
 from tests.support.gateway import Gateway, light, running
 from tests.support.processes import PATIENCE
-from tests.support.rawmcp import HELLO, Streamable, request
+from tests.support.rawmcp import HELLO, Streamable, request, sse
 from tests.support.rawmodern import at_once
 from tests.support.rawws import Refused, websocket
 from tests.support.users import FRONT, HEADER, KEYS, OTHER, of
@@ -91,7 +91,7 @@ async def test_a_user_is_the_same_raw_and_encoded(shared: Gateway) -> None:
 async def test_a_key_that_is_no_front_becomes_nobody_and_the_log_says_so_once(shared: Gateway) -> None:
     for _ in range(2):
         assert (await shared.http.get("/api/sessionid", headers={**OTHER, HEADER: "ann"})).status_code == 200
-    assert (await shared.said("basic:ci sent X-Gateway-User, which is not heeded")) is not None
+    assert (await shared.said("bearer:ci sent X-Gateway-User, which is not heeded")) is not None
     assert sum("which is not heeded" in line for line in shared.lines) == 1
 
 
@@ -124,3 +124,16 @@ async def test_a_user_keeps_the_session_when_the_gateway_restarts(tmp_path: Path
             nobody = await front.http.post("/light/mcp", json=request(1, "initialize", HELLO), headers=FRONT)
             assert (nobody.status_code, nobody.json()["error"]["data"]["code"]) == (403, "user_denied")
             assert (await front.http.get("/api/sessionid", headers=OTHER)).status_code == 200
+
+
+async def test_a_front_that_opens_a_session_for_all_is_told_of_once_through_any_door(shared: Gateway) -> None:
+    shared.http.headers.update(FRONT)
+    for _ in range(2):
+        await Streamable(shared.http).open()
+    async with sse(shared.http), websocket(shared.url, headers=FRONT):
+        pass
+    await opened(shared, of("ann"))
+    await shared.said("bearer:librechat has opened a session with 'light' and named no user")
+    async with websocket(shared.url, "/keyed/ws", headers=FRONT):
+        await shared.said("bearer:librechat has opened a session with 'keyed' and named no user")
+    assert sum("and named no user" in line for line in shared.lines) == 2
