@@ -23,6 +23,7 @@ from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.http import bodies
 from gateway.http.cors import CrossOrigin
+from gateway.http.lengths import check_length, is_doubtful
 from gateway.http.streams import abandon
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.denied import Denied
@@ -96,6 +97,7 @@ class Guards:
 
     def _check_site(self) -> None:
         g.who = g.denied = None
+        check_length(asked().headers)
         if asked().method == "HEAD":
             raise GatewayError(Reason.METHOD_NOT_ALLOWED, "HEAD opens nothing here; use GET")
         if not self.authenticator.is_on:
@@ -133,6 +135,8 @@ class Guards:
         except BaseException:
             abandon(response)
             raise
+        if is_doubtful(request.headers):
+            response.headers["Connection"] = "close"
         return self._mark(response)
 
     async def finish_handshake(self, response: ResponseTypes | None) -> ResponseTypes | None:
