@@ -23,7 +23,7 @@ FRESH: Final = 600.0
 """Seconds after which keys are fetched again."""
 RETRY: Final = 60.0
 """The same after a fetch that failed."""
-AT_ONCE: Final = 3
+AT_ONCE: Final = 5
 RATE: Final = 0.1
 """Fetches: so many at once, and so many each second."""
 PATIENCE: Final = 5.0

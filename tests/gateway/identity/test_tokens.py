@@ -117,20 +117,17 @@ async def test_a_token_without_a_signature_is_none(entry: Any, algorithm: Any, s
     assert not await good(trusting(entry), forged({"alg": algorithm}, claims(), signature))
 
 
-NOW = int(time.time())
-
-
 @pytest.mark.parametrize(
     "own",
     [
-        {"exp": NOW - 31},
+        {"exp": 1},
         {"exp": None},
         {"exp": "soon"},
         {"exp": 1e400},
-        {"exp": [NOW + 60]},
-        {"nbf": NOW + 600},
+        {"exp": [2**33]},
+        {"nbf": 2**33},
         {"nbf": "never"},
-        {"iat": NOW + 600},
+        {"iat": 2**33},
         {"aud": None},
         {"aud": "https://other.example"},
         {"aud": []},
@@ -237,12 +234,10 @@ def damaged() -> list[str]:
     ]
 
 
-DAMAGED = damaged()
-
-
-@pytest.mark.parametrize("text", DAMAGED, ids=range(len(DAMAGED)))
-async def test_whatever_is_no_token_is_refused_in_order(text: str) -> None:
-    assert not await good(trusting(BY_FILE), text)
+async def test_whatever_is_no_token_is_refused_in_order() -> None:
+    tokens = trusting(BY_FILE)
+    for text in damaged():
+        assert not await good(tokens, text), text
 
 
 async def test_a_token_that_is_too_long_is_not_even_read() -> None:
