@@ -80,6 +80,8 @@ class Reason(StrEnum):
     """The keys that the token is to be checked with could not be fetched yet."""
     ORIGIN_DENIED = "origin_denied"
     HOST_DENIED = "host_denied"
+    USER_DENIED = "user_denied"
+    """The front names no user that could be one."""
 
     # What became of a call.
     REQUEST_TIMEOUT = "request_timeout"

@@ -10,13 +10,14 @@ from typing import Final
 from loguru import logger
 
 from common import notify
+from common.config.base import Model
 from common.config.load import Settings
-from common.config.model import GatewaySettings, Model, SupervisorSettings
+from common.config.model import GatewaySettings, SupervisorSettings
 from common.config.source import ConfigError
 from common.config.values import REVEAL_SECRETS
 from supervisor.feasible import load_for_here
 
-TAKEN_OVER: Final = frozenset({"auth"})
+TAKEN_OVER: Final = frozenset({"auth", "cors", "users"})
 """The keys of the gateway's part, besides `servers`, that it takes over while it runs."""
 
 

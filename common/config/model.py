@@ -17,6 +17,8 @@ from pydantic import (
 
 from common.config.auth import Auth
 from common.config.base import Model as Model
+from common.config.cors import Cors
+from common.config.users import Users
 from common.config.values import (
     Cores,
     Count,
@@ -135,6 +137,8 @@ class GatewaySettings(Model):
     node: str
     allowed_hosts: tuple[str, ...]
     auth: Auth
+    users: Users = Users()
+    cors: Cors | None = None
     debug: Debug
     drain_timeout: float = 5.0
     servers: dict[str, ServerPolicy]
