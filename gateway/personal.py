@@ -115,7 +115,7 @@ def _of_header(name: str, sent: object) -> str:
         case []:
             raise _missing(name, "it must come with each request to this server")
         case [str() as value]:
-            return _decoded(name, value.strip())
+            return _decoded(name, value.strip(" \t"))
     raise _malformed(name, "was sent more than once")
 
 

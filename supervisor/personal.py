@@ -19,12 +19,17 @@ _LONGEST_NAME: Final = 255
 """Bytes of one component of a path: NAME_MAX of all that is in use."""
 
 
+def asks_for(spec: ServerSpec) -> tuple[str, ...]:
+    """The placeholders of a user's own that its configuration has."""
+    return placeholders(*spec.env.values(), *spec.args, spec.path or "")
+
+
 def for_user(spec: ServerSpec, values: Mapping[str, str]) -> ServerSpec:
     """`spec` with `values`, by placeholder, in the place of their marks. What is filled in is not looked at again.
 
     Raises SpawnError where a value is missing, or may not stand where it would. Its text quotes none.
     """
-    declared = placeholders(*spec.env.values(), *spec.args, spec.path or "")
+    declared = asks_for(spec)
     if unasked := len(values.keys() - set(declared)):
         logger.warning("server {}: {} values that it does not ask for came with a request for it", spec.name, unasked)
     if not declared:

@@ -29,9 +29,9 @@ ALL_KEYS = (
 )
 SERVER_KEYS = (
     "affinity_cookie, affinity_header, allow_shared_uid, anonymous, args, command, env, era, group, handles, headers, "
-    "home, idle_timeout, inherit_env, kill_grace, limits, max_lifetime, max_message_bytes, max_sessions, max_user_sessions, modern, "
-    "no_new_privs, packages, path, request_timeout, resumable, sandbox, start_timeout, stderr_files, stop_grace, "
-    "terminate_grace, uid_range, user"
+    "home, idle_timeout, inherit_env, kill_grace, limits, max_lifetime, max_message_bytes, max_sessions, "
+    "max_user_sessions, modern, no_new_privs, packages, path, request_timeout, resumable, sandbox, start_timeout, "
+    "stderr_files, stop_grace, terminate_grace, uid_range, user"
 )
 PROTOCOL = {
     "resumable": True,
