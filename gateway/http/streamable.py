@@ -136,6 +136,7 @@ class StreamableDoor:
             if error.reason not in FAULTS:
                 raise
             return bodies.json_response(error.rpc_body(message.id))
+        self._sessions.shared.look(g.who, server, message)
 
         def hung_up() -> None:
             if session.relay is None or not session.relay.initialized:

@@ -158,3 +158,17 @@ def test_the_samples_of_the_page_load_and_speak_of_the_same_header(tmp_path: Pat
     server = YAML(typ="safe").load(librechat)["mcpServers"]["github"]
     assert server["headers"]["X-GitHub-Token"] == "{{GITHUB_TOKEN}}"
     assert "GITHUB_TOKEN" in server["customUserVars"]
+
+
+def test_the_header_that_says_who_the_user_is_is_no_credential(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "trust_user_header: X-Gateway-User\ntrusted_fronts: [chat]\n"
+        "auth: {bearer: {tokens: [{name: chat, token: abcdefgh}]}}\n"
+        "servers:\n  s: {command: run, headers: [x-gateway-user], env: {U: '${header:X-Gateway-User}'}}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(path, {})
+    [problem] = caught.value.problems
+    assert (problem.line, problem.key) == (5, "servers.s.headers[0]")
+    assert problem.text == "this header says who the user is; write ${user.id} instead"
