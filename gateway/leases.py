@@ -119,7 +119,15 @@ class Leases:
         whose = (principal.issuer, principal.subject, session.server)
         opened = choice.to_keep(session, relay.translator)
         kept = Kept(
-            VERSION, session.id, session.door.value, *whose, opened, relay.version, principal.user, key=session.key
+            VERSION,
+            session.id,
+            session.door.value,
+            *whose,
+            opened,
+            relay.version,
+            principal.user,
+            key=session.key,
+            personal=session.personal.digest.hex(),
         )
         try:
             state = write(kept)

@@ -136,6 +136,17 @@ class Session:
                     self._relay.on_ready = self.keep
             return self._relay
 
+    def heed(self, own: Personal) -> None:
+        """The user's own values are others now than its child was started with.
+
+        Raises GatewayError: until there is a child with the new ones, nobody is served with the old.
+        """
+        raise GatewayError(
+            Reason.CREDENTIAL_CHANGED,
+            "what this request bears of its user's own is not what the session was opened with; open a new session",
+            placeholders=sorted(own.values),
+        )
+
     def lapse(self, reason: Reason) -> None:
         """Its child ended after an earlier gateway, and before this one."""
         self._lapsed = True

@@ -14,6 +14,7 @@ from common.logs import masked
 from common.reasons import Reason
 from gateway.identity.principal import Principal
 from gateway.kept import Kept, Unreadable, read
+from gateway.personal import Personal, remembered
 from gateway.session import Door, Session
 from gateway.sessions import Sessions
 from gateway.translation import choice
@@ -77,12 +78,20 @@ def _restore(sessions: Sessions, kept: Kept, server: str) -> Session:
     if kept.server != server or server not in sessions.policies:
         raise Unreadable("its server is no longer configured")
     principal = Principal(kept.issuer, kept.subject, kept.user)
-    session = sessions.restore(kept.id, principal, server, _door(kept.door), kept.key)
+    session = sessions.restore(kept.id, principal, server, _door(kept.door), _personal(kept.personal), kept.key)
     if session is None:
         raise Unreadable("its id is another's")
     choice.check(session.door, kept.opened)
     session.opened, session.resumes = kept.opened, True
     return session
+
+
+def _personal(digest: str) -> Personal:
+    """Raises Unreadable for what is no digest."""
+    try:
+        return remembered(bytes.fromhex(digest))
+    except ValueError:
+        raise Unreadable("what was kept of its user's own is no digest") from None
 
 
 def _door(value: str) -> Door:

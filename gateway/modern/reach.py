@@ -25,6 +25,7 @@ from gateway.modern.handles import Gone, Handles, TooMany, Whose
 from gateway.modern.keyed import begin
 from gateway.modern.probe import Probe
 from gateway.modern.rounds import Rounds
+from gateway.personal import personal
 from gateway.rawjson import Members, members, put_together
 from gateway.relay import Relay
 from gateway.session import Session
@@ -90,7 +91,7 @@ class Reach:
         if asked.policy.modern != "off":
             speaks = self._sessions.eras.modern(server)
             if speaks is None:
-                speaks = await self._probe.speaks_modern(server, asked.policy)
+                speaks = await self._probe.speaks_modern(server, asked.policy, personal(asked.who, asked.policy))
             if speaks or asked.policy.modern == "auto":
                 return
         raise not_served(message.id)
@@ -106,7 +107,8 @@ class Reach:
             key = self._key(whose.key, server, envelope)
             relay = await self._sessions.keyed.start(asked.who, server, key, who)
             return Reached(relay, message, bytes, is_ephemeral=False)
-        claimed = self._rounds.claim(asked.who.principal, server, envelope)
+        own = personal(asked.who, asked.policy)
+        claimed = self._rounds.claim(asked.who.principal, server, envelope, own)
         session, message = claimed or (self._sessions.keyed.ephemeral(asked.who, server), message)
         leaving.callback(self._leave, session)
         relay = await begin(session, who)

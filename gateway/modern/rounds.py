@@ -21,6 +21,7 @@ from common.reasons import Reason
 from gateway.identity.principal import Principal
 from gateway.jsonrpc import Malformed, Request, Response, decode, encode
 from gateway.modern.envelope import Envelope, Rejected
+from gateway.personal import NOTHING, Personal
 from gateway.rawjson import members
 from gateway.relay import Relay
 from gateway.session import Session
@@ -41,7 +42,7 @@ class _Round:
     session: Session
     relay: Relay
     asked: bytes
-    """A digest of the server and the request."""
+    """A digest of the server, what its child is given of the user's own, and the request."""
     state: bytes = field(repr=False)
     """The JSON of the child's own state; empty where it gave none."""
     timer: asyncio.TimerHandle
@@ -69,7 +70,7 @@ class Rounds:
         handle = secrets.token_urlsafe(_HANDLE_BYTES)
         timer = asyncio.get_running_loop().call_later(PATIENCE, self._expire, handle, context=Context())
         state = bytes(result.get(_STATE, b""))
-        self._open[handle] = _Round(session, relay, _digest(session.server, envelope), state, timer)
+        self._open[handle] = _Round(session, relay, _digest(session.server, session.personal, envelope), state, timer)
         relay.hold()
         result[_STATE] = Raw(msgspec.json.encode(handle))
         return encode(Response(message.id, msgspec.json.encode(result), b""))
@@ -82,11 +83,13 @@ class Rounds:
         """Whether `session` waits for a retry."""
         return any(each.session is session for each in self._open.values())
 
-    def claim(self, principal: Principal, server: str, envelope: Envelope) -> tuple[Session, Request] | None:
+    def claim(
+        self, principal: Principal, server: str, envelope: Envelope, own: Personal = NOTHING
+    ) -> tuple[Session, Request] | None:
         """The session that waits for this request, and the request as its child expects it; None for a first one.
 
-        Raises Rejected where the request bears a state that is none, or not its own, or no longer. Another principal's
-        is none.
+        `own` is what it bears of its user's own. Raises Rejected where the request bears a state that is none, or not
+        its own, or no longer. Another principal's is none.
         """
         handle = envelope.value(_STATE)
         if handle is None:
@@ -94,7 +97,7 @@ class Rounds:
         found = self._find(handle, principal)
         if found is None:
             raise _invalid(envelope, "unknown_or_expired")
-        if not secrets.compare_digest(found.asked, _digest(server, envelope)):
+        if not secrets.compare_digest(found.asked, _digest(server, own, envelope)):
             raise _invalid(envelope, "of_another_request")
         self._close(str(handle))
         if found.session.ended is not None:
@@ -121,9 +124,10 @@ class Rounds:
         self._close(handle).session.end(Reason.UNUSED)
 
 
-def _digest(server: str, envelope: Envelope) -> bytes:
+def _digest(server: str, own: Personal, envelope: Envelope) -> bytes:
     """Of all that a retry must have in common with the request that it repeats, beside its principal."""
-    same = [server, envelope.message.method, *(envelope.value(name) for name in ("name", "uri", "arguments"))]
+    parts = (envelope.value(name) for name in ("name", "uri", "arguments"))
+    same = [server, own.digest.hex(), envelope.message.method, *parts]
     return hashlib.sha256(msgspec.json.encode(same, order="deterministic")).digest()
 
 

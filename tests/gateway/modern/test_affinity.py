@@ -1,6 +1,7 @@
 """Which child a request is for, of what it says of whose it is."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -119,3 +120,16 @@ def test_the_anonymous_share_a_child_or_have_none_if_the_operator_says_so() -> N
 def test_what_can_be_asked_of_a_client_is_part_of_the_key_of_a_child_that_is_told_once() -> None:
     keys = {for_capabilities(key, said) for key in ("principal", "anonymous") for said in (b"{}", b'{"roots":{}}')}
     assert len(keys) == 4
+
+
+def test_whoever_bears_something_else_of_their_own_has_another_child() -> None:
+    def bearing(token: str, **keys: Any) -> Asked:
+        who = Who(ALICE, header=lambda name: [token] if name == "X-Token" else [])
+        return replace(asked(personal=("header:X-Token",), **keys), who=who)
+
+    one, same, other = (affinity(bearing(token)) for token in ("one", "one", "other"))
+    assert one == same != other
+    assert not one.ephemeral
+    assert "one" not in one.key
+    assert affinity(bearing("one", handle="h")).key != affinity(bearing("other", handle="h")).key
+    assert refusal(asked(personal=("header:X-Token",))).reason is Reason.CREDENTIAL_MISSING

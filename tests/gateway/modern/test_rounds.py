@@ -13,6 +13,7 @@ from gateway.identity.principal import ANONYMOUS, Principal
 from gateway.jsonrpc import Request
 from gateway.modern.envelope import Envelope, Rejected
 from gateway.modern.rounds import MAX_OF_ONE, Rounds
+from gateway.personal import NOTHING, Personal
 from gateway.rawjson import members
 from gateway.session import Session
 
@@ -24,6 +25,7 @@ class Held:
     """A session and its bridge: held or not, ended or not."""
 
     server = "s"
+    personal = NOTHING
 
     def __init__(self) -> None:
         self.principal = ANONYMOUS
@@ -59,10 +61,10 @@ def kept(rounds: Rounds, held: Held, **result: object) -> str:
     return str(answer["result"]["requestState"])
 
 
-def refusal(rounds: Rounds, retry: Envelope, whose: Whose = WHOSE) -> Any:
+def refusal(rounds: Rounds, retry: Envelope, whose: Whose = WHOSE, own: Personal = NOTHING) -> Any:
     """Why a retry is refused."""
     with pytest.raises(Rejected) as raised:
-        rounds.claim(*whose, retry)
+        rounds.claim(*whose, retry, own)
     assert raised.value.status == 400
     return msgspec.json.decode(raised.value.body())["error"]["data"]["reason"]
 
@@ -100,6 +102,7 @@ async def test_a_handle_is_good_once_and_for_the_same_request_of_the_same_princi
         assert refusal(rounds, other) == "of_another_request"
     same = envelope(requestState=handle, arguments={"a": 2, "b": 1})
     assert refusal(rounds, same, (ANONYMOUS, "t")) == "of_another_request"
+    assert refusal(rounds, same, own=Personal({"header:X-Token": "another's"})) == "of_another_request"
     assert rounds.claim(*WHOSE, same) is not None
     assert refusal(rounds, same) == "unknown_or_expired"
 
