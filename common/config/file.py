@@ -5,6 +5,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ByteSize, Field
 
+from common.config.access import AccessOfFile
+from common.config.audit import Audit
 from common.config.model import (
     Auth,
     Debug,
@@ -83,6 +85,9 @@ class ConfigFile(SessionLimits, Isolation, Protocol):
     caches_dir: Directory | None = None
     limits: Limits = Limits()
     servers: dict[ServerName, ServerEntry] = Field(min_length=1)
+    access: AccessOfFile = None
+    """Behind the servers, for its rules name some of them."""
+    audit: Audit | None = None
 
     def _limits(self, entry: ServerEntry) -> Limits:
         """The file's limits, with those that the server gives itself, null included, in their place."""
@@ -120,6 +125,8 @@ class ConfigFile(SessionLimits, Isolation, Protocol):
             auth=self.auth,
             debug=self.debug,
             drain_timeout=self.drain_timeout,
+            access=self.access,
+            audit=self.audit,
             servers=policies,
         )
 
