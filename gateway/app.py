@@ -9,8 +9,9 @@ from werkzeug.routing import WebsocketMismatch
 
 from common.config.model import GatewaySettings
 from common.reasons import Reason
+from gateway.admittance import Admittance
 from gateway.errors import GatewayError
-from gateway.http import bodies
+from gateway.http import admitted, bodies
 from gateway.http.certificates import CertificateDoor
 from gateway.http.front import Front
 from gateway.http.guards import Guards, asked
@@ -42,6 +43,7 @@ def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: Superv
     app.url_map.merge_slashes = False
     bound_bodies(app, settings)
     Guards(settings).install(app)
+    admitted.install(app, Admittance())
     streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
     others = (HealthDoor(sessions, supervisor), RestDoor(sessions), CertificateDoor(sessions.certificates))
     shared = (streamable.blueprint(), Front(streamable, sse).blueprint())

@@ -65,6 +65,7 @@ class Caller:
             raise GatewayError(
                 Reason.TOOL_NOT_FOUND, f"server '{self._server}' has no such tool", server=self._server, tool=tool[:128]
             )
+        self._relay.calls.check()
         return await self._ask("tools/call", {"name": tool, "arguments": Raw(arguments)})
 
     async def _has(self, tool: str) -> bool:

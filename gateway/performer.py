@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from common.reasons import Reason
-from gateway.drain import CallsInFlight
+from gateway.drain import Calls
 from gateway.effects import Answered, Cancelled, Effect, Over, ToChild, ToStream
 from gateway.errors import GatewayError
 from gateway.hotstate import Notes
@@ -48,7 +48,7 @@ class Performer:
         end: Callable[[Reason], None],
         hold: Callable[[], None],
         unhold: Callable[[], None],
-        calls: CallsInFlight,
+        calls: Calls,
         notes: Notes,
     ) -> None:
         self._talk = talk

@@ -15,7 +15,7 @@ from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway.childside import ChildSide
 from gateway.conversation import Conversation
-from gateway.drain import CallsInFlight
+from gateway.drain import Calls
 from gateway.ending import error_of
 from gateway.eras import remedy
 from gateway.errors import GatewayError
@@ -51,7 +51,7 @@ class Relay:
         label: str,
         answers_questions: bool,
         on_end: Callable[[Reason], None],
-        calls: CallsInFlight,
+        calls: Calls,
         start_within: float | None = None,
         notes: Notes | None = None,
         resumes: UnderWay | None = None,
@@ -71,8 +71,10 @@ class Relay:
         """Called when the child says that its tools are others now."""
         self.on_ready: Callable[[], None] = lambda: None
         """Called when the child has accepted `initialize`, before the client hears of it."""
+        self.calls = calls
+        """Says whether one more request may be passed on. Nobody has to ask: the gateway's own pass whatever it says."""
+        self.server = server
         self._supervisor = supervisor
-        self._server = server
         self._label = label
         self._on_end = on_end
         self._holds = 0
@@ -108,7 +110,7 @@ class Relay:
 
     def __repr__(self) -> str:
         state = self.ended or "open"
-        return f"<Relay {self._label} to {self._server} pid {self.pid}, {state}: {self._conversation!r}>"
+        return f"<Relay {self._label} to {self.server} pid {self.pid}, {state}: {self._conversation!r}>"
 
     @property
     def standing(self) -> Outbox | None:
@@ -150,6 +152,14 @@ class Relay:
             self._performer.begin(call)
         self._use()
         self._performer.perform(effects)
+
+    def refuse(self, message: Request, outbox: Outbox, error: GatewayError) -> None:
+        """Answer a request with `error` in place of passing it on."""
+        self._refuse_if_ended()
+        self._use()
+        stream = self._streams.number(outbox)
+        self._streams.answer(stream, error.rpc_body(message.id), error)
+        self._streams.finish(stream)
 
     def notify(self, message: Notification) -> None:
         """Pass on a notification."""
@@ -272,7 +282,7 @@ class Relay:
         self._streams.end(spare_standing=self.ended is Reason.IDLE_TIMEOUT)  # that one is the afterlife's
 
     def _error(self, reason: Reason, exit_: Exit | None = None) -> GatewayError:
-        return error_of(reason, self._server, self.certificate, exit_, self._remedy)
+        return error_of(reason, self.server, self.certificate, exit_, self._remedy)
 
     def _use(self) -> None:
         self.used = True

@@ -9,7 +9,7 @@ from quart import Blueprint, Response, g
 from common.reasons import Reason
 from gateway import sse
 from gateway.errors import GatewayError
-from gateway.http import bodies
+from gateway.http import admitted, bodies
 from gateway.http.bodies import EVENT_STREAM
 from gateway.http.mcp import SESSION_QUERY, query_id, read_message
 from gateway.http.streams import EventStream, event_stream
@@ -40,6 +40,7 @@ class SseDoor:
         self._sessions.policy(server)
         if not bodies.accepts(EVENT_STREAM):
             raise GatewayError(Reason.NOT_ACCEPTABLE, f"expected an Accept header with {EVENT_STREAM}")
+        await admitted.admit_opening(server)
         session = self._sessions.open(g.who, server, Door.SSE)
         try:
             relay = await session.start()
@@ -68,11 +69,12 @@ class SseDoor:
             )
         session = self._sessions.find(id_, g.who, server, Door.SSE)
         message = await read_message(policy.max_message_bytes)
+        refused = await admitted.refusal(server, message)
         relay = session.relay
         if relay is None or relay.standing is None or relay.ended is not None:
             raise not_found(session.ended)
         if isinstance(message, Request):
-            relay.request(message, relay.standing)
+            admitted.request(relay, message, relay.standing, refused)
         elif isinstance(message, Notification):
             relay.notify(message)
         else:

@@ -20,7 +20,7 @@ from gateway import sse
 from gateway.afterlife import Afterlife
 from gateway.errors import GatewayError
 from gateway.events import Kind, read_id, write_id
-from gateway.http import bodies
+from gateway.http import admitted, bodies
 from gateway.http.answers import answer, answer_batch, opening
 from gateway.http.bodies import EVENT_STREAM, JSON
 from gateway.http.mcp import LAST_EVENT_ID, SESSION_HEADER, header_id, parse, parse_batch
@@ -124,6 +124,7 @@ class StreamableDoor:
 
     async def _initialize(self, server: str, message: Request) -> Response:
         """Open a session, and answer with its id, unless its child refuses."""
+        await admitted.admit_opening(server)
         session = self._sessions.open(g.who, server, Door.STREAMABLE)
 
         def hung_up() -> None:
@@ -157,8 +158,9 @@ class StreamableDoor:
         messages = parse_batch(body)
         if any(isinstance(each, Request) and each.method == "initialize" for each in messages):
             raise GatewayError(Reason.INVALID_MESSAGE, "'initialize' may not be in a batch")
+        refused = [await admitted.refusal(server, each) for each in messages]
         try:
-            return await answer_batch(relay, messages)
+            return await answer_batch(relay, messages, refused)
         except GatewayError as error:
             asked = [each.id for each in messages if isinstance(each, Request)]
             if error.reason is not Reason.GATEWAY_RESTARTED or not asked:
@@ -166,11 +168,12 @@ class StreamableDoor:
             return bodies.json_response(b"[%b]" % b",".join(map(error.rpc_body, asked)))  # the session is alive
 
     async def _pass_on(self, session: Session, message: Message) -> Response:
+        refused = await admitted.refusal(session.server, message)
         relay = _relay_of(session)
         if isinstance(message, Request):
             outbox = relay.new_outbox()
             try:
-                relay.request(message, outbox, can_carry_more=bodies.accepts(EVENT_STREAM))
+                admitted.request(relay, message, outbox, refused, can_carry_more=bodies.accepts(EVENT_STREAM))
             except GatewayError as error:
                 if error.reason is not Reason.GATEWAY_RESTARTED:
                     raise
