@@ -11,7 +11,7 @@ from common.config.model import GatewaySettings
 from common.reasons import Reason
 from gateway.admittance import Admittance
 from gateway.errors import GatewayError
-from gateway.http import admitted, bodies
+from gateway.http import admitted, audited, bodies
 from gateway.http.certificates import CertificateDoor
 from gateway.http.front import Front
 from gateway.http.guards import Guards, asked
@@ -43,6 +43,7 @@ def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: Superv
     app.url_map.merge_slashes = False
     bound_bodies(app, settings)
     Guards(settings).install(app)
+    audited.install(app, sessions)
     admitted.install(app, Admittance())
     streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
     others = (HealthDoor(sessions, supervisor), RestDoor(sessions), CertificateDoor(sessions.certificates))
@@ -63,6 +64,7 @@ def bound_bodies(app: Quart, settings: GatewaySettings) -> None:
 
 
 async def _answer_error(error: GatewayError) -> Response:
+    audited.refused(error)
     speaks_json_rpc = asked().blueprint in _SPEAKS_JSON_RPC
     body = error.rpc_body() if speaks_json_rpc else error.rest_body()
     return bodies.json_response(body, error.status, error.headers)

@@ -19,7 +19,8 @@ from common.redact import REDACTED, SHORTEST
 from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
 from gateway.jsonrpc import Request
-from gateway.rawjson import members
+from gateway.rawjson import members, text
+from gateway.toollists import CALL
 
 LONGEST: Final = 384
 """Bytes of one text, as they are written: ten of them stay under the 4 KiB of a line."""
@@ -28,6 +29,7 @@ LONGEST_ARGUMENTS: Final = 4096
 """Bytes of a call's arguments that are recorded."""
 
 Value = str | int | float | Raw | None
+Outcome = Mapping[str, Value]
 Write = Callable[[bytes], None]
 
 
@@ -91,9 +93,9 @@ class SessionAudit:
     pid: int
     secrets: tuple[str, ...] = field(repr=False)
 
-    def called(self, principal: Principal, message: Request, call: int, came: Mapping[str, Value], ms: float) -> None:
+    def called(self, principal: Principal, message: Request, call: int, came: Outcome, ms: float) -> None:
         """The request `message`, known to the child as `call`, is over, and this `came` of it."""
-        parts = members(message.params) if message.method == _CALL else {}
+        parts = members(message.params) if message.method == CALL else {}
         facts: dict[str, Value] = {"method": message.method, "tool": _name_in(parts), "pid": self.pid, "request": call}
         facts |= {**came, "ms": round(ms, 1)}
         if self.audit.arguments and "arguments" in parts:
@@ -102,21 +104,21 @@ class SessionAudit:
 
     def denied(self, principal: Principal, message: Request, error: GatewayError) -> None:
         """The request may not be made, so it never was."""
-        parts = members(message.params) if message.method == _CALL else {}
+        parts = members(message.params) if message.method == CALL else {}
         self.audit.refused(principal, error, **self.about, method=message.method, tool=_name_in(parts))
 
     def _shown(self, arguments: bytes) -> Value:
         """The arguments as JSON in ASCII; as the beginning of their text, where they are longer than that may be."""
         try:
-            text = json.dumps(msgspec.json.decode(arguments), separators=(",", ":"))
+            shown = json.dumps(msgspec.json.decode(arguments), separators=(",", ":"))
         except (msgspec.MsgspecError, RecursionError):
             return "unreadable"
         for secret in self.secrets:
-            text = text.replace(json.dumps(secret)[1:-1], REDACTED)
-        return Raw(text.encode()) if len(text) <= LONGEST_ARGUMENTS else text[:LONGEST_ARGUMENTS]
+            shown = shown.replace(json.dumps(secret)[1:-1], REDACTED)
+        return Raw(shown.encode()) if len(shown) <= LONGEST_ARGUMENTS else shown
 
 
-def outcome(answer: bytes, failure: GatewayError | None) -> dict[str, Value]:
+def outcome(answer: bytes, failure: GatewayError | None) -> Outcome:
     """What came of a call: the gateway's own `failure`, where there is one, else what the child answered."""
     if failure is not None:
         return {"outcome": failure.reason}
@@ -131,14 +133,8 @@ def outcome(answer: bytes, failure: GatewayError | None) -> dict[str, Value]:
     return {"outcome": "tool_error" if read.result is not None and read.result.isError else "ok"}
 
 
-_CALL: Final = "tools/call"
-
-
 def _name_in(parts: Mapping[str, Raw]) -> str | None:
-    try:
-        return msgspec.json.decode(parts["name"], type=str) if "name" in parts else None
-    except msgspec.MsgspecError:
-        return None
+    return text(parts["name"]) if "name" in parts else None
 
 
 def _line(facts: Mapping[str, Value]) -> bytes:

@@ -130,6 +130,11 @@ def oversized(request_id: bytes, size: int, limit: int) -> bytes:
     return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (request_id, error)
 
 
+def no_server(server: str) -> GatewayError:
+    """There is no server of that name, or none that whoever asks may know of."""
+    return GatewayError(Reason.SERVER_NOT_FOUND, f"there is no server '{server[:64]}'", server=server[:64])
+
+
 def bad_request(message: str, /, **about: object) -> GatewayError:
     """The client's request is not what the door expects."""
     return GatewayError(Reason.BAD_REQUEST, message, **about)

@@ -21,6 +21,7 @@ from gateway.errors import GatewayError, refused
 from gateway.hotstate import HotState, UnderWay
 from gateway.kept import VERSION, Kept, TooLong, write
 from gateway.modern.conversation import ModernConversation
+from gateway.oversight import Oversight
 from gateway.personal import NOTHING, Personal
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
@@ -61,11 +62,14 @@ async def grant(
 class Leases:
     """The bridges to all children, by lease."""
 
-    def __init__(self, supervisor: SupervisorClient, eras: Eras, hot_state: HotState | None = None) -> None:
+    def __init__(
+        self, supervisor: SupervisorClient, eras: Eras, oversight: Oversight, hot_state: HotState | None = None
+    ) -> None:
         self.calls = CallsInFlight()
         self.certificates = Certificates()
         self._supervisor = supervisor
         self._eras = eras
+        self._oversight = oversight
         self._hot_state = hot_state
         self._relays: dict[int, Relay] = {}
         self._dropped: Counter[str] = Counter()
@@ -156,6 +160,7 @@ class Leases:
             resumes=resumes,
             talk=self._talk(session, resumes),
             translator=choice.translator(session, self._eras, self._supervisor.epoch),
+            errands=self._oversight.errands(session, grant.pid),
         )
 
     def _talk(self, session: Session, resumes: UnderWay | None) -> Talk | None:

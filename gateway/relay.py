@@ -18,8 +18,10 @@ from gateway.conversation import Conversation
 from gateway.drain import Calls
 from gateway.ending import error_of
 from gateway.eras import remedy
+from gateway.errands import Errands
 from gateway.errors import GatewayError
 from gateway.hotstate import NoNotes, Notes, UnderWay
+from gateway.identity.who import Who
 from gateway.jsonrpc import Message, Notification, Request, Response
 from gateway.outbox import Outbox
 from gateway.performer import Patience, Performer
@@ -27,6 +29,7 @@ from gateway.pressure import Pressure
 from gateway.redelivery import Resumed
 from gateway.streams import Streams
 from gateway.talk import Talk
+from gateway.toollists import CALL
 from gateway.translation.steps import Translator
 from supervisor.client import Grant, SupervisorClient
 from supervisor.protocol import Exit
@@ -57,7 +60,10 @@ class Relay:
         resumes: UnderWay | None = None,
         talk: Talk | None = None,
         translator: Translator | None = None,
+        errands: Errands | None = None,
     ) -> None:
+        self.errands = errands or Errands()
+        """What each of its clients' requests may ask for, and be told."""
         self.lease = grant.lease
         self.pid = grant.pid
         self.certificate = grant.certificate
@@ -104,6 +110,7 @@ class Relay:
             unhold=self.unhold,
             calls=calls,
             notes=notes,
+            errands=self.errands,
         )
         if resumes is not None:
             self._child.take_up(resumes)
@@ -144,12 +151,23 @@ class Relay:
 
     # What the client says. All of it raises the session's end, once there is one.
 
-    def request(self, message: Request, outbox: Outbox, *, can_carry_more: bool = True) -> None:
-        """Pass on a request; its answer, or an error in its place, comes to `outbox`, always."""
+    def request(self, message: Request, outbox: Outbox, *, who: Who | None, can_carry_more: bool = True) -> None:
+        """Pass on a request of `who`, or the gateway's own.
+
+        Its answer, or an error in its place, comes to `outbox`, always.
+        """
         self._refuse_if_ended()
+        if who is not None:
+            try:
+                message = self.errands.check(message, who)
+            except GatewayError as error:
+                self.refuse(message, outbox, error)
+                return
         call, effects = self._conversation.request(message, self._streams.number(outbox), can_carry_more=can_carry_more)
         if call is not None:
             self._performer.begin(call)
+            if who is not None:
+                self.errands.begin(call, message, who)
         self._use()
         self._performer.perform(effects)
 
@@ -162,8 +180,11 @@ class Relay:
         self._streams.finish(stream)
 
     def notify(self, message: Notification) -> None:
-        """Pass on a notification."""
+        """Pass on a notification. A call without an id is none: nobody has asked whether it may be made."""
         self._refuse_if_ended()
+        if message.method == CALL:
+            self._conversation.counters["call_without_id"] += 1
+            return
         self._use()
         self._performer.perform(self._conversation.notify(message))
 

@@ -17,12 +17,13 @@ from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway.afterlife import Afterlife
 from gateway.eras import Eras, remedy
-from gateway.errors import GatewayError, refused
+from gateway.errors import GatewayError, no_server, refused
 from gateway.hotstate import HotState
 from gateway.identity.principal import Principal
 from gateway.identity.who import Who
 from gateway.leases import Leases
 from gateway.modern.keyed import KeyedSessions
+from gateway.oversight import Oversight
 from gateway.personal import personal
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
@@ -39,10 +40,6 @@ CHILDLESS_RETRY: Final = 30.0
 """Seconds after which somebody who got no id because of that may try again."""
 
 _ID_BYTES: Final = 24
-
-
-def _no_server(server: str) -> GatewayError:
-    return GatewayError(Reason.SERVER_NOT_FOUND, f"there is no server '{server[:64]}'", server=server[:64])
 
 
 @dataclass(frozen=True)
@@ -62,13 +59,16 @@ class Sessions:
         policies: dict[str, ServerPolicy],
         node: str,
         hot_state: HotState | None = None,
+        oversight: Oversight | None = None,
     ) -> None:
+        self.oversight = oversight or Oversight()
+        """Who may use what, and what is recorded of it."""
         self.policies = policies
         """What holds for new sessions."""
         self._retired: dict[str, ServerPolicy] = {}
         """Of servers that the configuration no longer has; their live sessions go on."""
         self.eras = Eras(policies)
-        self.leases = Leases(supervisor, self.eras, hot_state)
+        self.leases = Leases(supervisor, self.eras, self.oversight, hot_state)
         """The children of all of them."""
         self.calls = self.leases.calls
         self.certificates = self.leases.certificates
@@ -97,17 +97,24 @@ class Sessions:
             return self.policies[server]
         if server in self._retired and any(session.server == server for session in self._all()):
             return self._retired[server]
-        raise _no_server(server)
+        raise no_server(server)
+
+    def check(self, who: Who, server: str) -> None:
+        """Raises GatewayError where `who` may not use `server`, the same as for one that there is not."""
+        self.policy(server)
+        self.oversight.check_server(who, server)
 
     def open(self, who: Who, server: str, door: Door, key: str | None = None) -> Session:
         """A new session, without a child yet. Raises GatewayError for an unknown server, or too many ids."""
         self._check_configured(server)
+        self.oversight.check_server(who, server)
         self._check_room(who.principal)
         policy = self.policies[server]
         session = Session(
             self, self._new_id(), who.principal, server, door, policy, key=key, personal=personal(who, policy)
         )
         self._by_id[session.id] = session
+        self.oversight.opened(session)
         return session
 
     def open_set(self, who: Who) -> SessionSet:
@@ -167,7 +174,7 @@ class Sessions:
         if not isinstance(session_set, SessionSet) or session_set.principal != principal:
             return None
         self._by_id[id_] = session_set
-        session = self.add_to_set(session_set, server, Who(principal))
+        session = self._add_to_set(session_set, server, Who(principal))
         session_set.resume(session)
         return session
 
@@ -176,6 +183,12 @@ class Sessions:
     def add_to_set(self, session_set: SessionSet, server: str, who: Who) -> Session:
         """A new session of a set; it has no id of its own that anybody could use."""
         self._check_configured(server)
+        self.oversight.check_server(who, server)
+        session = self._add_to_set(session_set, server, who)
+        self.oversight.opened(session)
+        return session
+
+    def _add_to_set(self, session_set: SessionSet, server: str, who: Who) -> Session:
         policy, owner = self.policies[server], session_set.principal
         own, on_forget = personal(who, policy), session_set.rest
         session = Session(self, session_set.id, owner, server, Door.REST, policy, personal=own, on_forget=on_forget)
@@ -195,6 +208,7 @@ class Sessions:
     def remove(self, ended: Session, reason: Reason) -> None:
         """Take a session that has ended out of the table."""
         self._in_sets.discard(ended)
+        self.oversight.ended(ended, reason)
         if reason is Reason.START_FAILED:
             self.eras.forget(ended.server)  # perhaps it was spoken to in the wrong one
             if found := remedy(ended.policy):
@@ -225,7 +239,7 @@ class Sessions:
 
     def _check_configured(self, server: str) -> None:
         if server not in self.policies:
-            raise _no_server(server)
+            raise no_server(server)
 
     def _check_room(self, principal: Principal) -> None:
         if self._refusing is not None:

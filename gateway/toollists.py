@@ -11,11 +11,17 @@ import msgspec
 from mcp_types import INTERNAL_ERROR
 from msgspec import Raw
 
-from gateway.jsonrpc import Malformed, Response, decode, encode
+from common.reasons import Reason
+from gateway.access import Permission
+from gateway.errors import GatewayError, no_server
+from gateway.jsonrpc import Malformed, Request, Response, decode, encode
 from gateway.rawjson import members, put, put_together, text
 
 CALL: Final = "tools/call"
 LIST: Final = "tools/list"
+
+LONGEST_NAME: Final = 128
+"""Characters of a tool's name that an error repeats."""
 
 _TOOLS: Final = "tools"
 _NAME: Final = "name"
@@ -37,6 +43,31 @@ def called(params: bytes) -> tuple[str | None, bytes]:
     if any(key != _NAME and key.casefold() == _NAME for key in parts):
         return None, params
     return text(parts.get(_NAME, b"")), put_together(parts)
+
+
+class UnknownTool(GatewayError):
+    """Nobody is to learn whether there is a tool of that name: it is told as the specification tells of none."""
+
+    def __init__(self, name: str | None) -> None:
+        super().__init__(Reason.TOOL_NOT_FOUND, f"Unknown tool: {(name or '')[:LONGEST_NAME]}")
+
+    def _body(self, request_id: bytes, code: int) -> bytes:
+        error = msgspec.json.encode({"code": code, "message": self.message})
+        return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (request_id, error)
+
+
+def permitted(message: Request, permission: Permission, server: str) -> Request:
+    """`message` as the child of `server` may get it. Raises GatewayError where there is no permission for it."""
+    if permission.every_tool:
+        return message
+    if not permission.server:
+        raise no_server(server)
+    if message.method != CALL:
+        return message
+    name, params = called(message.params)
+    if name is None or not permission.tool(name):
+        raise UnknownTool(name)
+    return Request(message.id, message.method, params)
 
 
 def filtered(answer: bytes, id_: bytes, permits: Callable[[str], object]) -> bytes:

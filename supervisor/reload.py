@@ -1,7 +1,11 @@
-"""SIGHUP: the configuration is read again; its `servers` hold for new sessions, and all else needs a restart."""
+"""SIGHUP: the configuration is read again.
+
+Its `servers` hold for new sessions, its `access` for new requests, and all else needs a restart.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from loguru import logger
 
@@ -12,21 +16,24 @@ from common.config.source import ConfigError
 from common.config.values import REVEAL_SECRETS
 from supervisor.feasible import load_for_here
 
+_RELOADED: Final = ("servers", "access")
+"""What a gateway that serves takes over."""
+
 
 def needs_restart(old: Settings, new: Settings) -> list[str]:
-    """The keys, besides those of servers, that differ."""
+    """The keys that differ, besides those that are taken over."""
     pairs: tuple[tuple[Model, Model], ...] = ((old.gateway, new.gateway), (old.supervisor, new.supervisor))
     changed = {
         key
         for before, after in pairs
         for key in type(before).model_fields
-        if key != "servers" and getattr(before, key) != getattr(after, key)
+        if key not in _RELOADED and getattr(before, key) != getattr(after, key)
     }
     return sorted(changed)
 
 
 def take_over(running: Settings, new: Settings) -> Settings:
-    """`running` with the servers of `new`.
+    """`running` with the servers and the access of `new`.
 
     Whoever decides about a new session reads `servers` where it always was, so it is changed in place; a live child
     keeps the spec that it was started with.
@@ -37,6 +44,7 @@ def take_over(running: Settings, new: Settings) -> Settings:
     ):
         mine.clear()
         mine.update(theirs)  # type: ignore[arg-type] # each pair is of one kind
+    running.gateway = running.gateway.model_copy(update={"access": new.gateway.access})
     return running
 
 

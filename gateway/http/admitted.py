@@ -9,6 +9,7 @@ from quart.typing import ResponseTypes
 
 from gateway.admittance import OPEN, Admittance, Refused, Standing, Use, nearer, use_of
 from gateway.errors import GatewayError
+from gateway.http import audited
 from gateway.jsonrpc import Message, Request
 from gateway.outbox import Outbox
 from gateway.relay import Relay
@@ -74,9 +75,10 @@ def request(
         relay.calls.check()
     except GatewayError as error:
         g.refused = error
+        audited.refused(error)
         relay.refuse(message, outbox, error)
     else:
-        relay.request(message, outbox, can_carry_more=can_carry_more)
+        relay.request(message, outbox, who=g.who, can_carry_more=can_carry_more)
 
 
 def _mark(response: ResponseTypes) -> None:

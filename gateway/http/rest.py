@@ -46,7 +46,7 @@ class RestDoor:
         await admitted.admit(Use(server, CALL, tool))
         arguments = await _read_arguments(policy.max_message_bytes)
         caller = await session_set.caller(server, g.who)
-        return bodies.json_response(await caller.call(tool, arguments))
+        return bodies.json_response(await caller.call(tool, arguments, g.who))
 
     def _find(self) -> SessionSet:
         id_ = query_id()

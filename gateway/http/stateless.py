@@ -27,7 +27,7 @@ from common.reasons import Reason
 from gateway import sse
 from gateway.admittance import use_of
 from gateway.errors import GatewayError
-from gateway.http import admitted, bodies
+from gateway.http import admitted, audited, bodies
 from gateway.http.bodies import EVENT_STREAM, JSON
 from gateway.http.streams import EventStream, event_stream
 from gateway.identity.principal import ANONYMOUS
@@ -137,7 +137,7 @@ class StatelessDoor:
         outbox = relay.new_outbox()
         leaving.callback(relay.hang_up, outbox)
         relay.calls.check()
-        relay.request(reached.message, outbox, can_carry_more=bodies.accepts(EVENT_STREAM))
+        relay.request(reached.message, outbox, who=g.who, can_carry_more=bodies.accepts(EVENT_STREAM))
         response = await _answer(outbox, reached.through)
         if reached.is_ephemeral:
             self._offer_cookie(response, server, asked)
@@ -209,4 +209,5 @@ def _status(answer: bytes) -> int:
 
 
 def _failed(error: GatewayError, id_: bytes = b"null") -> Response:
+    audited.refused(error)
     return bodies.json_response(error.modern_body(id_), error.modern_status, error.headers)

@@ -134,7 +134,7 @@ class StreamableDoor:
         try:
             relay = await session.start()
             outbox = relay.new_outbox()
-            relay.request(message, outbox, can_carry_more=bodies.accepts(EVENT_STREAM))
+            relay.request(message, outbox, who=g.who, can_carry_more=bodies.accepts(EVENT_STREAM))
             response = await answer(relay, outbox, on_hang_up=hung_up)
         except GatewayError as error:
             session.end(error.reason)
