@@ -7,7 +7,7 @@ when it begins and when it is over, and the file has a line about it, too.
 A file that was renamed or removed is opened anew, so rotating it needs no signal.
 """
 
-import json
+import errno
 import os
 import queue
 import threading
@@ -31,27 +31,64 @@ class CannotWrite(Exception):
     """The file cannot be opened; the text says which, and why."""
 
 
-class AuditFile:
-    """Appends lines to the file at `path`; None is for standard error. Raises CannotWrite where that cannot be had."""
+class Appender:
+    """Writes lines at the end of the file at `path`; None is for standard error. Raises CannotWrite where it cannot."""
 
     def __init__(self, path: str | None) -> None:
         self._path = path
         self._fd = _STDERR if path is None else _opened(path)
+        self._torn = False
+        """Whether the last line in the file is only a part of one."""
+
+    def __repr__(self) -> str:
+        return f"<Appender {self._path or 'stderr'}>"
+
+    def write(self, line: bytes) -> None:
+        """One write. Raises OSError, also where only a part of the line could be written."""
+        self._follow()
+        data = b"\n" + line if self._torn else line
+        written = os.write(self._fd, data)
+        self._torn = written < len(data)
+        if self._torn:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def close(self) -> None:
+        """Nothing is written any more."""
+        if self._path is not None:
+            os.close(self._fd)
+
+    def _follow(self) -> None:
+        """Go on with another file where somebody has put this one away. Raises OSError."""
+        if self._path is None:
+            return
+        try:
+            there = os.stat(self._path)  # noqa: PTH116 - it is done for each line
+        except FileNotFoundError:
+            there = None
+        if there is None or not os.path.samestat(there, os.fstat(self._fd)):
+            fresh = os.open(self._path, _FLAGS, _MODE)
+            os.close(self._fd)
+            self._fd, self._torn = fresh, False
+
+
+class AuditFile:
+    """Has lines appended to a file. It owns `appender`, and the thread that writes."""
+
+    def __init__(self, appender: Appender) -> None:
+        self._appender = appender
         self._queue: queue.Queue[bytes | None] = queue.Queue(QUEUED)
         self._overflowed = 0
-        """Lines for which there was no room; this one is the caller's, the next one the thread's."""
+        """Lines for which there was no room; this one is the caller's, the next two the thread's."""
         self._unwritten = 0
         self._told_of = 0
         """Of both together, how many the file knows of."""
-        self._failing = False
         self._overflows = False
-        self._torn = False
-        """Whether the last line in the file is only a part of one."""
+        self._failing = False
         self._thread = threading.Thread(target=self._run, name="audit log", daemon=True)
         self._thread.start()
 
     def __repr__(self) -> str:
-        return f"<AuditFile {self._path or 'stderr'}: {self._queue.qsize()} lines wait, {self.lost} are lost>"
+        return f"<AuditFile {self._appender!r}: {self._queue.qsize()} lines wait, {self.lost} are lost>"
 
     @property
     def lost(self) -> int:
@@ -83,16 +120,14 @@ class AuditFile:
     def _run(self) -> None:
         while (line := self._queue.get()) is not None:
             self._write(line)
-        if self._fd != _STDERR:
-            os.close(self._fd)
+        self._appender.close()
 
     def _write(self, line: bytes) -> None:
         try:
-            self._follow()
             if (lost := self.lost) > self._told_of:
-                self._append(json.dumps({"event": "lost", "lines": lost - self._told_of}).encode() + b"\n")
+                self._appender.write(b'{"event":"lost","lines":%d}\n' % (lost - self._told_of))
                 self._told_of = lost
-            self._append(line)
+            self._appender.write(line)
         except OSError as error:
             self._unwritten += 1
             if not self._failing:
@@ -102,27 +137,6 @@ class AuditFile:
         if self._failing:
             self._failing = False
             logger.warning("the audit log is written again; {} lines were lost in all", self.lost)
-
-    def _append(self, line: bytes) -> None:
-        """One write. Raises OSError, also where only a part of it could be written."""
-        data = b"\n" + line if self._torn else line
-        written = os.write(self._fd, data)
-        self._torn = written < len(data)
-        if self._torn:
-            raise OSError(0, "only a part of a line could be written")
-
-    def _follow(self) -> None:
-        """Go on with another file where somebody has put this one away. Raises OSError."""
-        if self._path is None:
-            return
-        try:
-            there = os.stat(self._path)  # noqa: PTH116 - it is done for each line
-        except FileNotFoundError:
-            there = None
-        if there is None or not os.path.samestat(there, os.fstat(self._fd)):
-            fresh = os.open(self._path, _FLAGS, _MODE)
-            os.close(self._fd)
-            self._fd, self._torn = fresh, False
 
 
 def _opened(path: str) -> int:

@@ -10,7 +10,7 @@ from common.logs import masked
 from common.reasons import Reason
 from gateway.access import Access, Permission
 from gateway.audit import Audit, Value
-from gateway.auditfile import AuditFile
+from gateway.auditfile import Appender, AuditFile
 from gateway.errands import Errands
 from gateway.errors import GatewayError, no_server
 from gateway.identity.who import Who
@@ -74,7 +74,7 @@ def overseeing(settings: GatewaySettings) -> Iterator[Oversight]:
     if settings.audit is None:
         yield Oversight(access)
         return
-    file = AuditFile(settings.audit.file if settings.audit.file != STDERR else None)
+    file = AuditFile(Appender(settings.audit.file if settings.audit.file != STDERR else None))
     try:
         yield Oversight(access, Audit(file.put, arguments=settings.audit.arguments))
     finally:
