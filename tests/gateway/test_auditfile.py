@@ -1,5 +1,6 @@
 """Lines get into the audit file, or are lost and counted; nobody waits for either."""
 
+import os
 import stat
 import threading
 from collections.abc import Iterator
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
-from gateway.auditfile import Appender, AuditFile
+from gateway import auditfile
+from gateway.auditfile import Appender, AuditFile, CannotWrite
+from tests.support.processes import PATIENCE
 
 
 @contextmanager
