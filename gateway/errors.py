@@ -50,6 +50,11 @@ _REQUEST = {
     # Not 503: that makes LibreChat's circuit breaker refuse every user of the server for half a minute.
     Reason.MAX_SESSIONS: (429, REFUSED),
     Reason.MAX_USER_SESSIONS: (429, REFUSED),
+    Reason.MAX_KEY_SESSIONS: (429, REFUSED),
+    Reason.MAX_USER_CALLS: (429, REFUSED),
+    Reason.MAX_KEY_CALLS: (429, REFUSED),
+    Reason.RATE_LIMITED: (429, REFUSED),
+    Reason.RATE_LIMITS_UNKNOWN: (429, REFUSED),
     Reason.MAX_IN_FLIGHT: (429, REFUSED),
 }
 _CALL = {

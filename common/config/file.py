@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ByteSize, Field
+from pydantic import BaseModel, ByteSize, Field, model_validator
 
+from common.config.amounts import Amounts, check_amounts
 from common.config.model import (
     Auth,
     Debug,
@@ -62,7 +63,7 @@ class ServerEntry(SessionLimits, Isolation, Protocol):
     limits: Limits = Limits()
 
 
-class ConfigFile(SessionLimits, Isolation, Protocol):
+class ConfigFile(SessionLimits, Isolation, Protocol, Amounts):
     """The whole file, as its author sees it. Only the loader handles one."""
 
     hostname: NonEmpty = "127.0.0.1"
@@ -101,6 +102,15 @@ class ConfigFile(SessionLimits, Isolation, Protocol):
         """The keys of `group`: what the server gives, null included, else what the file has."""
         return {key: getattr(entry if key in entry.model_fields_set else self, key) for key in group.model_fields}
 
+    def _amounts(self) -> Amounts:
+        every = {key: getattr(self, key) for key in Amounts.model_fields}
+        return Amounts.model_construct(None, **every | {"quotas": self.quotas.resolved(has_users=False)})
+
+    @model_validator(mode="after")
+    def _limits_what_there_is(self) -> "ConfigFile":
+        check_amounts(self, self.servers)
+        return self
+
     def gateway(self) -> GatewaySettings:
         """The gateway's part."""
         policies = {}
@@ -118,6 +128,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol):
             node=self.node,
             allowed_hosts=self.allowed_hosts,
             auth=self.auth,
+            amounts=self._amounts(),
             debug=self.debug,
             drain_timeout=self.drain_timeout,
             servers=policies,

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from common.config.amounts import Amounts
 from common.config.base import Model as Model
 from common.config.values import (
     Cores,
@@ -190,6 +191,7 @@ class GatewaySettings(Model):
     node: str
     allowed_hosts: tuple[str, ...]
     auth: Auth
+    amounts: Amounts = Amounts()
     debug: Debug
     drain_timeout: float = 5.0
     servers: dict[str, ServerPolicy]

@@ -8,6 +8,7 @@ import msgspec
 from quart import Blueprint, Response, g
 
 from gateway.http import bodies
+from gateway.rates import Rates
 from gateway.sessions import Sessions
 from supervisor.client import SupervisorClient, SupervisorLost
 from supervisor.protocol import Answer
@@ -19,9 +20,10 @@ PATIENCE: Final = 2.0
 class HealthDoor:
     """The handler."""
 
-    def __init__(self, sessions: Sessions, supervisor: SupervisorClient) -> None:
+    def __init__(self, sessions: Sessions, supervisor: SupervisorClient, rates: Rates | None = None) -> None:
         self._sessions = sessions
         self._supervisor = supervisor
+        self._rates = rates
 
     def blueprint(self) -> Blueprint:
         """`/health`."""
@@ -43,6 +45,10 @@ class HealthDoor:
                 "eras": self._sessions.eras.report(),
                 "droppedMessages": dict(self._sessions.dropped_messages()),
             }
+            if refusals := self._sessions.quotas.refusals:
+                report["refusals"] = dict(refusals)
+            if self._rates is not None:
+                report["rateLimits"] = self._rates.report()
         return bodies.json_response(msgspec.json.encode(report), 200 if answer is not None else 503)
 
     async def _ask(self) -> Answer | None:
