@@ -147,19 +147,29 @@ class Amounts(Model):
     """What becomes of requests while they cannot be counted."""
 
 
-def check_amounts(amounts: Amounts, servers: Iterable[str]) -> None:
+def check_amounts(amounts: Amounts, servers: Iterable[str], keys: Iterable[str]) -> None:
     """Raises ValidationError, with the place of every rule that can never hold."""
     details = [
         InitErrorDetails(type=PydanticCustomError("amounts", "{text}", {"text": text}), loc=place, input=None)
-        for place, text in _problems(amounts, sorted(servers))
+        for place, text in _problems(amounts, sorted(servers), sorted(set(keys)))
     ]
     if details:
         raise ValidationError.from_exception_data("amounts", details)
 
 
-def _problems(amounts: Amounts, servers: list[str]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def _problems(amounts: Amounts, servers: list[str], keys: list[str]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     for number, rule in enumerate(amounts.rate_limits):
         if not any(fnmatchcase(server, rule.server) for server in servers):
             yield ("rate_limits", number, "server"), f"no server has such a name; there is {', '.join(servers)}"
+        if rule.key is not None and rule.key not in keys:
+            yield ("rate_limits", number, "key"), _no_key(keys)
+    for name in amounts.quotas.keys:
+        if name not in keys:
+            yield ("quotas", "keys", name), _no_key(keys)
     if amounts.rate_limit_storage is not None and not amounts.rate_limits:
         yield ("rate_limit_storage",), "there is nothing to be counted; expected 'rate_limits', too"
+
+
+def _no_key(keys: list[str]) -> str:
+    known = f"; there is {', '.join(keys)}" if keys else ""
+    return f"no key under 'auth' has this name; a token has one where it is written {{name: …, token: …}}{known}"

@@ -18,6 +18,7 @@ from pydantic import (
 
 from common.config.amounts import Amounts
 from common.config.base import Model as Model
+from common.config.users import Users
 from common.config.values import (
     Cores,
     Count,
@@ -191,6 +192,7 @@ class GatewaySettings(Model):
     node: str
     allowed_hosts: tuple[str, ...]
     auth: Auth
+    users: Users = Users()
     amounts: Amounts = Amounts()
     debug: Debug
     drain_timeout: float = 5.0
