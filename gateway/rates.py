@@ -23,6 +23,8 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 from loguru import logger
 from redis.asyncio import BlockingConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from common.config.amounts import Amounts, RateLimit, redis_url
 from common.reasons import Reason
@@ -152,7 +154,13 @@ class Rates:
             return MemoryStorage()
         url = redis_url(settings.rate_limit_storage.get_secret_value())
         self._pool = BlockingConnectionPool.from_url(
-            url, max_connections=CONNECTIONS, timeout=WAIT, socket_timeout=WAIT, socket_connect_timeout=WAIT
+            url,
+            max_connections=CONNECTIONS,
+            timeout=WAIT,
+            socket_timeout=WAIT,
+            socket_connect_timeout=WAIT,
+            # A connection that Redis has closed meanwhile is opened again, once and at once.
+            retry=Retry(NoBackoff(), 1),
         )
         # The pool knows where; the library reads of the URL no more than what kind of server it is.
         options: dict[str, Any] = {"connection_pool": self._pool}
