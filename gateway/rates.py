@@ -90,13 +90,17 @@ class Rule:
 
 
 class Rates:
-    """The rule about all `rate_limits` (`gateway.admittance.Rule`). `now` is a clock that never goes back, in seconds."""
+    """The rule about all `rate_limits` (`gateway.admittance.Rule`).
 
-    def __init__(self, settings: Amounts, now: Callable[[], float] = time.monotonic) -> None:
+    `now` is a clock that never goes back, in seconds; counting one request may take `wait` of them.
+    """
+
+    def __init__(self, settings: Amounts, now: Callable[[], float] = time.monotonic, *, wait: float = WAIT) -> None:
         rules = (Rule(each, parse(each.limit)) for each in settings.rate_limits)
         self._rules = sorted(rules, key=lambda rule: rule.rank)
         self._denies = settings.rate_limit_on_error == "deny"
         self._now = now
+        self._wait = wait
         self._pool: BlockingConnectionPool | None = None
         self._counter = SlidingWindowCounterRateLimiter(self._storage(settings))
         self._faulty = False
@@ -125,7 +129,7 @@ class Rates:
             return None
         nearest: Standing | None = None
         try:
-            with anyio.fail_after(WAIT):
+            with anyio.fail_after(self._wait):
                 for rule in rules:
                     nearest = nearer(nearest, await self._count(rule, rule.bucket(who.principal, use)))
         except _FAULTS as error:
@@ -156,9 +160,9 @@ class Rates:
         self._pool = BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS,
-            timeout=WAIT,
-            socket_timeout=WAIT,
-            socket_connect_timeout=WAIT,
+            timeout=self._wait,
+            socket_timeout=self._wait,
+            socket_connect_timeout=self._wait,
             # A connection that Redis has closed meanwhile is opened again, once and at once.
             retry=Retry(NoBackoff(), 1),
         )

@@ -18,7 +18,7 @@ from gateway.admittance import Refused, Standing, Use
 from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
 from gateway.identity.who import Who
-from gateway.rates import RETRY, Rates, Rule, in_words
+from gateway.rates import RETRY, WAIT, Rates, Rule, in_words
 
 # The windows are years, so that none ends in the middle of a test.
 ANN, BOB = Who(Principal("bearer", "librechat", "ann")), Who(Principal("bearer", "librechat", "bob"))
@@ -48,9 +48,11 @@ class Clock:
 
 
 @asynccontextmanager
-async def counting(*rules: dict[str, Any], clock: Clock | None = None, **keys: Any) -> AsyncIterator[Rates]:
+async def counting(
+    *rules: dict[str, Any], clock: Clock | None = None, wait: float = WAIT, **keys: Any
+) -> AsyncIterator[Rates]:
     """Rates by these rules."""
-    rates = Rates(Amounts.model_validate({"rate_limits": rules, **keys}), clock or Clock())
+    rates = Rates(Amounts.model_validate({"rate_limits": rules, **keys}), clock or Clock(), wait=wait)
     try:
         yield rates
     finally:
