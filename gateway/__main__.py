@@ -142,7 +142,9 @@ def _take_up(settings: GatewaySettings, supervisor: SupervisorClient, oversight:
     hot_state = HotState.adopt_or_create(left.heirlooms.pop("hot_state", None)) if supervisor.keeps else None
     if hot_state is not None:
         supervisor.entrust("hot_state", hot_state.fd)
-    sessions = Sessions(supervisor, settings.servers, settings.node, hot_state, oversight)
+    sessions = Sessions(
+        supervisor, settings.servers, settings.node, hot_state, settings.amounts.quotas, oversight=oversight
+    )
     children, left.children = left.children, []
     if hot_state is not None:
         hot_state.retain({each.lease for each in children})

@@ -22,6 +22,7 @@ from gateway.http.stateless import StatelessDoor
 from gateway.http.streamable import StreamableDoor
 from gateway.http.websocket import WebSocketDoor
 from gateway.modern.probe import Probe
+from gateway.rates import Rates
 from gateway.sessions import Sessions
 from supervisor.client import SupervisorClient
 
@@ -44,9 +45,12 @@ def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: Superv
     bound_bodies(app, settings)
     Guards(settings).install(app)
     audited.install(app, sessions)
-    admitted.install(app, Admittance())
+    rates = Rates(settings.amounts) if settings.amounts.rate_limits else None
+    admitted.install(app, Admittance([rates] if rates else [], sessions.quotas.refusals))
+    if rates is not None:
+        app.after_serving(rates.close)
     streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
-    others = (HealthDoor(sessions, supervisor), RestDoor(sessions), CertificateDoor(sessions.certificates))
+    others = (HealthDoor(sessions, supervisor, rates), RestDoor(sessions), CertificateDoor(sessions.certificates))
     shared = (streamable.blueprint(), Front(streamable, sse).blueprint())
     StatelessDoor(sessions, Probe(supervisor, sessions.eras)).install(*shared)
     for routes in (*(door.blueprint() for door in (*others, sse, WebSocketDoor(sessions))), *shared):

@@ -37,6 +37,8 @@ _REQUEST = {
     Reason.SESSION_ID_TWICE: (400, INVALID_REQUEST),
     Reason.UNAUTHENTICATED: (401, INVALID_REQUEST),
     Reason.ORIGIN_DENIED: (403, INVALID_REQUEST),
+    # Not 400: at `initialize` that would make the same circuit breaker refuse everybody for the empty field of one.
+    Reason.USER_DENIED: (403, INVALID_REQUEST),
     Reason.SESSION_NOT_FOUND: (404, SESSION_NOT_FOUND),
     Reason.SERVER_NOT_FOUND: (404, INVALID_REQUEST),
     Reason.TOOL_NOT_FOUND: (404, INVALID_PARAMS),
@@ -50,6 +52,11 @@ _REQUEST = {
     # Not 503: that makes LibreChat's circuit breaker refuse every user of the server for half a minute.
     Reason.MAX_SESSIONS: (429, REFUSED),
     Reason.MAX_USER_SESSIONS: (429, REFUSED),
+    Reason.MAX_KEY_SESSIONS: (429, REFUSED),
+    Reason.MAX_USER_CALLS: (429, REFUSED),
+    Reason.MAX_KEY_CALLS: (429, REFUSED),
+    Reason.RATE_LIMITED: (429, REFUSED),
+    Reason.RATE_LIMITS_UNKNOWN: (429, REFUSED),
     Reason.MAX_IN_FLIGHT: (429, REFUSED),
 }
 _CALL = {

@@ -13,6 +13,7 @@ from typing import Final
 
 from loguru import logger
 
+from common.config.amounts import Quotas as QuotaSettings
 from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway.afterlife import Afterlife
@@ -25,6 +26,7 @@ from gateway.leases import Leases
 from gateway.modern.keyed import KeyedSessions
 from gateway.oversight import Oversight
 from gateway.personal import personal
+from gateway.refusals import counting
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
 from gateway.session_sets import GET_AN_ID, SessionSet
@@ -59,6 +61,8 @@ class Sessions:
         policies: dict[str, ServerPolicy],
         node: str,
         hot_state: HotState | None = None,
+        quotas: QuotaSettings | None = None,
+        *,
         oversight: Oversight | None = None,
     ) -> None:
         self.oversight = oversight or Oversight()
@@ -68,8 +72,9 @@ class Sessions:
         self._retired: dict[str, ServerPolicy] = {}
         """Of servers that the configuration no longer has; their live sessions go on."""
         self.eras = Eras(policies)
-        self.leases = Leases(supervisor, self.eras, self.oversight, hot_state)
+        self.leases = Leases(supervisor, self.eras, self.oversight, hot_state, quotas)
         """The children of all of them."""
+        self.quotas = self.leases.quotas
         self.calls = self.leases.calls
         self.certificates = self.leases.certificates
         self.afterlife = Afterlife()
@@ -113,7 +118,7 @@ class Sessions:
         session = Session(
             self, self._new_id(), who.principal, server, door, policy, key=key, personal=personal(who, policy)
         )
-        self._by_id[session.id] = session
+        self._add(session)
         self.oversight.opened(session)
         return session
 
@@ -121,7 +126,7 @@ class Sessions:
         """A new session set, still empty. Raises GatewayError for too many ids."""
         self._check_room(who.principal)
         session_set = SessionSet(self, self._new_id(), who.principal)
-        self._by_id[session_set.id] = session_set
+        self._add(session_set)
         return session_set
 
     def find(self, id_: str, who: Who, server: str, door: Door) -> Session:
@@ -166,14 +171,16 @@ class Sessions:
         if door is not Door.REST:
             if known is not None:
                 return None
-            session = self._by_id[id_] = Session(self, id_, principal, server, door, self.policies[server], key=key)
+            session = Session(self, id_, principal, server, door, self.policies[server], key=key)
+            self._add(session)
             if key is not None:
                 self.keyed.resume(session)
             return session
         session_set = known or SessionSet(self, id_, principal)
         if not isinstance(session_set, SessionSet) or session_set.principal != principal:
             return None
-        self._by_id[id_] = session_set
+        if known is None:
+            self._add(session_set)
         session = self._add_to_set(session_set, server, Who(principal))
         session_set.resume(session)
         return session
@@ -199,7 +206,8 @@ class Sessions:
         """A child for `session`. Raises GatewayError where none can be had."""
         if self._refusing is not None:
             raise GatewayError(self._refusing, "the gateway is shutting down")
-        return await self.leases.spawn(session)
+        with counting(self.quotas.refusals):
+            return await self.leases.spawn(session)
 
     def keep(self, session: Session, relay: Relay) -> None:
         """From now on another gateway could go on with `session`."""
@@ -225,9 +233,14 @@ class Sessions:
 
     # Within.
 
+    def _add(self, opened: Session | SessionSet) -> None:
+        self._by_id[opened.id] = opened
+        self.quotas.sessions.take(opened.principal)
+
     def _remove(self, ended: Session | SessionSet, reason: Reason) -> None:
         if self._by_id.get(ended.id) is ended:
             del self._by_id[ended.id]
+            self.quotas.sessions.give_back(ended.principal)
             self.afterlife.remember(ended.id, ended.owner, reason)
 
     def _new_id(self) -> str:
@@ -244,6 +257,11 @@ class Sessions:
     def _check_room(self, principal: Principal) -> None:
         if self._refusing is not None:
             raise GatewayError(self._refusing, "the gateway is shutting down")
+        with counting(self.quotas.refusals):
+            self.quotas.check_sessions(principal)
+            self._check_childless(principal)
+
+    def _check_childless(self, principal: Principal) -> None:
         childless = len(self._by_id) - len(self.leases)
         if childless >= MAX_CHILDLESS:
             message = "too many session ids are waiting to be used; try again later"

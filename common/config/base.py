@@ -1,4 +1,4 @@
-"""What all models of the configuration have in common."""
+"""What every model of the configuration is built on."""
 
 from pydantic import BaseModel, ConfigDict
 

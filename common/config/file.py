@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ByteSize, Field
+from pydantic import BaseModel, ByteSize, Field, model_validator
 
 from common.config.access import AccessOfFile
+from common.config.amounts import USER_CHILDREN, Amounts, check_amounts
 from common.config.audit import Audit
+from common.config.base import Model
+from common.config.fronts import check_fronts, names
 from common.config.model import (
     Auth,
     Debug,
@@ -14,12 +17,12 @@ from common.config.model import (
     Graces,
     Isolation,
     Limits,
-    Model,
     Protocol,
     ServerPolicy,
     ServerSpec,
     SupervisorSettings,
 )
+from common.config.users import Users
 from common.config.values import (
     Count,
     Directory,
@@ -64,7 +67,7 @@ class ServerEntry(SessionLimits, Isolation, Protocol):
     limits: Limits = Limits()
 
 
-class ConfigFile(SessionLimits, Isolation, Protocol):
+class ConfigFile(SessionLimits, Isolation, Protocol, Users, Amounts):
     """The whole file, as its author sees it. Only the loader handles one."""
 
     hostname: NonEmpty = "127.0.0.1"
@@ -106,6 +109,26 @@ class ConfigFile(SessionLimits, Isolation, Protocol):
         """The keys of `group`: what the server gives, null included, else what the file has."""
         return {key: getattr(entry if key in entry.model_fields_set else self, key) for key in group.model_fields}
 
+    def _users(self) -> Users:
+        return Users.model_construct(None, **{key: getattr(self, key) for key in Users.model_fields})
+
+    def _amounts(self) -> Amounts:
+        every = {key: getattr(self, key) for key in Amounts.model_fields}
+        quotas = self.quotas.resolved(has_users=self.trust_user_header is not None)
+        return Amounts.model_construct(None, **every | {"quotas": quotas})
+
+    def _max_user_sessions(self) -> int | None:
+        """For each user, all servers together; null is no limit, and so is nothing where there is no front."""
+        if self.trust_user_header is None or "max_user_sessions" in self.model_fields_set:
+            return self.max_user_sessions
+        return USER_CHILDREN
+
+    @model_validator(mode="after")
+    def _believes_and_limits_keys_that_it_has(self) -> "ConfigFile":
+        check_fronts(self._users(), self.auth)
+        check_amounts(self, self.servers, names(self.auth))
+        return self
+
     def gateway(self) -> GatewaySettings:
         """The gateway's part."""
         policies = {}
@@ -123,6 +146,8 @@ class ConfigFile(SessionLimits, Isolation, Protocol):
             node=self.node,
             allowed_hosts=self.allowed_hosts,
             auth=self.auth,
+            amounts=self._amounts(),
+            users=self._users(),
             debug=self.debug,
             drain_timeout=self.drain_timeout,
             access=self.access,
@@ -136,7 +161,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol):
         return SupervisorSettings(
             debug=self.debug,
             max_sessions=self.max_sessions,
-            max_user_sessions=self.max_user_sessions,
+            max_user_sessions=self._max_user_sessions(),
             queue_max=self.queue_max,
             queue_timeout=self.queue_timeout,
             reaping=self.reaping,

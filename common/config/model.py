@@ -17,8 +17,10 @@ from pydantic import (
 )
 
 from common.config.access import AccessRules
+from common.config.amounts import Amounts
 from common.config.audit import Audit
 from common.config.base import Model as Model
+from common.config.users import Users
 from common.config.values import (
     Cores,
     Count,
@@ -192,6 +194,8 @@ class GatewaySettings(Model):
     node: str
     allowed_hosts: tuple[str, ...]
     auth: Auth
+    users: Users = Users()
+    amounts: Amounts = Amounts()
     debug: Debug
     drain_timeout: float = 5.0
     access: AccessRules | None = None

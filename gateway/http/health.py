@@ -10,6 +10,7 @@ from quart import Blueprint, Response, g
 
 from gateway.http import bodies
 from gateway.identity.who import Who
+from gateway.rates import Rates
 from gateway.sessions import Sessions
 from supervisor.client import SupervisorClient, SupervisorLost
 from supervisor.protocol import Answer
@@ -21,9 +22,10 @@ PATIENCE: Final = 2.0
 class HealthDoor:
     """The handler."""
 
-    def __init__(self, sessions: Sessions, supervisor: SupervisorClient) -> None:
+    def __init__(self, sessions: Sessions, supervisor: SupervisorClient, rates: Rates | None = None) -> None:
         self._sessions = sessions
         self._supervisor = supervisor
+        self._rates = rates
 
     def blueprint(self) -> Blueprint:
         """`/health`."""
@@ -44,6 +46,10 @@ class HealthDoor:
                 **self._of_servers(answer, g.who),
                 "droppedMessages": dict(self._sessions.dropped_messages()),
             }
+            if refusals := self._sessions.quotas.refusals:
+                report["refusals"] = dict(refusals)
+            if self._rates is not None:
+                report["rateLimits"] = self._rates.report()
         return bodies.json_response(msgspec.json.encode(report), 200 if answer is not None else 503)
 
     def _of_servers(self, answer: Answer | None, who: Who) -> dict[str, object]:
