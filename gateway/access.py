@@ -19,12 +19,13 @@ from gateway.identity.principal import ANONYMOUS
 from gateway.identity.who import Who
 
 GROUPS: Final = "groups"
-"""The claim that holds somebody's groups."""
+"""The claim that holds somebody's groups, where their issuer's entry names no other."""
 
 Matcher = Callable[[str], object]
 """Whether a text is meant: something true, or not."""
 
 _Caller = Callable[[Who], bool]
+_EVERYWHERE: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,10 @@ class _Rule:
 
 
 class Access:
-    """The rules, compiled; None is for no rules at all."""
+    """The rules, compiled; None is for no rules at all. `groups` has the claim of each issuer that holds groups."""
 
-    def __init__(self, rules: Iterable[AccessRule] | None = None) -> None:
-        self._rules = None if rules is None else tuple(map(_compiled, rules))
+    def __init__(self, rules: Iterable[AccessRule] | None = None, groups: Mapping[str, str] = _EVERYWHERE) -> None:
+        self._rules = None if rules is None else tuple(_compiled(rule, groups) for rule in rules)
 
     def __repr__(self) -> str:
         return "<Access: everything>" if self._rules is None else f"<Access: {len(self._rules)} rules>"
@@ -111,9 +112,9 @@ def _matcher(pattern: str) -> Matcher:
     return re.compile(translate(pattern)).match
 
 
-def _compiled(rule: AccessRule) -> _Rule:
+def _compiled(rule: AccessRule, groups: Mapping[str, str]) -> _Rule:
     callers = rule.allow if rule.allow is not None else rule.deny or ()
-    return _Rule(rule.allow is not None, tuple(map(_caller, callers)), tuple(map(_target, rule.to)))
+    return _Rule(rule.allow is not None, tuple(_caller(each, groups) for each in callers), tuple(map(_target, rule.to)))
 
 
 def _target(text: str) -> _Target:
@@ -121,7 +122,7 @@ def _target(text: str) -> _Target:
     return _Target(_matcher(server), _matcher(tool) if colon else None)
 
 
-def _caller(text: str) -> _Caller:
+def _caller(text: str, groups: Mapping[str, str]) -> _Caller:
     if text == "*":
         return lambda _: True
     if text == ANONYMOUS.issuer:
@@ -131,10 +132,10 @@ def _caller(text: str) -> _Caller:
         match = _matcher(pattern)
         return lambda who: bool(who.principal.user) and bool(match(who.principal.user))
     if kind == "group":
-        return _with_claim(GROUPS, pattern)
+        return _with_claim(lambda who: groups.get(who.principal.issuer, GROUPS), pattern)
     if kind == "claim":
         name, _, value = pattern.partition("=")
-        return _with_claim(name, value)
+        return _with_claim(lambda _: name, value)
     return _with_name(*split_principal(text))
 
 
@@ -143,9 +144,9 @@ def _with_name(issuer: str, subject: str) -> _Caller:
     return lambda who: who.principal.issuer == issuer and bool(match(who.principal.subject))
 
 
-def _with_claim(name: str, pattern: str) -> _Caller:
+def _with_claim(name: Callable[[Who], str], pattern: str) -> _Caller:
     match = _matcher(pattern)
-    return lambda who: any(match(value) for value in _values(_claim(who.claims, name)))
+    return lambda who: any(match(value) for value in _values(_claim(who.claims, name(who))))
 
 
 def _claim(claims: Mapping[str, Any], name: str) -> object:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from common.config.access import AccessRules
 from common.config.audit import STDERR
 from common.config.model import GatewaySettings
 from common.logs import masked
@@ -29,9 +28,9 @@ class Oversight:
     def __repr__(self) -> str:
         return f"<Oversight: {self._access!r}, {self.audit!r}>"
 
-    def take_over(self, rules: AccessRules | None) -> None:
+    def take_over(self, settings: GatewaySettings) -> None:
         """These rules hold from now on, for whatever live sessions ask next, too."""
-        self._access = Access(rules)
+        self._access = access_of(settings)
 
     def permission(self, who: Who, server: str) -> Permission:
         """What `who` may use of `server`, with this request."""
@@ -67,10 +66,16 @@ class Oversight:
         self.audit.record("session_end", session.principal, {**_about(session), "pid": pid, "reason": reason})
 
 
+def access_of(settings: GatewaySettings) -> Access:
+    """The rules, and where the groups that they name are found."""
+    groups = {each.issuer: each.groups_claim for each in settings.auth.jwt if each.groups_claim is not None}
+    return Access(settings.access, groups)
+
+
 @contextmanager
 def overseeing(settings: GatewaySettings) -> Iterator[Oversight]:
     """What `settings` say. On leaving, what was recorded is written. Raises CannotWrite."""
-    access = Access(settings.access)
+    access = access_of(settings)
     if settings.audit is None:
         yield Oversight(access)
         return

@@ -7,7 +7,7 @@ What stands in the table: `gateway.session`, `gateway.session_sets`. Where their
 
 import secrets
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -160,6 +160,12 @@ class Sessions:
         for each in tuple(self._by_id.values()):
             each.end(reason)
         self.afterlife.end()
+
+    def end_of_others(self, is_admitted: Callable[[Principal], bool]) -> None:
+        """End the sessions of those who are admitted no more: an open stream would let them go on."""
+        for each in tuple(self._by_id.values()):
+            if not is_admitted(each.principal):
+                each.end(Reason.CREDENTIALS_REMOVED)
 
     # From one gateway to the next: see gateway.succession.
 

@@ -1,6 +1,6 @@
 """SIGHUP: the configuration is read again.
 
-Its `servers` hold for new sessions, its `access` for new requests, and all else needs a restart.
+Its `servers` hold for new sessions, and the keys in `TAKEN_OVER` for new requests; all else needs a restart.
 """
 
 from collections.abc import Callable
@@ -17,24 +17,24 @@ from common.config.source import ConfigError
 from common.config.values import REVEAL_SECRETS
 from supervisor.feasible import load_for_here
 
-_RELOADED: Final = ("servers", "access")
-"""What a gateway that serves takes over."""
+TAKEN_OVER: Final = frozenset({"access", "auth"})
+"""The keys of the gateway's part, besides `servers`, that it takes over while it runs."""
 
 
 def needs_restart(old: Settings, new: Settings) -> list[str]:
-    """The keys that differ, besides those that are taken over."""
+    """The keys that differ, and that a reload does not take over."""
     pairs: tuple[tuple[Model, Model], ...] = ((old.gateway, new.gateway), (old.supervisor, new.supervisor))
     changed = {
         key
         for before, after in pairs
         for key in type(before).model_fields
-        if key not in _RELOADED and getattr(before, key) != getattr(after, key)
+        if key not in TAKEN_OVER | {"servers"} and getattr(before, key) != getattr(after, key)
     }
     return sorted(changed)
 
 
 def take_over(running: Settings, new: Settings) -> Settings:
-    """`running` with the servers and the access of `new`.
+    """`running` with what a reload takes over of `new`.
 
     Whoever decides about a new session reads `servers` where it always was, so it is changed in place; a live child
     keeps the spec that it was started with.
@@ -45,7 +45,7 @@ def take_over(running: Settings, new: Settings) -> Settings:
     ):
         mine.clear()
         mine.update(theirs)  # type: ignore[arg-type] # each pair is of one kind
-    running.gateway = running.gateway.model_copy(update={"access": new.gateway.access})
+    running.gateway = running.gateway.model_copy(update={key: getattr(new.gateway, key) for key in TAKEN_OVER})
     return running
 
 

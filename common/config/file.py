@@ -8,10 +8,10 @@ from pydantic import BaseModel, ByteSize, Field, model_validator
 from common.config.access import AccessOfFile
 from common.config.amounts import USER_CHILDREN, Amounts, check_amounts
 from common.config.audit import Audit
+from common.config.auth import Auth
 from common.config.base import Model
 from common.config.fronts import check_fronts, names
 from common.config.model import (
-    Auth,
     Debug,
     GatewaySettings,
     Graces,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from common.config.model import Auth
+from common.config.auth import Auth
 from common.config.users import Users
 
 Place = tuple[str | int, ...]

@@ -52,7 +52,7 @@ _EXPECTED = {
 
 @dataclass
 class Settings:
-    """The file's content, cut in two; no part of either program sees both. A reload changes what it may of it."""
+    """The file's content, cut in two; no part of either program sees both. A reload changes it."""
 
     gateway: GatewaySettings
     supervisor: SupervisorSettings

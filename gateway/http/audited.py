@@ -55,7 +55,7 @@ def install(app: Quart, sessions: Sessions) -> None:
     async def check() -> None:
         server = (asked().view_args or {}).get("server")
         if server is not None:
-            sessions.check(g.who, server)
+            sessions.check(g.who or Who(), server)
 
     app.before_request(check)
     app.before_websocket(check)

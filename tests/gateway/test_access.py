@@ -119,6 +119,13 @@ def test_a_claim_is_a_text_or_a_list_of_them(claims: dict[str, Any], caller: str
     assert access(allow(caller, "fs")).allows_server(Who(Principal(ISSUER, "x"), claims), "fs") == is_meant
 
 
+def test_each_issuer_may_have_a_claim_of_its_own_for_groups() -> None:
+    rules = Access([AccessRule.model_validate(allow("group:ops", "fs"))], {ISSUER: "realm_access.roles"})
+    claims = {"realm_access": {"roles": ["ops"]}, "groups": ["none"]}
+    assert rules.allows_server(Who(Principal(ISSUER, "s1"), claims), "fs")
+    assert not rules.allows_server(Who(Principal("https://other.example", "s1"), claims), "fs")
+
+
 def test_each_request_is_judged_by_its_own_claims() -> None:
     rules, same = access(allow("group:staff", "fs")), Principal(ISSUER, "s1")
     assert rules.allows_server(Who(same, {"groups": ["staff"]}), "fs")
