@@ -111,7 +111,7 @@ def test_the_samples_of_configuration_load(tmp_path: Path) -> None:
 
 
 def test_every_key_is_documented_with_its_default() -> None:
-    pages = ("configuration.md", "quotas.md", "users.md")
+    pages = ("configuration.md", "access.md", "quotas.md", "users.md")
     table = "".join((ROOT / "docs" / name).read_text() for name in pages)
     shared = (
         SessionLimits.model_fields.keys() | Isolation.model_fields.keys() | Protocol.model_fields.keys() | {"limits"}

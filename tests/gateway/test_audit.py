@@ -1,6 +1,7 @@
 """What the audit log says."""
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
 from gateway.identity.who import Who
 from gateway.jsonrpc import Request
+from tests.support.gateway import ROOT
 
 ANN = Who(Principal("basic", "ann", "u1"))
 NOW = datetime(2026, 11, 21, 14, 5, 6, 789_123, UTC)
@@ -52,6 +54,16 @@ def test_a_call_is_a_line_once_it_is_over() -> None:
         b'"request":16777217,"outcome":"ok","ms":12.3}\n'
     ]
     assert repr(log.errands) == "<Errands: 0>"
+
+
+def test_the_page_shows_a_line_as_it_is() -> None:
+    [sample] = re.findall("```json\n(.*)```", (ROOT / "docs" / "access.md").read_text(), re.DOTALL)
+    lines: list[bytes] = []
+    audit = Audit(lines.append, now=lambda: NOW)
+    session = audit.of_session("gw.x3Vb1abcdefg", "fs", "Streamable HTTP", 4711, [])
+    message = Request(b"1", "tools/call", b'{"name":"read_file"}')
+    session.called(Principal("bearer", "librechat", "u1"), message, 16777217, {"outcome": "ok"}, 12.34)
+    assert lines == [sample.encode()]
 
 
 @pytest.mark.parametrize(
