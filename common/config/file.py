@@ -10,7 +10,8 @@ from common.config.amounts import USER_CHILDREN, Amounts, check_amounts
 from common.config.audit import Audit
 from common.config.auth import Auth
 from common.config.base import Model
-from common.config.fronts import check_fronts, names
+from common.config.cors import Cors
+from common.config.fronts import check_fronts
 from common.config.model import (
     Debug,
     GatewaySettings,
@@ -76,6 +77,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Users, Amounts):
     allowed_hosts: tuple[HostName, ...] = ()
     debug: Debug = Debug()
     auth: Auth = Auth()
+    cors: Cors | None = None
     drain_timeout: DrainTimeout = 5.0
     max_sessions: Count = 200
     max_user_sessions: Count | None = None
@@ -126,7 +128,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Users, Amounts):
     @model_validator(mode="after")
     def _believes_and_limits_keys_that_it_has(self) -> "ConfigFile":
         check_fronts(self._users(), self.auth)
-        check_amounts(self, self.servers, names(self.auth))
+        check_amounts(self, self.servers, self.auth.names())
         return self
 
     def gateway(self) -> GatewaySettings:
@@ -148,6 +150,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Users, Amounts):
             auth=self.auth,
             amounts=self._amounts(),
             users=self._users(),
+            cors=self.cors,
             debug=self.debug,
             drain_timeout=self.drain_timeout,
             access=self.access,

@@ -20,6 +20,7 @@ from common.config.amounts import Amounts
 from common.config.audit import Audit
 from common.config.auth import Auth
 from common.config.base import Model as Model
+from common.config.cors import Cors
 from common.config.users import Users
 from common.config.values import (
     Cores,
@@ -141,6 +142,7 @@ class GatewaySettings(Model):
     auth: Auth
     users: Users = Users()
     amounts: Amounts = Amounts()
+    cors: Cors | None = None
     debug: Debug
     drain_timeout: float = 5.0
     access: AccessRules | None = None

@@ -4,13 +4,12 @@ A WebSocket's handshake is such a request, and is refused before it is one: no b
 requests, before it sends that to another site.
 
 In this order: HEAD is refused, for it would run a GET that opens a session; the `Host` must be ours, where nobody has to
-authenticate (DNS rebinding); the `Origin` must be ours, always (a browser is no way in); then the credentials, and
-on whose behalf they are used.
+authenticate (DNS rebinding); the `Origin` must be ours, or a listed one, always (a browser is no way
+in); then the credentials, and on whose behalf they are used.
 """
 
 import ipaddress
 import time
-from dataclasses import replace
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -23,6 +22,8 @@ from common.config.model import GatewaySettings
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.http import bodies
+from gateway.http.cors import CrossOrigin
+from gateway.http.lengths import check_length, is_doubtful
 from gateway.http.streams import abandon
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.denied import Denied
@@ -60,6 +61,7 @@ class Guards:
         self.authenticator = Authenticator(settings.auth)
         self._servers = settings.servers.keys()
         self._fronts = Fronts(settings.users)
+        self._cors = CrossOrigin(settings.cors)
         self._told = 0.0
         self._allowed_hosts = frozenset(host.lower() for host in settings.allowed_hosts)
 
@@ -71,25 +73,38 @@ class Guards:
         app.after_websocket(self.finish_handshake)
 
     def take_over(self, settings: GatewaySettings) -> None:
-        """Credentials and servers are these from the next request on."""
+        """Credentials, users, origins and servers are these from the next request on."""
         self.authenticator = Authenticator(settings.auth, self.authenticator)
+        self._fronts = Fronts(settings.users)
+        self._cors = CrossOrigin(settings.cors)
         self._servers = settings.servers.keys()
 
-    async def check(self) -> None:
-        """Raises GatewayError where the request may not pass; leaves who sends it in `g.who`."""
+    async def check(self) -> Response | None:
+        """Raises GatewayError where the request may not pass; leaves who sends it in `g.who`.
+
+        A browser that asks whether a page of a listed origin may ask is answered here, for it sends no credentials.
+        """
         try:
-            await self._check()
+            self._check_site()
+            said = self._cors.preflight(asked().method, asked().headers)
+            if said is not None:
+                return bodies.empty(204, said)
+            await self._authenticate()
+            return None
         except GatewayError as error:
             self._tell(error)
             raise
 
-    async def _check(self) -> None:
+    def _check_site(self) -> None:
         g.who = g.denied = None
+        check_length(asked().headers)
         if asked().method == "HEAD":
             raise GatewayError(Reason.METHOD_NOT_ALLOWED, "HEAD opens nothing here; use GET")
         if not self.authenticator.is_on:
             self._check_host()
         self._check_origin()
+
+    async def _authenticate(self) -> None:
         if asked().path.startswith("/.well-known/"):
             self._check_well_known()
             return
@@ -101,9 +116,8 @@ class Guards:
                 g.denied = denied
                 raise
             return
-        if not is_public:  # where nothing is anybody's, it does not matter who the user is
-            who = replace(who, principal=self._fronts.speaking(who.principal, who.header))
-        g.who = who
+        # Where nothing is anybody's, it does not matter who the user is.
+        g.who = who if is_public else self._fronts.who(who)
 
     def _check_well_known(self) -> None:
         """Nobody has to prove anything who asks how to; where that is not told, there is nothing."""
@@ -121,6 +135,8 @@ class Guards:
         except BaseException:
             abandon(response)
             raise
+        if is_doubtful(request.headers):
+            response.headers["Connection"] = "close"
         return self._mark(response)
 
     async def finish_handshake(self, response: ResponseTypes | None) -> ResponseTypes | None:
@@ -133,6 +149,7 @@ class Guards:
     def _mark(self, response: Marked) -> Marked:
         for challenge in self.authenticator.challenges(response.status_code, g.get("denied")):
             response.headers.add("WWW-Authenticate", challenge)
+        response.headers.update(self._cors.answer(asked().headers.get("Origin")))
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
@@ -157,9 +174,10 @@ class Guards:
                 key="allowed_hosts",
             )
 
-    @staticmethod
-    def _check_origin() -> None:
+    def _check_origin(self) -> None:
         origin = _only("Origin")
+        if self._cors.lists(origin):
+            return
         cross_site = (_only("Sec-Fetch-Site") or "").lower() == "cross-site"
         if cross_site or (origin is not None and not _same_origin(origin, _only("Host") or "")):
             raise GatewayError(

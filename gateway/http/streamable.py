@@ -126,6 +126,7 @@ class StreamableDoor:
         """Open a session, and answer with its id, unless its child refuses."""
         await admitted.admit_opening(server)
         session = self._sessions.open(g.who, server, Door.STREAMABLE)
+        self._sessions.shared.look(g.who, server, message)
 
         def hung_up() -> None:
             if session.relay is None or not session.relay.initialized:

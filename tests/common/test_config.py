@@ -22,7 +22,7 @@ servers:
     command: run
 """
 ALL_KEYS = (
-    "access, affinity_cookie, affinity_header, allowed_hosts, anonymous, audit, auth, caches_dir, debug, "
+    "access, affinity_cookie, affinity_header, allowed_hosts, anonymous, audit, auth, caches_dir, cors, debug, "
     "drain_timeout, era, group, handles, home, hostname, idle_timeout, inherit_env, kill_grace, limits, "
     "max_lifetime, max_message_bytes, max_sessions, max_user_sessions, modern, no_new_privs, node, packages, port, "
     "queue_max, queue_timeout, quotas, rate_limit_on_error, rate_limit_storage, rate_limits, reaping, "

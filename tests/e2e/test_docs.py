@@ -110,16 +110,36 @@ def test_the_samples_of_configuration_load(tmp_path: Path) -> None:
     assert not server.isolation.sandbox.network
 
 
+def test_the_samples_of_the_users_page_load_and_fit_together(tmp_path: Path) -> None:
+    front, librechat, pages = blocks((ROOT / "docs" / "users.md").read_text(), "yaml")
+    path = tmp_path / "config.yaml"
+    path.write_text(front)
+    settings = load(path, {"MCP_GATEWAY_TOKEN": "s3cret-of-librechat", "OTHER_TOKEN": "s3cret-of-another"}).gateway
+    assert settings.users.require_user
+    [entry] = YAML(typ="safe").load(librechat)["mcpServers"].values()
+    assert entry["headers"][settings.users.trust_user_header] == "{{LIBRECHAT_USER_ID}}"
+    path.write_text(pages)
+    assert load(path, {}).gateway.cors is not None
+
+
 def test_every_key_is_documented_with_its_default() -> None:
     pages = ("configuration.md", "access.md", "quotas.md", "users.md")
     table = "".join((ROOT / "docs" / name).read_text() for name in pages)
     shared = (
         SessionLimits.model_fields.keys() | Isolation.model_fields.keys() | Protocol.model_fields.keys() | {"limits"}
     )
-    keys = [key for key in ConfigFile.model_fields if key not in {"auth", "debug", "limits", "servers"}]
+    keys = [key for key in ConfigFile.model_fields if key not in {"auth", "cors", "debug", "limits", "servers"}]
     keys += [f"servers.NAME.{key}" for key in ServerEntry.model_fields if key not in shared]
     keys += [f"limits.{key}" for key in Limits.model_fields]
-    keys += ["debug.level", "auth.basic.enabled", "auth.basic.credentials", "auth.bearer.enabled", "auth.bearer.tokens"]
+    keys += [
+        "cors.origins",
+        "cors.max_age",
+        "debug.level",
+        "auth.basic.enabled",
+        "auth.basic.credentials",
+        "auth.bearer.enabled",
+        "auth.bearer.tokens",
+    ]
     for key in keys:
         assert f"| `{key}` |" in table, key
     defaults = {"port": "3000", "hostname": "127.0.0.1", "max_sessions": "200", "node": "gw", "debug.level": "info"}
