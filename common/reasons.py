@@ -54,6 +54,13 @@ class Reason(StrEnum):
     """The server keeps dying, so it is given a rest."""
     MAX_SESSIONS = "max_sessions"
     MAX_USER_SESSIONS = "max_user_sessions"
+    MAX_KEY_SESSIONS = "max_key_sessions"
+    MAX_USER_CALLS = "max_user_calls"
+    MAX_KEY_CALLS = "max_key_calls"
+    """All that one user may have at once, or one key for all its users."""
+    RATE_LIMITED = "rate_limited"
+    RATE_LIMITS_UNKNOWN = "rate_limits_unknown"
+    """Requests cannot be counted now, and the operator would rather have none than some that are not counted."""
     MAX_IN_FLIGHT = "max_in_flight"
     """The session has as many requests in flight as it may."""
 

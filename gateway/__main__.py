@@ -20,8 +20,10 @@ from common.limits import raise_open_files_limit
 from common.prctl import hide_memory
 from common.reasons import Reason
 from gateway.app import create_app, take_over
+from gateway.auditfile import CannotWrite
 from gateway.drain import drain
 from gateway.hotstate import HotState
+from gateway.oversight import Oversight, overseeing
 from gateway.server import CannotBind, StopAccepting, bind_or_go_on, serve_http, url
 from gateway.sessions import Sessions
 from gateway.succession import leave, take_up
@@ -82,13 +84,27 @@ async def _connect(arguments: argparse.Namespace, signals: AsyncIterator[signal.
 async def _serve(
     settings: GatewaySettings, supervisor: SupervisorClient, signals: AsyncIterator[signal.Signals]
 ) -> int:
+    try:
+        with overseeing(settings) as oversight:
+            return await _serve_with(oversight, settings, supervisor, signals)
+    except CannotWrite as error:
+        logger.error("{}", error)
+        return 1
+
+
+async def _serve_with(
+    oversight: Oversight,
+    settings: GatewaySettings,
+    supervisor: SupervisorClient,
+    signals: AsyncIterator[signal.Signals],
+) -> int:
     left = supervisor.inheritance
     try:
         listener = bind_or_go_on(settings.hostname, settings.port, left.heirlooms.pop("listener", None))
     except CannotBind as error:
         logger.error("{}", error)
         return 1
-    sessions = _take_up(settings, supervisor)
+    sessions = _take_up(settings, supervisor, oversight)
     if supervisor.keeps:
         supervisor.entrust("listener", listener.fileno())
     app = create_app(settings, sessions, supervisor)
@@ -118,13 +134,15 @@ async def _serve(
     return 1 if lost else 0
 
 
-def _take_up(settings: GatewaySettings, supervisor: SupervisorClient) -> Sessions:
+def _take_up(settings: GatewaySettings, supervisor: SupervisorClient, oversight: Oversight) -> Sessions:
     """The table of sessions, with those in it that an earlier gateway left."""
     left = supervisor.inheritance
     hot_state = HotState.adopt_or_create(left.heirlooms.pop("hot_state", None)) if supervisor.keeps else None
     if hot_state is not None:
         supervisor.entrust("hot_state", hot_state.fd)
-    sessions = Sessions(supervisor, settings.servers, settings.node, hot_state)
+    sessions = Sessions(
+        supervisor, settings.servers, settings.node, hot_state, settings.amounts.quotas, oversight=oversight
+    )
     children, left.children = left.children, []
     if hot_state is not None:
         hot_state.retain({each.lease for each in children})

@@ -9,8 +9,9 @@ from werkzeug.routing import WebsocketMismatch
 
 from common.config.model import GatewaySettings
 from common.reasons import Reason
+from gateway.admittance import Admittance
 from gateway.errors import GatewayError
-from gateway.http import bodies
+from gateway.http import admitted, audited, bodies
 from gateway.http.certificates import CertificateDoor
 from gateway.http.front import Front
 from gateway.http.guards import Guards, asked
@@ -22,6 +23,7 @@ from gateway.http.stateless import StatelessDoor
 from gateway.http.streamable import StreamableDoor
 from gateway.http.websocket import WebSocketDoor
 from gateway.modern.probe import Probe
+from gateway.rates import Rates
 from gateway.sessions import Sessions
 from supervisor.client import SupervisorClient
 
@@ -44,9 +46,14 @@ def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: Superv
     bound_bodies(app, settings)
     guards = app.extensions["guards"] = Guards(settings)
     guards.install(app)
+    audited.install(app, sessions)
+    rates = Rates(settings.amounts) if settings.amounts.rate_limits else None
+    admitted.install(app, Admittance([rates] if rates else [], sessions.quotas.refusals))
+    if rates is not None:
+        app.after_serving(rates.close)
     streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
     others = (
-        HealthDoor(sessions, supervisor),
+        HealthDoor(sessions, supervisor, rates),
         RestDoor(sessions),
         CertificateDoor(sessions.certificates),
         MetadataDoor(guards),
@@ -65,6 +72,7 @@ def take_over(app: Quart, settings: GatewaySettings, sessions: Sessions) -> None
     """What `settings` have for new requests holds from now on; whom they admit no more loses their sessions."""
     guards: Guards = app.extensions["guards"]
     guards.take_over(settings)
+    sessions.oversight.take_over(settings)
     sessions.take_over(settings.servers)
     sessions.end_of_others(guards.authenticator.still_admits)
     bound_bodies(app, settings)
@@ -77,6 +85,7 @@ def bound_bodies(app: Quart, settings: GatewaySettings) -> None:
 
 
 async def _answer_error(error: GatewayError) -> Response:
+    audited.refused(error)
     speaks_json_rpc = asked().blueprint in _SPEAKS_JSON_RPC
     body = error.rpc_body() if speaks_json_rpc else error.rest_body()
     return bodies.json_response(body, error.status, error.headers)

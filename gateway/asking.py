@@ -1,4 +1,4 @@
-"""One request of the gateway's own to a child, and its result."""
+"""One request to a child that is answered here, and its result."""
 
 from typing import Final
 
@@ -8,6 +8,7 @@ from mcp_types import INVALID_PARAMS
 
 from common.reasons import Reason
 from gateway.errors import GatewayError
+from gateway.identity.who import Who
 from gateway.jsonrpc import Malformed, Message, Request, Response, decode
 from gateway.relay import Relay
 
@@ -23,13 +24,15 @@ class _RpcError(msgspec.Struct):
     message: str = ""
 
 
-async def ask(relay: Relay, server: str, message: Request) -> bytes:
-    """The result of `message`. Raises GatewayError for an error, the child's or our own.
+async def ask(relay: Relay, server: str, message: Request, *, who: Who | None) -> bytes:
+    """The result of `message`, which is of `who`, or the gateway's own.
+
+    Raises GatewayError for an error, the child's or our own.
 
     Cancellation drops the result; what becomes of the request itself is the conversation's to say.
     """
     outbox = relay.new_outbox()
-    relay.request(message, outbox, can_carry_more=False)
+    relay.request(message, outbox, who=who, can_carry_more=False)
     try:
         answer = await outbox.take(_NO_BOUND)
     except anyio.EndOfStream:

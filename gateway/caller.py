@@ -15,8 +15,10 @@ from msgspec import Raw
 from common.reasons import Reason
 from gateway.asking import ask
 from gateway.errors import GatewayError
+from gateway.identity.who import Who
 from gateway.jsonrpc import notification, request
 from gateway.relay import Relay
+from gateway.toollists import CALL
 
 _CLIENT_INFO: Final = {"name": "mcp-gateway", "version": version("mcp-gateway")}
 
@@ -56,16 +58,21 @@ class Caller:
             raise
         self._relay.notify(notification("notifications/initialized"))
 
-    async def call(self, tool: str, arguments: bytes) -> bytes:
-        """The result of `tool`, as MCP gives it; `arguments` is the JSON of an object. Raises GatewayError.
+    async def call(self, tool: str, arguments: bytes, who: Who) -> bytes:
+        """The result of `tool`, as MCP gives it to `who`; `arguments` is the JSON of an object. Raises GatewayError.
 
         Cancellation leaves the call running in the child, and drops its result.
         """
-        if not await self._has(tool):
-            raise GatewayError(
+        has, params = await self._has(tool), {"name": tool, "arguments": Raw(arguments)}
+        if not (has and self._relay.errands.allows(who, tool)):
+            error = GatewayError(
                 Reason.TOOL_NOT_FOUND, f"server '{self._server}' has no such tool", server=self._server, tool=tool[:128]
             )
-        return await self._ask("tools/call", {"name": tool, "arguments": Raw(arguments)})
+            if has:
+                self._relay.errands.denied(request(0, CALL, params), who, error)
+            raise error
+        self._relay.calls.check()
+        return await self._ask(CALL, params, who)
 
     async def _has(self, tool: str) -> bool:
         if self._tools is not None and tool in self._tools:
@@ -95,7 +102,7 @@ class Caller:
     def _forget_tools(self) -> None:
         self._tools = None
 
-    async def _ask(self, method: str, params: object) -> bytes:
+    async def _ask(self, method: str, params: object, who: Who | None = None) -> bytes:
         """The result of one request. Raises GatewayError for an error, the child's or our own."""
         self._last_id += 1
-        return await ask(self._relay, self._server, request(self._last_id, method, params))
+        return await ask(self._relay, self._server, request(self._last_id, method, params), who=who)

@@ -2,11 +2,25 @@
 
 from collections.abc import AsyncIterator
 from signal import Signals
+from typing import Protocol
 
 import anyio
 from loguru import logger
 
 from supervisor.client import SupervisorClient
+
+
+class Calls(Protocol):
+    """What counts requests while they wait for a child's answer."""
+
+    def begin(self) -> None:
+        """One more."""
+
+    def end(self) -> None:
+        """One less. It is called once for each `begin`, whatever becomes of the request."""
+
+    def check(self) -> None:
+        """Raises GatewayError where there may be no more."""
 
 
 class CallsInFlight:
@@ -36,6 +50,9 @@ class CallsInFlight:
         self._count -= 1
         if self._count == 0:
             self._none.set()
+
+    def check(self) -> None:
+        """Raises GatewayError where there may be no more: of all together there may be any number."""
 
     async def none(self) -> None:
         """Wait until there is none."""

@@ -56,6 +56,11 @@ _REQUEST = {
     # Not 503: that makes LibreChat's circuit breaker refuse every user of the server for half a minute.
     Reason.MAX_SESSIONS: (429, REFUSED),
     Reason.MAX_USER_SESSIONS: (429, REFUSED),
+    Reason.MAX_KEY_SESSIONS: (429, REFUSED),
+    Reason.MAX_USER_CALLS: (429, REFUSED),
+    Reason.MAX_KEY_CALLS: (429, REFUSED),
+    Reason.RATE_LIMITED: (429, REFUSED),
+    Reason.RATE_LIMITS_UNKNOWN: (429, REFUSED),
     Reason.MAX_IN_FLIGHT: (429, REFUSED),
     Reason.TOO_MANY_ATTEMPTS: (429, REFUSED),
     Reason.ISSUER_UNREACHABLE: (503, REFUSED),
@@ -148,6 +153,11 @@ def too_deep(request_id: bytes) -> bytes:
     """What stands for an answer to a request that cannot be translated for the child."""
     error = msgspec.json.encode({"code": INVALID_PARAMS, "message": "params is no object, or goes too deep"})
     return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (request_id, error)
+
+
+def no_server(server: str) -> GatewayError:
+    """There is no server of that name, or none that whoever asks may know of."""
+    return GatewayError(Reason.SERVER_NOT_FOUND, f"there is no server '{server[:64]}'", server=server[:64])
 
 
 def bad_request(message: str, /, **about: object) -> GatewayError:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from contextvars import Context
 
-from gateway.drain import CallsInFlight
+from gateway.drain import Calls
 from gateway.hotstate import NoNotes, Notes
 
 
@@ -26,7 +26,7 @@ class InFlight:
         expire: Callable[[int, float], None],
         hold: Callable[[], None],
         unhold: Callable[[], None],
-        calls: CallsInFlight,
+        calls: Calls,
         notes: Notes,
     ) -> None:
         self._expire = expire

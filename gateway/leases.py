@@ -11,6 +11,7 @@ from typing import Final
 import anyio
 from loguru import logger
 
+from common.config.amounts import Quotas as QuotaSettings
 from common.logs import masked
 from common.reasons import Reason
 from gateway import errors
@@ -19,9 +20,12 @@ from gateway.drain import CallsInFlight
 from gateway.eras import Eras
 from gateway.errors import GatewayError, refused
 from gateway.hotstate import HotState, UnderWay
+from gateway.identity.principal import Principal
 from gateway.kept import VERSION, Kept, TooLong, write
 from gateway.modern.conversation import ModernConversation
+from gateway.oversight import Oversight
 from gateway.personal import NOTHING, Personal
+from gateway.quotas import Quotas
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
 from gateway.talk import Talk
@@ -61,13 +65,23 @@ async def grant(
 class Leases:
     """The bridges to all children, by lease."""
 
-    def __init__(self, supervisor: SupervisorClient, eras: Eras, hot_state: HotState | None = None) -> None:
+    def __init__(
+        self,
+        supervisor: SupervisorClient,
+        eras: Eras,
+        oversight: Oversight,
+        hot_state: HotState | None = None,
+        quotas: QuotaSettings | None = None,
+    ) -> None:
         self.calls = CallsInFlight()
+        self.quotas = Quotas(quotas, self.calls)
         self.certificates = Certificates()
         self._supervisor = supervisor
         self._eras = eras
+        self._oversight = oversight
         self._hot_state = hot_state
         self._relays: dict[int, Relay] = {}
+        self._owners: dict[int, Principal] = {}
         self._dropped: Counter[str] = Counter()
         """Of sessions that have ended."""
         supervisor.on_ending = self._on_ending
@@ -92,6 +106,15 @@ class Leases:
 
     async def spawn(self, session: Session) -> Relay:
         """A child for `session`. Raises GatewayError where none can be had, or where the session ends meanwhile."""
+        self.quotas.check_children(session.principal)
+        self.quotas.children.take(session.principal)
+        try:
+            return await self._spawn(session)
+        except BaseException:
+            self.quotas.children.give_back(session.principal)
+            raise
+
+    async def _spawn(self, session: Session) -> Relay:
         asked, within = anyio.current_time(), session.policy.start_timeout
         whose = (masked(session.id), session.principal.handle)
         granted = await grant(self._supervisor, session.server, *whose, within, session.personal)
@@ -100,13 +123,15 @@ class Leases:
         if session.ended is not None:
             relay.end(session.ended)
             raise not_found(session.ended)
-        self._relays[relay.lease] = relay
+        self._relays[relay.lease], self._owners[relay.lease] = relay, session.principal
         return relay
 
     def attach(self, session: Session, grant: Grant) -> None:
         """Give `session` the child that it had with an earlier gateway."""
         under_way = self._hot_state.take_over(grant.lease) if self._hot_state is not None else UnderWay()
         relay = self._relays[grant.lease] = self._relay(session, grant, resumes=under_way)
+        self._owners[grant.lease] = session.principal
+        self.quotas.children.take(session.principal)
         session.resume(relay)
 
     def let_go(self, grant: Grant, reason: Reason) -> None:
@@ -142,6 +167,8 @@ class Leases:
     def remove(self, relay: Relay) -> None:
         """Its session has ended, and its child with it."""
         self._relays.pop(relay.lease, None)
+        if (owner := self._owners.pop(relay.lease, None)) is not None:
+            self.quotas.children.give_back(owner)
         self.certificates.announce(relay.lease, relay.certificate)
         self._dropped.update(relay.dropped)
 
@@ -158,12 +185,13 @@ class Leases:
             label=masked(session.id),
             answers_questions=session.door is not Door.REST,
             on_end=session.forget,
-            calls=self.calls,
+            calls=self.quotas.calls_of(session.principal),
             start_within=start_within,
             notes=self._hot_state.slot(grant.lease) if self._hot_state is not None else None,
             resumes=resumes,
             talk=self._talk(session, resumes),
             translator=choice.translator(session, self._eras, self._supervisor.epoch),
+            errands=self._oversight.errands(session, grant.pid),
         )
 
     def _talk(self, session: Session, resumes: UnderWay | None) -> Talk | None:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from common.reasons import Reason
-from gateway.drain import CallsInFlight
+from gateway.drain import Calls
 from gateway.effects import Answered, Cancelled, Effect, Over, ToChild, ToStream
+from gateway.errands import Errands
 from gateway.errors import GatewayError
 from gateway.hotstate import Notes
 from gateway.inflight import InFlight
@@ -35,7 +36,8 @@ class Performer:
 
     `say(line)` tells the child, and may have more effects performed before it returns. `end(reason)` ends the session,
     because the child did not start; it may be called again. `hold` and `unhold`, as often as each other, keep the idle
-    clock from running. `calls` counts the requests of all sessions, `notes` are for the gateway after this one.
+    clock from running. `calls` counts the requests of all sessions, `notes` are for the gateway after this one; `errands`
+    know who has sent which request.
     """
 
     def __init__(
@@ -48,9 +50,11 @@ class Performer:
         end: Callable[[Reason], None],
         hold: Callable[[], None],
         unhold: Callable[[], None],
-        calls: CallsInFlight,
+        calls: Calls,
         notes: Notes,
+        errands: Errands | None = None,
     ) -> None:
+        self._errands = errands or Errands()
         self._talk = talk
         self._streams = streams
         self._patience = patience
@@ -77,9 +81,10 @@ class Performer:
                 case ToStream(stream=stream, data=data):
                     self._streams.put(stream, data)
                 case Answered(stream=stream, data=data, call=call, failure=failure):
-                    self._streams.answer(stream, data, failure)
+                    self._streams.answer(stream, self._errands.answered(call, data, failure), failure)
                     self._finish(stream, call)
                 case Cancelled(stream=stream, call=call):
+                    self._errands.cancelled(call)
                     self._finish(stream, call)
                 case Over():
                     self._end(Reason.START_FAILED)

@@ -15,11 +15,13 @@ from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway.childside import ChildSide
 from gateway.conversation import Conversation
-from gateway.drain import CallsInFlight
+from gateway.drain import Calls
 from gateway.ending import error_of
 from gateway.eras import remedy
+from gateway.errands import Errands
 from gateway.errors import GatewayError
 from gateway.hotstate import NoNotes, Notes, UnderWay
+from gateway.identity.who import Who
 from gateway.jsonrpc import Message, Notification, Request, Response
 from gateway.outbox import Outbox
 from gateway.performer import Patience, Performer
@@ -27,6 +29,7 @@ from gateway.pressure import Pressure
 from gateway.redelivery import Resumed
 from gateway.streams import Streams
 from gateway.talk import Talk
+from gateway.toollists import CALL
 from gateway.translation.steps import Translator
 from supervisor.client import Grant, SupervisorClient
 from supervisor.protocol import Exit
@@ -51,13 +54,16 @@ class Relay:
         label: str,
         answers_questions: bool,
         on_end: Callable[[Reason], None],
-        calls: CallsInFlight,
+        calls: Calls,
         start_within: float | None = None,
         notes: Notes | None = None,
         resumes: UnderWay | None = None,
         talk: Talk | None = None,
         translator: Translator | None = None,
+        errands: Errands | None = None,
     ) -> None:
+        self.errands = errands or Errands()
+        """What each of its clients' requests may ask for, and be told."""
         self.lease = grant.lease
         self.pid = grant.pid
         self.certificate = grant.certificate
@@ -71,8 +77,10 @@ class Relay:
         """Called when the child says that its tools are others now."""
         self.on_ready: Callable[[], None] = lambda: None
         """Called when the child has accepted `initialize`, before the client hears of it."""
+        self.calls = calls
+        """Says whether one more request may be passed on. Nobody has to ask: the gateway's own pass whatever it says."""
+        self.server = server
         self._supervisor = supervisor
-        self._server = server
         self._label = label
         self._on_end = on_end
         self._holds = 0
@@ -102,13 +110,14 @@ class Relay:
             unhold=self.unhold,
             calls=calls,
             notes=notes,
+            errands=self.errands,
         )
         if resumes is not None:
             self._child.take_up(resumes)
 
     def __repr__(self) -> str:
         state = self.ended or "open"
-        return f"<Relay {self._label} to {self._server} pid {self.pid}, {state}: {self._conversation!r}>"
+        return f"<Relay {self._label} to {self.server} pid {self.pid}, {state}: {self._conversation!r}>"
 
     @property
     def standing(self) -> Outbox | None:
@@ -142,18 +151,40 @@ class Relay:
 
     # What the client says. All of it raises the session's end, once there is one.
 
-    def request(self, message: Request, outbox: Outbox, *, can_carry_more: bool = True) -> None:
-        """Pass on a request; its answer, or an error in its place, comes to `outbox`, always."""
+    def request(self, message: Request, outbox: Outbox, *, who: Who | None, can_carry_more: bool = True) -> None:
+        """Pass on a request of `who`, or the gateway's own.
+
+        Its answer, or an error in its place, comes to `outbox`, always.
+        """
         self._refuse_if_ended()
+        if who is not None:
+            try:
+                message = self.errands.check(message, who)
+            except GatewayError as error:
+                self.refuse(message, outbox, error)
+                return
         call, effects = self._conversation.request(message, self._streams.number(outbox), can_carry_more=can_carry_more)
         if call is not None:
             self._performer.begin(call)
+            if who is not None:
+                self.errands.begin(call, message, who)
         self._use()
         self._performer.perform(effects)
 
-    def notify(self, message: Notification) -> None:
-        """Pass on a notification."""
+    def refuse(self, message: Request, outbox: Outbox, error: GatewayError) -> None:
+        """Answer a request with `error` in place of passing it on."""
         self._refuse_if_ended()
+        self._use()
+        stream = self._streams.number(outbox)
+        self._streams.answer(stream, error.rpc_body(message.id), error)
+        self._streams.finish(stream)
+
+    def notify(self, message: Notification) -> None:
+        """Pass on a notification. A call without an id is none: nobody has asked whether it may be made."""
+        self._refuse_if_ended()
+        if message.method == CALL:
+            self._conversation.counters["call_without_id"] += 1
+            return
         self._use()
         self._performer.perform(self._conversation.notify(message))
 
@@ -272,7 +303,7 @@ class Relay:
         self._streams.end(spare_standing=self.ended is Reason.IDLE_TIMEOUT)  # that one is the afterlife's
 
     def _error(self, reason: Reason, exit_: Exit | None = None) -> GatewayError:
-        return error_of(reason, self._server, self.certificate, exit_, self._remedy)
+        return error_of(reason, self.server, self.certificate, exit_, self._remedy)
 
     def _use(self) -> None:
         self.used = True

@@ -13,17 +13,20 @@ from typing import Final
 
 from loguru import logger
 
+from common.config.amounts import Quotas as QuotaSettings
 from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway.afterlife import Afterlife
 from gateway.eras import Eras, remedy
-from gateway.errors import GatewayError, refused
+from gateway.errors import GatewayError, no_server, refused
 from gateway.hotstate import HotState
 from gateway.identity.principal import Principal
 from gateway.identity.who import Who
 from gateway.leases import Leases
 from gateway.modern.keyed import KeyedSessions
+from gateway.oversight import Oversight
 from gateway.personal import Personal, personal
+from gateway.refusals import counting
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
 from gateway.session_sets import GET_AN_ID, SessionSet
@@ -40,10 +43,6 @@ CHILDLESS_RETRY: Final = 30.0
 """Seconds after which somebody who got no id because of that may try again."""
 
 _ID_BYTES: Final = 24
-
-
-def _no_server(server: str) -> GatewayError:
-    return GatewayError(Reason.SERVER_NOT_FOUND, f"there is no server '{server[:64]}'", server=server[:64])
 
 
 @dataclass(frozen=True)
@@ -63,14 +62,20 @@ class Sessions:
         policies: dict[str, ServerPolicy],
         node: str,
         hot_state: HotState | None = None,
+        quotas: QuotaSettings | None = None,
+        *,
+        oversight: Oversight | None = None,
     ) -> None:
+        self.oversight = oversight or Oversight()
+        """Who may use what, and what is recorded of it."""
         self.policies = policies
         """What holds for new sessions."""
         self._retired: dict[str, ServerPolicy] = {}
         """Of servers that the configuration no longer has; their live sessions go on."""
         self.eras = Eras(policies)
-        self.leases = Leases(supervisor, self.eras, hot_state)
+        self.leases = Leases(supervisor, self.eras, self.oversight, hot_state, quotas)
         """The children of all of them."""
+        self.quotas = self.leases.quotas
         self.calls = self.leases.calls
         self.certificates = self.leases.certificates
         self.afterlife = Afterlife()
@@ -99,24 +104,31 @@ class Sessions:
             return self.policies[server]
         if server in self._retired and any(session.server == server for session in self._all()):
             return self._retired[server]
-        raise _no_server(server)
+        raise no_server(server)
+
+    def check(self, who: Who, server: str) -> None:
+        """Raises GatewayError where `who` may not use `server`, the same as for one that there is not."""
+        self.policy(server)
+        self.oversight.check_server(who, server)
 
     def open(self, who: Who, server: str, door: Door, key: str | None = None) -> Session:
         """A new session, without a child yet. Raises GatewayError for an unknown server, or too many ids."""
         self._check_configured(server)
+        self.oversight.check_server(who, server)
         self._check_room(who.principal)
         policy = self.policies[server]
         session = Session(
             self, self._new_id(), who.principal, server, door, policy, key=key, personal=personal(who, policy)
         )
-        self._by_id[session.id] = session
+        self._add(session)
+        self.oversight.opened(session)
         return session
 
     def open_set(self, who: Who) -> SessionSet:
         """A new session set, still empty. Raises GatewayError for too many ids."""
         self._check_room(who.principal)
         session_set = SessionSet(self, self._new_id(), who.principal)
-        self._by_id[session_set.id] = session_set
+        self._add(session_set)
         return session_set
 
     def find(self, id_: str, who: Who, server: str, door: Door) -> Session:
@@ -171,14 +183,16 @@ class Sessions:
             if known is not None:
                 return None
             policy = self.policies[server]
-            session = self._by_id[id_] = Session(self, id_, principal, server, door, policy, key=key, personal=own)
+            session = Session(self, id_, principal, server, door, policy, key=key, personal=own)
+            self._add(session)
             if key is not None:
                 self.keyed.resume(session)
             return session
         session_set = known or SessionSet(self, id_, principal)
         if not isinstance(session_set, SessionSet) or session_set.principal != principal:
             return None
-        self._by_id[id_] = session_set
+        if known is None:
+            self._add(session_set)
         session = self._add_to_set(session_set, server, own)
         session_set.resume(session)
         return session
@@ -188,7 +202,10 @@ class Sessions:
     def add_to_set(self, session_set: SessionSet, server: str, who: Who) -> Session:
         """A new session of a set; it has no id of its own that anybody could use."""
         self._check_configured(server)
-        return self._add_to_set(session_set, server, personal(who, self.policies[server]))
+        self.oversight.check_server(who, server)
+        session = self._add_to_set(session_set, server, personal(who, self.policies[server]))
+        self.oversight.opened(session)
+        return session
 
     def _add_to_set(self, session_set: SessionSet, server: str, own: Personal) -> Session:
         policy, owner, on_forget = self.policies[server], session_set.principal, session_set.rest
@@ -200,7 +217,8 @@ class Sessions:
         """A child for `session`. Raises GatewayError where none can be had."""
         if self._refusing is not None:
             raise GatewayError(self._refusing, "the gateway is shutting down")
-        return await self.leases.spawn(session)
+        with counting(self.quotas.refusals):
+            return await self.leases.spawn(session)
 
     def keep(self, session: Session, relay: Relay) -> None:
         """From now on another gateway could go on with `session`."""
@@ -209,6 +227,7 @@ class Sessions:
     def remove(self, ended: Session, reason: Reason) -> None:
         """Take a session that has ended out of the table."""
         self._in_sets.discard(ended)
+        self.oversight.ended(ended, reason)
         if reason is Reason.START_FAILED:
             self.eras.forget(ended.server)  # perhaps it was spoken to in the wrong one
             if found := remedy(ended.policy):
@@ -225,9 +244,14 @@ class Sessions:
 
     # Within.
 
+    def _add(self, opened: Session | SessionSet) -> None:
+        self._by_id[opened.id] = opened
+        self.quotas.sessions.take(opened.principal)
+
     def _remove(self, ended: Session | SessionSet, reason: Reason) -> None:
         if self._by_id.get(ended.id) is ended:
             del self._by_id[ended.id]
+            self.quotas.sessions.give_back(ended.principal)
             self.afterlife.remember(ended.id, ended.owner, reason)
 
     def _new_id(self) -> str:
@@ -239,11 +263,16 @@ class Sessions:
 
     def _check_configured(self, server: str) -> None:
         if server not in self.policies:
-            raise _no_server(server)
+            raise no_server(server)
 
     def _check_room(self, principal: Principal) -> None:
         if self._refusing is not None:
             raise GatewayError(self._refusing, "the gateway is shutting down")
+        with counting(self.quotas.refusals):
+            self.quotas.check_sessions(principal)
+            self._check_childless(principal)
+
+    def _check_childless(self, principal: Principal) -> None:
         childless = len(self._by_id) - len(self.leases)
         if childless >= MAX_CHILDLESS:
             message = "too many session ids are waiting to be used; try again later"

@@ -17,7 +17,7 @@ from common.config.source import ConfigError
 from common.config.values import REVEAL_SECRETS
 from supervisor.feasible import load_for_here
 
-TAKEN_OVER: Final = frozenset({"auth", "cors", "users"})
+TAKEN_OVER: Final = frozenset({"access", "auth", "cors", "users"})
 """The keys of the gateway's part, besides `servers`, that it takes over while it runs."""
 
 

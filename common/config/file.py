@@ -5,6 +5,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ByteSize, Field, model_validator
 
+from common.config.access import AccessOfFile
+from common.config.amounts import USER_CHILDREN, Amounts, check_amounts
+from common.config.audit import Audit
 from common.config.auth import Auth
 from common.config.base import Model
 from common.config.cors import Cors
@@ -69,7 +72,7 @@ class ServerEntry(SessionLimits, Isolation, Protocol):
     limits: Limits = Limits()
 
 
-class ConfigFile(SessionLimits, Isolation, Protocol, Users):
+class ConfigFile(SessionLimits, Isolation, Protocol, Users, Amounts):
     """The whole file, as its author sees it. Only the loader handles one."""
 
     hostname: NonEmpty = "127.0.0.1"
@@ -91,6 +94,9 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Users):
     caches_dir: Directory | None = None
     limits: Limits = Limits()
     servers: dict[ServerName, ServerEntry] = Field(min_length=1)
+    access: AccessOfFile = None
+    """Behind the servers, for its rules name some of them."""
+    audit: Audit | None = None
 
     def _limits(self, entry: ServerEntry) -> Limits:
         """The file's limits, with those that the server gives itself, null included, in their place."""
@@ -112,9 +118,21 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Users):
     def _users(self) -> Users:
         return Users.model_construct(None, **{key: getattr(self, key) for key in Users.model_fields})
 
+    def _amounts(self) -> Amounts:
+        every = {key: getattr(self, key) for key in Amounts.model_fields}
+        quotas = self.quotas.resolved(has_users=self.trust_user_header is not None)
+        return Amounts.model_construct(None, **every | {"quotas": quotas})
+
+    def _max_user_sessions(self) -> int | None:
+        """For each user, all servers together; null is no limit, and so is nothing where there is no front."""
+        if self.trust_user_header is None or "max_user_sessions" in self.model_fields_set:
+            return self.max_user_sessions
+        return USER_CHILDREN
+
     @model_validator(mode="after")
-    def _believes_keys_that_it_has(self) -> "ConfigFile":
+    def _believes_and_limits_keys_that_it_has(self) -> "ConfigFile":
         check_fronts(self._users(), self.auth)
+        check_amounts(self, self.servers, self.auth.names())
         return self
 
     def gateway(self) -> GatewaySettings:
@@ -135,10 +153,13 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Users):
             node=self.node,
             allowed_hosts=self.allowed_hosts,
             auth=self.auth,
+            amounts=self._amounts(),
             users=self._users(),
             cors=self.cors,
             debug=self.debug,
             drain_timeout=self.drain_timeout,
+            access=self.access,
+            audit=self.audit,
             servers=policies,
         )
 
@@ -148,7 +169,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Users):
         return SupervisorSettings(
             debug=self.debug,
             max_sessions=self.max_sessions,
-            max_user_sessions=self.max_user_sessions,
+            max_user_sessions=self._max_user_sessions(),
             queue_max=self.queue_max,
             queue_timeout=self.queue_timeout,
             reaping=self.reaping,

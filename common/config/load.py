@@ -245,7 +245,7 @@ def _known_keys(path: KeyPath) -> list[str]:
     if path[:1] == ("servers",):
         model, path = ServerEntry, path[2:]
     for key in path:
-        if isinstance(key, str):
+        if isinstance(key, str) and key in model.model_fields:  # else it is a name in a map of names to models
             model = _model_in(model.model_fields[key].annotation) or model
     return list(model.model_fields)
 

@@ -15,6 +15,9 @@ from pydantic import (
     field_validator,
 )
 
+from common.config.access import AccessRules
+from common.config.amounts import Amounts
+from common.config.audit import Audit
 from common.config.auth import Auth
 from common.config.base import Model as Model
 from common.config.cors import Cors
@@ -138,9 +141,12 @@ class GatewaySettings(Model):
     allowed_hosts: tuple[str, ...]
     auth: Auth
     users: Users = Users()
+    amounts: Amounts = Amounts()
     cors: Cors | None = None
     debug: Debug
     drain_timeout: float = 5.0
+    access: AccessRules | None = None
+    audit: Audit | None = None
     servers: dict[str, ServerPolicy]
 
 

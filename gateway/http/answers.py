@@ -8,7 +8,8 @@ from mcp_types.version import is_version_at_least
 from quart import Response
 
 from gateway import sse
-from gateway.http import bodies
+from gateway.errors import GatewayError
+from gateway.http import admitted, bodies
 from gateway.http.bodies import EVENT_STREAM, JSON
 from gateway.http.streams import EventStream, ended_stream, event_stream
 from gateway.jsonrpc import Message, Notification, Request, decode
@@ -58,8 +59,10 @@ async def answer(
     return stream(relay, outbox, request, on_hang_up=on_hang_up)
 
 
-async def answer_batch(relay: Relay, messages: list[Message]) -> Response:
+async def answer_batch(relay: Relay, messages: list[Message], refused: list[GatewayError | None]) -> Response:
     """The answers to all of `messages`, as one array if they are quick and come alone, else on one stream.
+
+    `refused` has for each of them the error that is its answer, or None.
 
     Raises GatewayError where the session has ended. Cancellation means that the client hung up.
     """
@@ -67,9 +70,9 @@ async def answer_batch(relay: Relay, messages: list[Message]) -> Response:
     takes_stream = bodies.accepts(EVENT_STREAM)
     outbox = relay.new_outbox()
     outbox.awaits = len(requests)
-    for message in messages:
+    for message, error in zip(messages, refused, strict=True):
         if isinstance(message, Request):
-            relay.request(message, outbox, can_carry_more=takes_stream)
+            admitted.request(relay, message, outbox, error, can_carry_more=takes_stream)
         elif isinstance(message, Notification):
             relay.notify(message)
         else:

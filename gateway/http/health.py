@@ -1,13 +1,16 @@
 """`GET /health`: alive, and whether the supervisor answers."""
 
+from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Final
+from typing import Final, cast
 
 import anyio
 import msgspec
 from quart import Blueprint, Response, g
 
 from gateway.http import bodies
+from gateway.identity.who import Who
+from gateway.rates import Rates
 from gateway.sessions import Sessions
 from supervisor.client import SupervisorClient, SupervisorLost
 from supervisor.protocol import Answer
@@ -19,9 +22,10 @@ PATIENCE: Final = 2.0
 class HealthDoor:
     """The handler."""
 
-    def __init__(self, sessions: Sessions, supervisor: SupervisorClient) -> None:
+    def __init__(self, sessions: Sessions, supervisor: SupervisorClient, rates: Rates | None = None) -> None:
         self._sessions = sessions
         self._supervisor = supervisor
+        self._rates = rates
 
     def blueprint(self) -> Blueprint:
         """`/health`."""
@@ -39,11 +43,23 @@ class HealthDoor:
                 "version": version("mcp-gateway"),
                 "supervisor": {"answers": answer is not None},
                 "sessions": counts.sessions,
-                **supervision(answer),
-                "eras": self._sessions.eras.report(),
+                **self._of_servers(answer, g.who),
                 "droppedMessages": dict(self._sessions.dropped_messages()),
             }
+            if refusals := self._sessions.quotas.refusals:
+                report["refusals"] = dict(refusals)
+            if self._rates is not None:
+                report["rateLimits"] = self._rates.report()
         return bodies.json_response(msgspec.json.encode(report), 200 if answer is not None else 503)
+
+    def _of_servers(self, answer: Answer | None, who: Who) -> dict[str, object]:
+        """What is said of the servers, but not of those that `who` may not know of."""
+        report = {**supervision(answer), "eras": self._sessions.eras.report()}
+        for name in ("servers", "eras"):
+            known = cast("Mapping[str, object]", report[name]).items()
+            allows = self._sessions.oversight.permission
+            report[name] = {server: each for server, each in known if allows(who, server).server}
+        return report
 
     async def _ask(self) -> Answer | None:
         try:

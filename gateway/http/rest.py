@@ -5,8 +5,9 @@ from msgspec import Raw
 from quart import Blueprint, Response, g, request
 
 from common.reasons import Reason
+from gateway.admittance import CALL, Use
 from gateway.errors import GatewayError, bad_request
-from gateway.http import bodies
+from gateway.http import admitted, bodies
 from gateway.http.mcp import SESSION_QUERY, query_id
 from gateway.session_sets import SessionSet
 from gateway.sessions import Sessions
@@ -29,6 +30,7 @@ class RestDoor:
 
     async def open(self) -> Response:
         """A new session id. Nothing is spawned yet."""
+        await admitted.admit_opening()
         session_set = self._sessions.open_set(g.who)
         return bodies.json_response(msgspec.json.encode({SESSION_QUERY: session_set.id}))
 
@@ -41,9 +43,10 @@ class RestDoor:
         """Call a tool; the answer is its result as MCP gives it."""
         policy = self._sessions.policy(server)
         session_set = self._find()
+        await admitted.admit(Use(server, CALL, tool))
         arguments = await _read_arguments(policy.max_message_bytes)
         caller = await session_set.caller(server, g.who)
-        return bodies.json_response(await caller.call(tool, arguments))
+        return bodies.json_response(await caller.call(tool, arguments, g.who))
 
     def _find(self) -> SessionSet:
         id_ = query_id()

@@ -9,12 +9,11 @@ from quart import Blueprint, Response, g
 from common.reasons import Reason
 from gateway import sse
 from gateway.errors import GatewayError
-from gateway.http import bodies
+from gateway.http import admitted, bodies
 from gateway.http.bodies import EVENT_STREAM
 from gateway.http.mcp import SESSION_QUERY, query_id, read_message
 from gateway.http.streams import EventStream, event_stream
 from gateway.jsonrpc import Notification, Request
-from gateway.personal import compare
 from gateway.session import Door, not_found
 from gateway.sessions import Sessions
 
@@ -41,6 +40,7 @@ class SseDoor:
         self._sessions.policy(server)
         if not bodies.accepts(EVENT_STREAM):
             raise GatewayError(Reason.NOT_ACCEPTABLE, f"expected an Accept header with {EVENT_STREAM}")
+        await admitted.admit_opening(server)
         session = self._sessions.open(g.who, server, Door.SSE)
         try:
             relay = await session.start()
@@ -69,17 +69,13 @@ class SseDoor:
             )
         session = self._sessions.find(id_, g.who, server, Door.SSE)
         message = await read_message(policy.max_message_bytes)
+        refused = await admitted.refusal(session, message)
         relay = session.relay
         if relay is None or relay.standing is None or relay.ended is not None:
             raise not_found(session.ended)
         if isinstance(message, Request):
-            try:
-                compare(session, g.who)
-            except GatewayError as error:
-                relay.standing.put(error.rpc_body(message.id))  # the session is alive
-            else:
-                self._sessions.shared.look(g.who, server, message)
-                relay.request(message, relay.standing)
+            self._sessions.shared.look(g.who, server, message)
+            admitted.request(relay, message, relay.standing, refused)
         elif isinstance(message, Notification):
             relay.notify(message)
         else:

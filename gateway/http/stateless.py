@@ -25,8 +25,9 @@ from quart import Blueprint, Response, g, request
 from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway import sse
+from gateway.admittance import use_of
 from gateway.errors import GatewayError
-from gateway.http import bodies
+from gateway.http import admitted, audited, bodies
 from gateway.http.bodies import EVENT_STREAM, JSON
 from gateway.http.streams import EventStream, event_stream
 from gateway.identity.principal import ANONYMOUS
@@ -122,6 +123,7 @@ class StatelessDoor:
         """Pass one request on, and answer as it turns out."""
         if envelope.message.method == LISTEN and not bodies.accepts(EVENT_STREAM):
             raise GatewayError(Reason.NOT_ACCEPTABLE, f"expected an Accept header with {EVENT_STREAM}")
+        await admitted.admit(use_of(server, envelope.message))
         leaving = ExitStack()
         _when_over(leaving.close)
         asked = self._asked(server)
@@ -134,7 +136,8 @@ class StatelessDoor:
         await self._tool_headers.check(relay, server, g.who.principal, envelope)
         outbox = relay.new_outbox()
         leaving.callback(relay.hang_up, outbox)
-        relay.request(reached.message, outbox, can_carry_more=bodies.accepts(EVENT_STREAM))
+        relay.calls.check()
+        relay.request(reached.message, outbox, who=g.who, can_carry_more=bodies.accepts(EVENT_STREAM))
         response = await _answer(outbox, reached.through)
         if reached.is_ephemeral:
             self._offer_cookie(response, server, asked)
@@ -206,4 +209,5 @@ def _status(answer: bytes) -> int:
 
 
 def _failed(error: GatewayError, id_: bytes = b"null") -> Response:
+    audited.refused(error)
     return bodies.json_response(error.modern_body(id_), error.modern_status, error.headers)

@@ -20,13 +20,13 @@ from gateway import sse
 from gateway.afterlife import Afterlife
 from gateway.errors import GatewayError
 from gateway.events import Kind, read_id, write_id
-from gateway.http import bodies
+from gateway.http import admitted, bodies
 from gateway.http.answers import answer, answer_batch, opening
 from gateway.http.bodies import EVENT_STREAM, JSON
 from gateway.http.mcp import LAST_EVENT_ID, SESSION_HEADER, header_id, parse, parse_batch
 from gateway.http.streams import EventStream, event_stream
 from gateway.jsonrpc import Message, Notification, Request, is_batch
-from gateway.personal import FAULTS, compare
+from gateway.personal import FAULTS
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
 from gateway.sessions import Sessions
@@ -72,11 +72,6 @@ class StreamableDoor:
         session = self._find(server)
         if starts:
             raise GatewayError(Reason.INVALID_MESSAGE, "this session is initialized; open another without its id")
-        if isinstance(message, Request):
-            try:
-                compare(session, g.who)
-            except GatewayError as error:
-                return bodies.json_response(error.rpc_body(message.id))  # the session is alive
         return await self._pass_on(session, message)
 
     async def get(self, server: str) -> Response:
@@ -130,6 +125,7 @@ class StreamableDoor:
 
     async def _initialize(self, server: str, message: Request) -> Response:
         """Open a session, and answer with its id, unless its child refuses."""
+        await admitted.admit_opening(server)
         try:
             session = self._sessions.open(g.who, server, Door.STREAMABLE)
         except GatewayError as error:
@@ -145,7 +141,7 @@ class StreamableDoor:
         try:
             relay = await session.start()
             outbox = relay.new_outbox()
-            relay.request(message, outbox, can_carry_more=bodies.accepts(EVENT_STREAM))
+            relay.request(message, outbox, who=g.who, can_carry_more=bodies.accepts(EVENT_STREAM))
             response = await answer(relay, outbox, on_hang_up=hung_up)
         except GatewayError as error:
             session.end(error.reason)
@@ -170,21 +166,21 @@ class StreamableDoor:
         if any(isinstance(each, Request) and each.method == "initialize" for each in messages):
             raise GatewayError(Reason.INVALID_MESSAGE, "'initialize' may not be in a batch")
         asked = [each.id for each in messages if isinstance(each, Request)]
+        refused = [await admitted.refusal(session, each) for each in messages]
         try:
-            if asked:
-                compare(session, g.who)
-            return await answer_batch(relay, messages)
+            return await answer_batch(relay, messages, refused)
         except GatewayError as error:
-            if error.reason not in (Reason.GATEWAY_RESTARTED, *FAULTS) or not asked:
+            if error.reason is not Reason.GATEWAY_RESTARTED or not asked:
                 raise
             return bodies.json_response(b"[%b]" % b",".join(map(error.rpc_body, asked)))  # the session is alive
 
     async def _pass_on(self, session: Session, message: Message) -> Response:
+        refused = await admitted.refusal(session, message)
         relay = _relay_of(session)
         if isinstance(message, Request):
             outbox = relay.new_outbox()
             try:
-                relay.request(message, outbox, can_carry_more=bodies.accepts(EVENT_STREAM))
+                admitted.request(relay, message, outbox, refused, can_carry_more=bodies.accepts(EVENT_STREAM))
             except GatewayError as error:
                 if error.reason is not Reason.GATEWAY_RESTARTED:
                     raise

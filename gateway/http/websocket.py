@@ -15,6 +15,7 @@ from quart import Blueprint, g, websocket
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.frames import LINK, Link, silence
+from gateway.http import admitted
 from gateway.http.mcp import parse
 from gateway.jsonrpc import Notification, Request
 from gateway.outbox import HIGH_WATER, LOW_WATER
@@ -87,6 +88,7 @@ class WebSocketDoor:
                 f"expected the WebSocket subprotocol '{SUBPROTOCOL}' in the header Sec-WebSocket-Protocol",
                 header="Sec-WebSocket-Protocol",
             )
+        await admitted.admit_opening(server)
         session = self._sessions.open(g.who, server, Door.WEBSOCKET)
         link: Link = websocket.scope["state"][LINK]
         try:
@@ -175,18 +177,19 @@ class _Exchange:
             text = await websocket.receive()
             assert isinstance(text, str)  # the link has refused the others
             held = self._outbox.held
-            self._pass_on(text.encode())
+            await self._pass_on(text.encode())
             if self._outbox.held > max(held, HIGH_WATER):
                 self._link.pause()
 
-    def _pass_on(self, data: bytes) -> None:
+    async def _pass_on(self, data: bytes) -> None:
         id_ = b"null"
         try:
             message = parse(data)
             if isinstance(message, Request):
                 id_ = message.id
                 self._look(message)
-                self._relay.request(message, self._outbox)
+                refused = await admitted.refusal(self._session, message)
+                admitted.request(self._relay, message, self._outbox, refused)
             elif isinstance(message, Notification):
                 self._relay.notify(message)
             else:

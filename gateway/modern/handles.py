@@ -144,14 +144,17 @@ class Handles:
         self._open.move_to_end(whose)
 
 
-def with_handles(result: Members, *, first_page: bool) -> Members:
-    """The result of `tools/list` with the argument in every schema, and on its first page the two tools in front."""
+def with_handles(result: Members, permits: Callable[[str], bool], *, first_page: bool) -> Members:
+    """The result of `tools/list` with the argument in every schema, and on its first page, in front, those of the two
+    tools that its reader `permits`.
+    """
     try:
         tools = msgspec.json.decode(bytes(result.get("tools", b"[]")), type=list[Members])
     except (msgspec.MsgspecError, RecursionError):
         return result
     theirs = [_with_argument(tool) for tool in tools if text(tool.get("name", b"")) not in (OPEN, CLOSE)]
-    return {**result, "tools": put([*(_OWN_TOOLS if first_page else ()), *theirs])}
+    own = [tool for tool in _OWN_TOOLS if first_page and permits(tool["name"])]
+    return {**result, "tools": put([*own, *theirs])}
 
 
 def _with_argument(tool: Members) -> Members:

@@ -99,6 +99,6 @@ async def begin(session: Session, envelope: Members) -> Relay:
     relay = await session.start()
     if not relay.used:
         nobody = relay.new_outbox()
-        relay.request(request(0, OPENING, {"_meta": OWN_ENVELOPE}), nobody)
+        relay.request(request(0, OPENING, {"_meta": OWN_ENVELOPE}), nobody, who=None)
         nobody.discard()
     return relay

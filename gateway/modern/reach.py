@@ -30,6 +30,7 @@ from gateway.rawjson import Members, members, put_together
 from gateway.relay import Relay
 from gateway.session import Session
 from gateway.sessions import Sessions
+from gateway.toollists import UnknownTool, permitted
 from gateway.translation.legacy_child.handshake import askable
 
 _FALL_BACK: Final = (
@@ -81,9 +82,11 @@ class Reach:
         """
         who = envelope_of(envelope.message.params)
         await self._check_served(asked, server, envelope.message)
+        self._check_permitted(asked, server, envelope.message)
         reached = await self._reach(asked, server, envelope, who, leaving)
         if asked.policy.handles == "inject" and envelope.message.method == _LIST:
-            return replace(reached, through=_both(reached.through, self._injecting(envelope)))
+            own = self._sessions.oversight.permission(asked.who, server).tool
+            return replace(reached, through=_both(reached.through, self._injecting(envelope, own)))
         return reached
 
     async def _check_served(self, asked: Asked, server: str, message: Request) -> None:
@@ -95,6 +98,15 @@ class Reach:
             if speaks or asked.policy.modern == "auto":
                 return
         raise not_served(message.id)
+
+    def _check_permitted(self, asked: Asked, server: str, message: Request) -> None:
+        """Raises Rejected for a tool that is not the sender's, before anything shows that there is one of that name."""
+        oversight = self._sessions.oversight
+        try:
+            permitted(message, oversight.permission(asked.who, server), server)
+        except UnknownTool as error:
+            oversight.denied(asked.who, server, message, error)
+            raise Rejected(error.rpc_code, error.message, id_=message.id) from None
 
     async def _reach(self, asked: Asked, server: str, envelope: Envelope, who: Members, leaving: ExitStack) -> Reached:
         message = envelope.message
@@ -164,14 +176,14 @@ class Reach:
         return asked, key
 
     @staticmethod
-    def _injecting(envelope: Envelope) -> Callable[[bytes], bytes]:
+    def _injecting(envelope: Envelope, permits: Callable[[str], bool]) -> Callable[[bytes], bytes]:
         first = envelope.value("cursor") is None
 
         def inject(answer: bytes) -> bytes:
             message = _response(answer)
             if message is None:
                 return answer
-            result = handles.with_handles(members(message.result), first_page=first)
+            result = handles.with_handles(members(message.result), permits, first_page=first)
             return encode(Response(message.id, put_together(result), b""))
 
         return inject

@@ -146,7 +146,7 @@ async def _listed(relay: Relay, server: str, envelope: Members) -> Schemas:
     schemas: Schemas = {}
     params: dict[str, object] = {"_meta": envelope}
     for _ in range(MAX_PAGES):
-        page = await ask(relay, server, request(0, "tools/list", params))
+        page = await ask(relay, server, request(0, "tools/list", params), who=None)
         try:
             listed = msgspec.json.decode(page, type=_Tools)
         except (msgspec.MsgspecError, RecursionError):

@@ -22,12 +22,12 @@ servers:
     command: run
 """
 ALL_KEYS = (
-    "affinity_cookie, affinity_header, allowed_hosts, anonymous, auth, caches_dir, cors, debug, drain_timeout, era, "
-    "group, handles, home, hostname, idle_timeout, inherit_env, kill_grace, limits, max_lifetime, "
-    "max_message_bytes, max_sessions, max_user_sessions, modern, no_new_privs, node, packages, port, queue_max, "
-    "queue_timeout, reaping, reattach_grace, request_timeout, require_user, resumable, runtime_dir, sandbox, "
-    "servers, sessions_dir, start_timeout, stderr_files, stop_grace, terminate_grace, trust_user_header, "
-    "trusted_fronts, uid_range, user"
+    "access, affinity_cookie, affinity_header, allowed_hosts, anonymous, audit, auth, caches_dir, cors, debug, "
+    "drain_timeout, era, group, handles, home, hostname, idle_timeout, inherit_env, kill_grace, limits, "
+    "max_lifetime, max_message_bytes, max_sessions, max_user_sessions, modern, no_new_privs, node, packages, port, "
+    "queue_max, queue_timeout, quotas, rate_limit_on_error, rate_limit_storage, rate_limits, reaping, "
+    "reattach_grace, request_timeout, require_user, resumable, runtime_dir, sandbox, servers, sessions_dir, "
+    "start_timeout, stderr_files, stop_grace, terminate_grace, trust_user_header, trusted_fronts, uid_range, user"
 )
 SERVER_KEYS = (
     "affinity_cookie, affinity_header, allow_shared_uid, anonymous, args, command, env, era, group, handles, headers, "

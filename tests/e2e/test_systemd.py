@@ -55,9 +55,12 @@ def same(output: str) -> bool:
 
 
 async def test_start_returns_when_it_serves_and_stop_leaves_nothing() -> None:
-    output = await machine("start", SERVERS, uid_range=OWN_USERS).run(
+    audit = {"file": "/var/log/mcp-gateway/audit.jsonl"}
+    output = await machine("start", SERVERS, uid_range=OWN_USERS, audit=audit).run(
         LOAD
         + """
+        echo audit: $(stat -c '%a %U' /var/log/mcp-gateway /var/log/mcp-gateway/audit.jsonl)
+        grep -m 1 session_open /var/log/mcp-gateway/audit.jsonl
         curl -sf $url/health; echo
         echo user: $(ps -o user:20= -p $gateway) $(ps -o user= -p $supervisor)
         echo socket: $(stat -c '%a %U' /run/mcp-gateway/control.sock)
@@ -69,6 +72,8 @@ async def test_start_returns_when_it_serves_and_stop_leaves_nothing() -> None:
         """
     )
     assert '"status":"ok"' in output
+    assert "audit: 750 mcp-gateway 600 mcp-gateway" in output
+    assert '"event":"session_open","issuer":"anonymous"' in output
     assert "user: mcp-gateway root" in output
     assert "socket: 600 mcp-gateway" in output
     assert "StatusText=listening on http://127.0.0.1:" in output

@@ -232,7 +232,7 @@ async def test_a_gateway_that_leaves_lets_go_and_ends_nothing_that_can_be_kept()
         relay.leave()
         assert await here.told() == []
         with pytest.raises(GatewayError) as error:
-            relay.request(request(1, "tools/list"), relay.new_outbox())
+            relay.request(request(1, "tools/list"), relay.new_outbox(), who=ALICE_ASKS)
         assert (error.value.reason, error.value.status) == (Reason.GATEWAY_RESTARTED, 503)
         with pytest.raises(GatewayError) as error:
             here.sessions.open(ALICE_ASKS, "light", Door.STREAMABLE)

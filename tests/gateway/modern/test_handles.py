@@ -1,5 +1,6 @@
 """Handles that a model opens: whose they are, when they end, and what is put into a list of tools for them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -135,10 +136,18 @@ def test_there_is_a_bound_for_all_together(monkeypatch: pytest.MonkeyPatch) -> N
 # What is put into a list of tools.
 
 
-def injected(*tools: Any, first_page: bool = False, **others: Any) -> list[dict[str, Any]]:
+def anything(_: str) -> bool:
+    """Whoever reads the list may use all of it."""
+    return True
+
+
+def injected(
+    *tools: Any, first_page: bool = False, permits: Callable[[str], bool] = anything, **others: Any
+) -> list[dict[str, Any]]:
     """The tools as the client gets them."""
     result = members(msgspec.json.encode({"tools": tools, **others}))
-    listed: list[dict[str, Any]] = msgspec.json.decode(bytes(with_handles(result, first_page=first_page)["tools"]))
+    found = with_handles(result, permits, first_page=first_page)
+    listed: list[dict[str, Any]] = msgspec.json.decode(bytes(found["tools"]))
     return listed
 
 
@@ -152,6 +161,10 @@ def test_the_two_tools_stand_in_front_of_the_first_page_and_the_argument_in_ever
         assert find_invalid_x_mcp_header(tool["inputSchema"]) is None
 
 
+def test_of_the_two_tools_nobody_sees_one_that_is_not_theirs() -> None:
+    assert [tool["name"] for tool in injected(first_page=True, permits="session_open".__eq__)] == ["session_open"]
+
+
 def test_a_schema_stays_as_strict_as_it_was() -> None:
     strict = {"type": "object", "properties": {}, "additionalProperties": False, "required": ["a"], "$defs": {"a": {}}}
     [tool] = injected({"name": "t", "title": "T", "inputSchema": strict})
@@ -162,7 +175,7 @@ def test_a_schema_stays_as_strict_as_it_was() -> None:
 
 def test_what_else_stands_there_stays_the_bytes_that_it_was() -> None:
     result = members(b'{"tools":[{"inputSchema":{"maximum":1.0e400}}],"nextCursor":"2","ttlMs":1.50}')
-    found = with_handles(result, first_page=False)
+    found = with_handles(result, anything, first_page=False)
     assert bytes(found["ttlMs"]) == b"1.50"
     assert b'"maximum":1.0e400' in bytes(found["tools"])
 
@@ -183,7 +196,7 @@ def test_a_schema_that_is_none_stays_as_it_is(schema: object) -> None:
 @pytest.mark.parametrize("tools", [b"7", b"[7]", b'{"a":1}', b"[" * 100_000 + b"]" * 100_000])
 def test_a_list_that_is_none_stays_as_it_is(tools: bytes) -> None:
     result = {"tools": msgspec.Raw(tools)}
-    assert with_handles(result, first_page=True) == result
+    assert with_handles(result, anything, first_page=True) == result
 
 
 # Calls.

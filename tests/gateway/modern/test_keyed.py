@@ -34,7 +34,8 @@ class Bridge:
     def discard(self) -> None:
         self.discarded = True
 
-    def request(self, message: Request, outbox: object) -> None:
+    def request(self, message: Request, outbox: object, *, who: Who | None) -> None:
+        assert who is None  # it is the gateway's own
         self.asked.append(message.method)
 
 

@@ -1,0 +1,96 @@
+"""The requests in flight, by who has sent them: what their answers may hold, and what the audit log says of them.
+
+Every request of a client comes by here before its child hears of it, and its answer before the client does, whatever the
+door; the gateway's own requests do not. The conversation and the clocks know nothing of either.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+
+from gateway.access import EVERYTHING, Permission
+from gateway.audit import Outcome, SessionAudit, outcome
+from gateway.errors import GatewayError
+from gateway.identity.who import Who
+from gateway.jsonrpc import Request
+from gateway.toollists import LIST, filtered, permitted
+
+
+def _everything(_: Who) -> Permission:
+    return EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
+class _Errand:
+    who: Who
+    message: Request
+    permission: Permission
+    began: float
+
+
+class Errands:
+    """Those of one session with `server`.
+
+    `permission(who)` is what the sender of a request may use now; `audit` is None where no record is kept.
+    """
+
+    def __init__(
+        self,
+        server: str = "",
+        permission: Callable[[Who], Permission] = _everything,
+        audit: SessionAudit | None = None,
+        now: Callable[[], float] = monotonic,
+    ) -> None:
+        self._server = server
+        self._permission = permission
+        self._audit = audit
+        self._now = now
+        self._errands: dict[int, _Errand] = {}
+
+    def __repr__(self) -> str:
+        return f"<Errands: {len(self._errands)}>"
+
+    def check(self, message: Request, who: Who) -> Request:
+        """`message` as its child may get it. Raises GatewayError where its sender may not use what it asks for."""
+        try:
+            return permitted(message, self._permission(who), self._server)
+        except GatewayError as error:
+            self.denied(message, who, error)
+            raise
+
+    def allows(self, who: Who, tool: str) -> bool:
+        """Whether `who` may call `tool`."""
+        return self._permission(who).tool(tool)
+
+    def denied(self, message: Request, who: Who, error: GatewayError) -> None:
+        """The request is answered with `error`, for its sender may not use what it asks for."""
+        if self._audit is not None:
+            self._audit.denied(who.principal, message, error)
+
+    def begin(self, call: int, message: Request, who: Who) -> None:
+        """`message`, which was checked, is in flight from now on, as `call`."""
+        permission = EVERYTHING if message.method != LIST else self._permission(who)
+        if self._audit is not None or not permission.every_tool:
+            self._errands[call] = _Errand(who, message, permission, self._now())
+
+    def answered(self, call: int, answer: bytes, failure: GatewayError | None) -> bytes:
+        """The answer to `call`, as the client gets it; `failure` is set where it is the gateway's own."""
+        errand = self._errands.pop(call, None)
+        if errand is None:
+            return answer
+        if self._audit is not None:
+            self._called(errand, call, outcome(answer, failure))
+        if errand.permission.every_tool:
+            return answer
+        return filtered(answer, errand.message.id, errand.permission.tool)
+
+    def cancelled(self, call: int) -> None:
+        """The client wants no answer to `call` any more."""
+        errand = self._errands.pop(call, None)
+        if errand is not None:
+            self._called(errand, call, {"outcome": "cancelled"})
+
+    def _called(self, errand: _Errand, call: int, came: Outcome) -> None:
+        if self._audit is not None:
+            took = (self._now() - errand.began) * 1000
+            self._audit.called(errand.who.principal, errand.message, call, came, took)

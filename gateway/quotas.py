@@ -1,0 +1,141 @@
+"""What each user and each key has at once: sessions, children, calls in flight. No I/O, no clock.
+
+A **user** is a whole principal; a **key** is a principal without the user for whom it speaks, so all users of one front
+together. The anonymous are one user, and one key. What is taken here is given back by whoever took it, when it ends,
+whatever ends it: so every count is kept by the one module that sees every end of its kind.
+"""
+
+from collections import Counter
+from dataclasses import replace
+from typing import Final
+
+from common.config.amounts import KeyQuota
+from common.config.amounts import Quotas as Settings
+from common.reasons import Reason
+from gateway.drain import CallsInFlight
+from gateway.errors import refused
+from gateway.identity.principal import Principal
+from gateway.refusals import counting
+
+SESSIONS_RETRY: Final = 30.0
+CHILDREN_RETRY: Final = 5.0
+CALLS_RETRY: Final = 1.0
+"""Seconds after which another try may do better: sessions end slowly, calls soon."""
+
+_KEYS: Final = frozenset({"basic", "bearer", "apikey"})
+"""Issuers of principals whose subject is the name of a key in the configuration."""
+
+
+def key_of(principal: Principal) -> Principal:
+    """Whose credentials they are."""
+    return replace(principal, user="") if principal.user else principal
+
+
+def key_name(principal: Principal) -> str | None:
+    """What the configuration calls the key, if it stands there."""
+    return principal.subject if principal.issuer in _KEYS else None
+
+
+class Tally:
+    """How many things of one kind each user and each key has."""
+
+    def __init__(self) -> None:
+        self._by_user: Counter[Principal] = Counter()
+        self._by_key: Counter[Principal] = Counter()
+
+    def __repr__(self) -> str:
+        return f"<Tally: {self._by_key.total()} of {len(self._by_user)} users of {len(self._by_key)} keys>"
+
+    def of_user(self, principal: Principal) -> int:
+        """How many this one has."""
+        return self._by_user[principal]
+
+    def of_key(self, principal: Principal) -> int:
+        """How many all have together who come with the same key."""
+        return self._by_key[key_of(principal)]
+
+    def take(self, principal: Principal) -> None:
+        """One more."""
+        self._by_user[principal] += 1
+        self._by_key[key_of(principal)] += 1
+
+    def give_back(self, principal: Principal) -> None:
+        """One less; who has none is forgotten."""
+        for counter, whose in ((self._by_user, principal), (self._by_key, key_of(principal))):
+            counter[whose] -= 1
+            if not counter[whose]:
+                del counter[whose]
+
+
+class Quotas:
+    """The counts, and what they may be. `calls_in_flight` counts the calls of all."""
+
+    def __init__(self, settings: Settings | None = None, calls_in_flight: CallsInFlight | None = None) -> None:
+        self._settings = settings or Settings()
+        self._calls_in_flight = calls_in_flight or CallsInFlight()
+        self.sessions = Tally()
+        self.children = Tally()
+        self.calls = Tally()
+        self.refusals: Counter[str] = Counter()
+        """How often there was too much of anything, these or others, by reason."""
+
+    def __repr__(self) -> str:
+        return f"<Quotas: sessions {self.sessions!r}, children {self.children!r}, calls {self.calls!r}>"
+
+    def check_sessions(self, principal: Principal) -> None:
+        """Raises GatewayError where they may have no more sessions."""
+        user, key = self._settings.user.sessions, self._of_key(principal).sessions
+        if user is not None and self.sessions.of_user(principal) >= user:
+            message = "you have all the sessions that one user may have; end one, or try again later"
+            raise refused(Reason.MAX_USER_SESSIONS, message, SESSIONS_RETRY, quota="user.sessions", limit=user)
+        if key is not None and self.sessions.of_key(principal) >= key:
+            message = "your key has all the sessions that it may have; try again later"
+            raise refused(Reason.MAX_KEY_SESSIONS, message, SESSIONS_RETRY, quota="key.sessions", limit=key)
+
+    def check_children(self, principal: Principal) -> None:
+        """Raises GatewayError where a key may have no more children; those of a user the supervisor counts."""
+        key = self._of_key(principal).children
+        if key is not None and self.children.of_key(principal) >= key:
+            message = "your key has all the children that it may have; try again later"
+            raise refused(Reason.MAX_KEY_SESSIONS, message, CHILDREN_RETRY, quota="key.children", limit=key)
+
+    def check_calls(self, principal: Principal) -> None:
+        """Raises GatewayError where they may have no more calls in flight."""
+        user, key = self._settings.user.calls_in_flight, self._of_key(principal).calls_in_flight
+        with counting(self.refusals):
+            if user is not None and self.calls.of_user(principal) >= user:
+                message = "you have as many calls in flight as one user may have; try again when one is answered"
+                raise refused(Reason.MAX_USER_CALLS, message, CALLS_RETRY, quota="user.calls_in_flight", limit=user)
+            if key is not None and self.calls.of_key(principal) >= key:
+                message = "your key has as many calls in flight as it may have; try again later"
+                raise refused(Reason.MAX_KEY_CALLS, message, CALLS_RETRY, quota="key.calls_in_flight", limit=key)
+
+    def calls_of(self, principal: Principal) -> "CallsOf":
+        """What counts the calls of one of their children."""
+        return CallsOf(self, principal, self._calls_in_flight)
+
+    def _of_key(self, principal: Principal) -> KeyQuota:
+        return self._settings.keys.get(key_name(principal) or "", self._settings.key)
+
+
+class CallsOf:
+    """Counts one principal's calls (`gateway.drain.Calls`), with those of all."""
+
+    def __init__(self, quotas: Quotas, principal: Principal, total: CallsInFlight) -> None:
+        self._quotas = quotas
+        self._principal = principal
+        self._total = total
+
+    def begin(self) -> None:
+        """One more."""
+        self._total.begin()
+        self._quotas.calls.take(self._principal)
+
+    def end(self) -> None:
+        """One less."""
+        self._quotas.calls.give_back(self._principal)
+        self._total.end()
+
+    def check(self) -> None:
+        """Raises GatewayError where there may be no more."""
+        self._quotas.check_calls(self._principal)

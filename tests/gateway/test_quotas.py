@@ -1,0 +1,125 @@
+"""What users and keys have at once."""
+
+from collections.abc import Callable
+
+import pytest
+
+from common.config.amounts import KeyQuota, UserQuota
+from common.config.amounts import Quotas as Settings
+from common.reasons import Reason
+from gateway.drain import CallsInFlight
+from gateway.errors import GatewayError
+from gateway.identity.principal import ANONYMOUS, Principal
+from gateway.quotas import Quotas, key_of
+
+ANN, BOB = Principal("bearer", "librechat", "ann"), Principal("bearer", "librechat", "bob")
+CI = Principal("apikey", "ci")
+JWT = Principal("https://issuer.example", "ci")
+
+
+def reason(check: Callable[[Principal], None], principal: Principal) -> Reason | None:
+    """Why not, if not."""
+    try:
+        check(principal)
+    except GatewayError as error:
+        return error.reason if "Retry-After" in error.headers else Reason.INTERNAL_ERROR
+    return None
+
+
+def test_all_users_of_one_front_are_one_key() -> None:
+    assert key_of(ANN) == key_of(BOB) == Principal("bearer", "librechat")
+    assert key_of(CI) == CI
+
+
+def test_where_nothing_is_said_nobody_is_limited() -> None:
+    quotas = Quotas()
+    for _ in range(1000):
+        quotas.sessions.take(ANN)
+        quotas.children.take(ANN)
+        quotas.calls.take(ANN)
+    assert {reason(check, ANN) for check in (quotas.check_sessions, quotas.check_children, quotas.check_calls)} == {
+        None
+    }
+
+
+def test_one_user_at_its_quota_does_not_touch_another() -> None:
+    quotas = Quotas(Settings(user=UserQuota(sessions=2, calls_in_flight=1)))
+    quotas.sessions.take(ANN)
+    quotas.sessions.take(ANN)
+    quotas.calls.take(ANN)
+    assert reason(quotas.check_sessions, ANN) is Reason.MAX_USER_SESSIONS
+    assert reason(quotas.check_calls, ANN) is Reason.MAX_USER_CALLS
+    assert reason(quotas.check_sessions, BOB) is None
+    assert reason(quotas.check_calls, BOB) is None
+    quotas.sessions.give_back(ANN)
+    quotas.calls.give_back(ANN)
+    assert reason(quotas.check_sessions, ANN) is None
+    assert reason(quotas.check_calls, ANN) is None
+
+
+def test_a_key_counts_all_its_users_together() -> None:
+    quotas = Quotas(Settings(key=KeyQuota(sessions=2, children=2, calls_in_flight=2)))
+    for tally in (quotas.sessions, quotas.children, quotas.calls):
+        tally.take(ANN)
+        tally.take(BOB)
+    assert reason(quotas.check_sessions, ANN) is Reason.MAX_KEY_SESSIONS
+    assert reason(quotas.check_children, BOB) is Reason.MAX_KEY_SESSIONS
+    assert reason(quotas.check_calls, ANN) is Reason.MAX_KEY_CALLS
+    assert reason(quotas.check_sessions, CI) is None
+
+
+def test_a_key_may_have_limits_of_its_own_and_nobody_borrows_its_name() -> None:
+    settings = Settings(key=KeyQuota(sessions=1), keys={"ci": KeyQuota(sessions=2)})
+    quotas = Quotas(settings.resolved(has_users=False))
+    for principal in (CI, JWT):
+        quotas.sessions.take(principal)
+    assert reason(quotas.check_sessions, CI) is None
+    assert reason(quotas.check_sessions, JWT) is Reason.MAX_KEY_SESSIONS
+
+
+def test_what_the_file_gives_for_one_key_holds_with_the_rest_of_what_it_gives_for_all() -> None:
+    settings = Settings(
+        key=KeyQuota(sessions=1, children=7), keys={"ci": KeyQuota(sessions=None), "cd": KeyQuota(calls_in_flight=3)}
+    )
+    resolved = settings.resolved(has_users=False)
+    assert resolved.keys["ci"] == KeyQuota(sessions=None, children=7)
+    assert resolved.keys["cd"] == KeyQuota(sessions=1, children=7, calls_in_flight=3)
+    assert Settings.model_validate_json(resolved.model_dump_json()) == resolved
+
+
+def test_only_where_there_are_users_they_have_limits_by_default() -> None:
+    assert Settings().resolved(has_users=False).user == UserQuota()
+    assert Settings().resolved(has_users=True).user == UserQuota(sessions=200, calls_in_flight=50)
+    unlimited = Settings(user=UserQuota(calls_in_flight=None)).resolved(has_users=True).user
+    assert unlimited == UserQuota(sessions=200, calls_in_flight=None)
+
+
+def test_a_call_is_counted_for_its_user_and_for_all_until_it_is_over() -> None:
+    total = CallsInFlight()
+    quotas = Quotas(Settings(user=UserQuota(calls_in_flight=1)), total)
+    calls, others = quotas.calls_of(ANN), quotas.calls_of(ANN)
+    calls.check()
+    calls.begin()
+    assert total.count == 1
+    with pytest.raises(GatewayError):
+        others.check()  # another session of the same user
+    quotas.calls_of(BOB).check()
+    calls.end()
+    assert total.count == 0
+    others.check()
+    assert quotas.refusals == {"max_user_calls": 1}
+
+
+def test_whoever_has_nothing_is_forgotten() -> None:
+    quotas = Quotas()
+    for user in range(1000):
+        quotas.calls.take(Principal("bearer", "librechat", str(user)))
+    for user in range(1000):
+        quotas.calls.give_back(Principal("bearer", "librechat", str(user)))
+    assert repr(quotas.calls) == "<Tally: 0 of 0 users of 0 keys>"
+
+
+def test_all_who_are_anonymous_are_one_user() -> None:
+    quotas = Quotas(Settings(user=UserQuota(sessions=1)))
+    quotas.sessions.take(ANONYMOUS)
+    assert reason(quotas.check_sessions, ANONYMOUS) is Reason.MAX_USER_SESSIONS
