@@ -27,6 +27,7 @@ from gateway.personal import personal
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
 from gateway.session_sets import GET_AN_ID, SessionSet
+from gateway.sharing.whose import key_of
 from supervisor.client import SupervisorClient
 
 MAX_CHILDLESS: Final = 10_000
@@ -103,10 +104,9 @@ class Sessions:
         """A new session, without a child yet. Raises GatewayError for an unknown server, or too many ids."""
         self._check_configured(server)
         self._check_room(who.principal)
-        policy = self.policies[server]
-        session = Session(
-            self, self._new_id(), who.principal, server, door, policy, key=key, personal=personal(who, policy)
-        )
+        policy, principal = self.policies[server], who.principal
+        own, share = personal(who, policy), key_of(who, policy)
+        session = Session(self, self._new_id(), principal, server, door, policy, key=key, personal=own, share=share)
         self._by_id[session.id] = session
         return session
 
@@ -145,6 +145,7 @@ class Sessions:
     def end_all(self, reason: Reason) -> None:
         """End every session, and open no more."""
         self._refusing = reason
+        self.leases.shares.end_all(reason)
         for each in tuple(self._by_id.values()):
             each.end(reason)
         self.afterlife.end()
@@ -177,8 +178,11 @@ class Sessions:
         """A new session of a set; it has no id of its own that anybody could use."""
         self._check_configured(server)
         policy, owner = self.policies[server], session_set.principal
-        own, on_forget = personal(who, policy), session_set.rest
-        session = Session(self, session_set.id, owner, server, Door.REST, policy, personal=own, on_forget=on_forget)
+        own, share, rest = personal(who, policy), key_of(who, policy), session_set.rest
+        session = Session(
+            self, session_set.id, owner, server, Door.REST, policy, personal=own, share=share, on_forget=rest
+        )
+        session.hello = b"{}"  # the gateway itself is its client, and cannot be asked anything
         self._in_sets.add(session)
         return session
 
@@ -230,7 +234,7 @@ class Sessions:
     def _check_room(self, principal: Principal) -> None:
         if self._refusing is not None:
             raise GatewayError(self._refusing, "the gateway is shutting down")
-        childless = len(self._by_id) - len(self.leases)
+        childless = len(self._by_id) - self.leases.bridges
         if childless >= MAX_CHILDLESS:
             message = "too many session ids are waiting to be used; try again later"
             raise refused(Reason.MAX_SESSIONS, message, CHILDLESS_RETRY)

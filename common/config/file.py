@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ByteSize, Field
+from pydantic import BaseModel, ByteSize, Field, model_validator
 
 from common.config.model import (
     Auth,
@@ -18,6 +18,7 @@ from common.config.model import (
     ServerSpec,
     SupervisorSettings,
 )
+from common.config.sharing import Sharing, check_users_are_known
 from common.config.values import (
     Count,
     Directory,
@@ -50,8 +51,8 @@ class SessionLimits(Model):
     max_message_bytes: Annotated[ByteSize, Field(ge=1024, le=1 << 30)] = ByteSize(16 * 1024 * 1024)
 
 
-class ServerEntry(SessionLimits, Isolation, Protocol):
-    """One entry under `servers:`. A key of SessionLimits, Isolation or Protocol that it does not give is the file's."""
+class ServerEntry(SessionLimits, Isolation, Protocol, Sharing):
+    """One entry under `servers:`. A key of the groups that it is made of, and that it does not give, is the file's."""
 
     command: NonEmpty
     args: tuple[Word, ...] = ()
@@ -62,7 +63,7 @@ class ServerEntry(SessionLimits, Isolation, Protocol):
     limits: Limits = Limits()
 
 
-class ConfigFile(SessionLimits, Isolation, Protocol):
+class ConfigFile(SessionLimits, Isolation, Protocol, Sharing):
     """The whole file, as its author sees it. Only the loader handles one."""
 
     hostname: NonEmpty = "127.0.0.1"
@@ -97,9 +98,15 @@ class ConfigFile(SessionLimits, Isolation, Protocol):
             every |= {"user": entry.user, "uid_range": entry.uid_range}
         return Isolation.model_construct(None, **every)
 
-    def _either(self, entry: ServerEntry, group: type[Model]) -> dict[str, Any]:
+    def _either(self, entry: ServerEntry, group: type[BaseModel]) -> dict[str, Any]:
         """The keys of `group`: what the server gives, null included, else what the file has."""
         return {key: getattr(entry if key in entry.model_fields_set else self, key) for key in group.model_fields}
+
+    @model_validator(mode="after")
+    def _shares_among_those_it_knows(self) -> "ConfigFile":
+        entries = (("servers", name) for name, entry in self.servers.items() if entry.is_shared)
+        check_users_are_known([*([()] if self.is_shared else []), *entries], auth_is_on=self.auth.is_on)
+        return self
 
     def gateway(self) -> GatewaySettings:
         """The gateway's part."""
@@ -110,7 +117,9 @@ class ConfigFile(SessionLimits, Isolation, Protocol):
                 start_timeout=own.start_timeout,
                 request_timeout=own.request_timeout,
                 max_message_bytes=own.max_message_bytes,
+                idle_timeout=own.idle_timeout,
                 **self._either(entry, Protocol),
+                **self._either(entry, Sharing),
             )
         return GatewaySettings(
             hostname=self.hostname,

@@ -125,6 +125,7 @@ class StreamableDoor:
     async def _initialize(self, server: str, message: Request) -> Response:
         """Open a session, and answer with its id, unless its child refuses."""
         session = self._sessions.open(g.who, server, Door.STREAMABLE)
+        session.hello = message.params
 
         def hung_up() -> None:
             if session.relay is None or not session.relay.initialized:

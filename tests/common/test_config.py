@@ -21,17 +21,17 @@ servers:
     command: run
 """
 ALL_KEYS = (
-    "affinity_cookie, affinity_header, allowed_hosts, anonymous, auth, caches_dir, debug, drain_timeout, era, group, "
-    "handles, home, hostname, idle_timeout, inherit_env, kill_grace, limits, max_lifetime, max_message_bytes, "
-    "max_sessions, max_user_sessions, modern, no_new_privs, node, packages, port, queue_max, queue_timeout, reaping, "
-    "reattach_grace, request_timeout, resumable, runtime_dir, sandbox, servers, sessions_dir, start_timeout, "
-    "stderr_files, stop_grace, terminate_grace, uid_range, user"
+    "affinity_cookie, affinity_header, allowed_hosts, anonymous, auth, caches_dir, debug, drain_timeout, era, "
+    "group, handles, home, hostname, idle_timeout, inherit_env, isolation, kill_grace, limits, linger, "
+    "max_lifetime, max_message_bytes, max_sessions, max_user_sessions, modern, no_new_privs, node, packages, port, "
+    "queue_max, queue_timeout, reaping, reattach_grace, request_timeout, resumable, runtime_dir, sandbox, servers, "
+    "sessions_dir, start_timeout, stderr_files, stop_grace, terminate_grace, uid_range, user"
 )
 SERVER_KEYS = (
     "affinity_cookie, affinity_header, anonymous, args, command, env, era, group, handles, home, idle_timeout, "
-    "inherit_env, kill_grace, limits, max_lifetime, max_message_bytes, max_sessions, max_user_sessions, modern, "
-    "no_new_privs, packages, path, request_timeout, resumable, sandbox, start_timeout, stderr_files, stop_grace, "
-    "terminate_grace, uid_range, user"
+    "inherit_env, isolation, kill_grace, limits, linger, max_lifetime, max_message_bytes, max_sessions, "
+    "max_user_sessions, modern, no_new_privs, packages, path, request_timeout, resumable, sandbox, start_timeout, "
+    "stderr_files, stop_grace, terminate_grace, uid_range, user"
 )
 PROTOCOL = {
     "resumable": True,
@@ -394,6 +394,10 @@ def test_a_server_has_the_default_limits(loaded: Loader) -> None:
         "start_timeout": 24.0,
         "request_timeout": 300.0,
         "max_message_bytes": 16 * 1024 * 1024,
+        "idle_timeout": 1800.0,
+        "isolation": ("session",),
+        "linger": 300.0,
+        "personal": (),
         **PROTOCOL,
     }
     assert settings.supervisor.servers["fs"].model_dump() == {

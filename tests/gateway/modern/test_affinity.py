@@ -9,8 +9,9 @@ from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.identity.principal import ANONYMOUS, Principal
+from gateway.identity.telling import MAX_VALUE
 from gateway.identity.who import Who
-from gateway.modern.affinity import MAX_VALUE, SOURCES, Affinity, Asked, affinity, for_capabilities
+from gateway.modern.affinity import SOURCES, Affinity, Asked, affinity, for_capabilities
 
 ALICE = Principal("basic", "alice")
 HEADER = "X-Conversation"
