@@ -34,7 +34,7 @@ class Keeper(Protocol):
     def deserted(self, child: "SharedChild", reason: Reason) -> None:
         """Its last lane has left, for `reason`."""
 
-    def remove(self, child: "SharedChild", reason: Reason) -> None:
+    def remove(self, child: "SharedChild") -> None:
         """It has ended."""
 
 
@@ -223,7 +223,7 @@ class SharedChild:
             self.ended = Reason.GATEWAY_RESTARTED
             self._own_side.close()
             self._own_side.end()
-            self._keeper.remove(self, self.ended)
+            self._keeper.remove(self)
 
     # Within.
 
@@ -238,7 +238,7 @@ class SharedChild:
             lane.rider.on_ending(reason, exit_, self.certificate)
         self._own_side.end()
         self.notes.close()  # after the lanes, which have taken back theirs
-        self._keeper.remove(self, reason)
+        self._keeper.remove(self)
 
     def _perform(self, steps: list[Step], heard: Message | None = None, line: bytes = b"") -> None:
         for step in steps:

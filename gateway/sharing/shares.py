@@ -176,7 +176,7 @@ class Shares:
             timer.cancel()
             child.unhold(_LINGER)
 
-    def remove(self, child: SharedChild, _: Reason) -> None:
+    def remove(self, child: SharedChild) -> None:
         """It has ended."""
         for timers in (self._lingering, self._to_keep):
             if (timer := timers.pop(child, None)) is not None:
@@ -237,6 +237,20 @@ class Shares:
         self._enter(child, policy)
         child.begin(self._translator(child), under_way)
         return child
+
+    def settle(self, child: SharedChild) -> None:
+        """The sessions that an earlier gateway had with it have joined; where there is none, it lingers."""
+        self.write(child)
+        if not child.lanes and child.ended is None:
+            if child.alone:
+                child.end(Reason.GATEWAY_LOST)
+            else:
+                self.deserted(child, Reason.GATEWAY_LOST)
+
+    def write_all(self) -> None:
+        """Have the supervisor keep what has changed and was not told yet."""
+        for child in tuple(self._to_keep):
+            self.write(child)
 
     def hand_on(self) -> None:
         """Another gateway goes on with the children that are kept; their sessions have been left already."""
