@@ -59,15 +59,21 @@ def secrets_of(environment: Mapping[str, str]) -> frozenset[str]:
             found.update((value, *value.splitlines()))
         for match in (*_USERINFO.finditer(value), *_NAMED.finditer(value)):
             found.update(part for part in (match[group] for group in _inner_groups(match)) if part)
-    written = {form for secret in found for form in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1])}
+    return _written(found)
+
+
+def _written(secrets: Iterable[str]) -> frozenset[str]:
+    """Each in the ways in which it may be written."""
+    written = {form for secret in secrets for form in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1])}
     return frozenset(each for each in written if len(each) >= SHORTEST)
 
 
 class Redactor:
     """Takes secrets out of text, for one child with its own environment."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._secrets = sorted(secrets_of(environment))
+    def __init__(self, environment: Mapping[str, str], private: Iterable[str] = ()) -> None:
+        """`private` are values of which it is known that they are secrets, whatever their variables are called."""
+        self._secrets = sorted(secrets_of(environment) | _written(private))
 
     def __repr__(self) -> str:
         return f"<Redactor of {len(self._secrets)} secrets>"

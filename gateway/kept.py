@@ -46,6 +46,8 @@ class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     """On whose behalf, where its principal speaks for others."""
     key: str | None = None
     """By which it is found, where that is not its id."""
+    personal: str = ""
+    """A digest, in hexadecimal, of what its child was given of its user's own; empty where that is nothing."""
 
     def __repr__(self) -> str:
         return f"<Kept session of {self.server} on {self.door}>"

@@ -154,7 +154,15 @@ class Leases:
         whose = (principal.issuer, principal.subject, session.server)
         opened = choice.to_keep(session, relay.translator)
         kept = Kept(
-            VERSION, session.id, session.door.value, *whose, opened, relay.version, principal.user, key=session.key
+            VERSION,
+            session.id,
+            session.door.value,
+            *whose,
+            opened,
+            relay.version,
+            principal.user,
+            key=session.key,
+            personal=session.personal.digest.hex(),
         )
         try:
             state = write(kept)
@@ -196,8 +204,7 @@ class Leases:
 
     async def _grant(self, lane: Lane, within: float) -> Grant:
         whose = lane.whose
-        values = Personal(lane.values)
-        return await grant(self._supervisor, whose.server, lane.label, whose.principal.handle, within, values)
+        return await grant(self._supervisor, whose.server, lane.label, whose.principal.handle, within, lane.personal)
 
     def _relay(
         self,

@@ -16,9 +16,7 @@ from common.reasons import Reason
 from gateway.caller import Caller
 from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
-from gateway.identity.who import Who
 from gateway.personal import NOTHING, Personal
-from gateway.personal import personal as make_personal
 from gateway.rawjson import Members
 from gateway.relay import Relay
 from gateway.sharing.whose import changed
@@ -76,8 +74,6 @@ class Session:
         self.principal = principal
         self.personal = personal
         """What its child is given of its user's own."""
-        self.given = personal.digest
-        """What tells that from other values, also where only an earlier gateway knew them."""
         self.share = share
         """What it has in common with the sessions that share its child; None where that is its own."""
         self.hello: bytes | None = None
@@ -146,23 +142,12 @@ class Session:
                     self._relay.on_ready = self.keep
             return self._relay
 
-    def heed(self, who: Who) -> None:
-        """A request of it comes with what `who` gives a child now: where that is another value, so is the child.
-
-        Raises GatewayError where what a child has to be given lacks, or cannot be meant.
-        """
-        if not self.policy.personal:
-            return
-        now = make_personal(who, self.policy)
-        if now.digest == self.given:
-            return
-        names = changed(self.personal.values, now.values)
-        self.personal, self.given = now, now.digest
+    def heed(self, own: Personal) -> None:
+        """Its user's own values are others now: it goes on with another child, after its calls have ended."""
+        names = changed(self.personal.values, own.values)
+        self.personal = own
         if self._relay is not None and self._relay.lane is not None:
-            logger.info(
-                "session {} of {} on {}: credentials changed ({})", masked(self.id), self.principal, self.server, names
-            )
-            self._relay.lane.change(now.digest, now.values)
+            self._relay.lane.change(own, names)
 
     def lapse(self, reason: Reason) -> None:
         """Its child ended after an earlier gateway, and before this one."""

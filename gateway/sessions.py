@@ -23,7 +23,7 @@ from gateway.identity.principal import Principal
 from gateway.identity.who import Who
 from gateway.leases import Leases
 from gateway.modern.keyed import KeyedSessions
-from gateway.personal import personal
+from gateway.personal import Personal, personal
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
 from gateway.session_sets import GET_AN_ID, SessionSet
@@ -153,14 +153,18 @@ class Sessions:
     # From one gateway to the next: see gateway.succession.
 
     def restore(
-        self, id_: str, principal: Principal, server: str, door: Door, key: str | None = None
+        self, id_: str, principal: Principal, server: str, door: Door, own: Personal, key: str | None = None
     ) -> Session | None:
-        """A session that an earlier gateway had, still without its child; None where the id is another's."""
+        """A session that an earlier gateway had, still without its child; None where the id is another's.
+
+        `own` is what its child was given of the user's own.
+        """
         known = self._by_id.get(id_)
         if door is not Door.REST:
             if known is not None:
                 return None
-            session = self._by_id[id_] = Session(self, id_, principal, server, door, self.policies[server], key=key)
+            policy = self.policies[server]
+            session = self._by_id[id_] = Session(self, id_, principal, server, door, policy, key=key, personal=own)
             if key is not None:
                 self.keyed.resume(session)
             return session
@@ -168,7 +172,7 @@ class Sessions:
         if not isinstance(session_set, SessionSet) or session_set.principal != principal:
             return None
         self._by_id[id_] = session_set
-        session = self.add_to_set(session_set, server, Who(principal))
+        session = self._add_to_set(session_set, server, own)
         session_set.resume(session)
         return session
 
@@ -177,8 +181,11 @@ class Sessions:
     def add_to_set(self, session_set: SessionSet, server: str, who: Who) -> Session:
         """A new session of a set; it has no id of its own that anybody could use."""
         self._check_configured(server)
-        policy, owner = self.policies[server], session_set.principal
-        own, share, rest = personal(who, policy), key_of(who, policy), session_set.rest
+        policy = self.policies[server]
+        return self._add_to_set(session_set, server, personal(who, policy), key_of(who, policy))
+
+    def _add_to_set(self, session_set: SessionSet, server: str, own: Personal, share: str | None = None) -> Session:
+        policy, owner, rest = self.policies[server], session_set.principal, session_set.rest
         session = Session(
             self, session_set.id, owner, server, Door.REST, policy, personal=own, share=share, on_forget=rest
         )

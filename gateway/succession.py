@@ -14,6 +14,7 @@ from common.logs import masked
 from common.reasons import Reason
 from gateway.identity.principal import Principal
 from gateway.kept import Kept, Unreadable, read
+from gateway.personal import Personal, remembered
 from gateway.session import Door, Session
 from gateway.sessions import Sessions
 from gateway.sharing import kept as shared_kept
@@ -78,7 +79,7 @@ def _take_up_shared(sessions: Sessions, inherited: Inherited) -> bool:
         return False
     child = sessions.leases.shares.take_up(inherited.grant, kept, sessions.policies[inherited.server])
     for session, left in restored:
-        session.share, session.given = None if kept.alone else kept.key, child.whose.given
+        session.share = None if kept.alone else kept.key
         sessions.leases.rejoin(session, child, left.hello.encode())
         if session.relay is not None:
             session.relay.version = left.revision
@@ -94,7 +95,7 @@ def _restore_all(sessions: Sessions, kept: KeptChild, server: str) -> list[tuple
     principal = Principal(kept.issuer, kept.subject, kept.user)
     restored = []
     for left in kept.sessions:
-        session = sessions.restore(left.id, principal, server, _door(left.door))
+        session = sessions.restore(left.id, principal, server, _door(left.door), _personal(kept.given))
         if session is not None:
             restored.append((session, left))
     return restored
@@ -119,7 +120,7 @@ def _restore(sessions: Sessions, kept: Kept, server: str) -> Session:
     """The session of which `kept` tells, in the table again. Raises Unreadable where it cannot be."""
     _check(sessions, kept.server, server)
     principal = Principal(kept.issuer, kept.subject, kept.user)
-    session = sessions.restore(kept.id, principal, server, _door(kept.door), kept.key)
+    session = sessions.restore(kept.id, principal, server, _door(kept.door), _personal(kept.personal), kept.key)
     if session is None:
         raise Unreadable("its id is another's")
     choice.check(session.door, kept.opened)
@@ -131,6 +132,14 @@ def _check(sessions: Sessions, kept: str, server: str) -> None:
     """Raises Unreadable where there is no such server any more."""
     if kept != server or server not in sessions.policies:
         raise Unreadable("its server is no longer configured")
+
+
+def _personal(digest: str) -> Personal:
+    """Raises Unreadable for what is no digest."""
+    try:
+        return remembered(bytes.fromhex(digest))
+    except ValueError:
+        raise Unreadable("what was kept of its user's own is no digest") from None
 
 
 def _door(value: str) -> Door:

@@ -26,6 +26,7 @@ from common.config.load import Settings
 from common.config.model import SupervisorSettings
 from common.config.source import ConfigError
 from common.prctl import hide_memory
+from supervisor import exposure
 from supervisor.activation import ActivationError, inherited_listener, uid_of
 from supervisor.children import Children, running_children
 from supervisor.control import Announcer, serve_one
@@ -80,6 +81,7 @@ def _listen_and_run(arguments: argparse.Namespace, settings: Settings, rooms: Ro
     except GroundError as error:
         logger.error("{}", error)
         return 2
+    exposure.tell(settings.supervisor, ground.reaping)
     for warning in warnings(settings.supervisor.servers.values()):
         logger.warning("{}", warning)
     return anyio.run(_run, arguments, settings, ground, rooms, bound)
@@ -125,6 +127,7 @@ def _use(children: Children, settings: SupervisorSettings) -> None:
     """These settings hold from now on."""
     children.fetches.start(settings)
     children.gate.use(settings)
+    exposure.tell(settings, children.reaping)
 
 
 async def _run(

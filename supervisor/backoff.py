@@ -11,7 +11,8 @@ round before had failed.
 
 A child that served somebody and then died early may have been killed by what its user asked of it, and one that
 refuses `initialize` by how its user's client asks. So that nobody can bring down a server for everybody, each user
-adds at most one failure of that kind to a row.
+adds at most one failure of that kind to a row. So it is with every failure where the child was started with something
+of its user's own: with a token that is no good, many end at once.
 """
 
 from dataclasses import dataclass, field
@@ -59,12 +60,17 @@ class Verdict(Enum):
     """It may be its user's own doing."""
 
 
-def judge(reason: Reason, *, named: bool, lived: float, lived_ready: float | None) -> Verdict:
+def judge(reason: Reason, *, named: bool, lived: float, lived_ready: float | None, personal: bool = False) -> Verdict:
     """What it says of a server that its child ended for `reason`.
 
     It lived for `lived` seconds, for `lived_ready` since it was ready (None: it was not). `named` is whether its user
-    is known.
+    is known, `personal` whether it was started with something of that user's own, such as a token that is no good.
     """
+    verdict = _judge(reason, named=named, lived=lived, lived_ready=lived_ready)
+    return Verdict.BAD_FOR_ONE if verdict is Verdict.BAD and personal else verdict
+
+
+def _judge(reason: Reason, *, named: bool, lived: float, lived_ready: float | None) -> Verdict:
     if reason in _NOT_READY:
         return Verdict.BAD_FOR_ONE if reason is Reason.START_FAILED and named else Verdict.BAD
     if lived_ready is None and lived < LONGEST_START:

@@ -54,7 +54,7 @@ class Births:
             spawned = self._spawn(spec, tag, place, room)
         except SpawnError as error:
             self._clear(room)
-            logger.error("server {}: {}: {}", spec.name, error.reason, error.detail)
+            logger.error("server {}: {}: {}", spec.name, error.reason, self._redactor(spec, room)(error.detail))
             raise
         pid = spawned.process.pid
         self._ledger.born(lease, pid)
@@ -98,7 +98,7 @@ class Births:
     def _redactor(spec: ServerSpec, room: Room) -> Redactor:
         """For what it was given: by the configuration, and of the supervisor's own where that names it."""
         inherited = {name: os.environ[name] for name in spec.isolation.inherit_env if name in os.environ}
-        return Redactor(inherited | for_session(spec, room).env)
+        return Redactor(inherited | for_session(spec, room).env, spec.private)
 
     def _tree(self, leader: int, tag: int, place: Place) -> Tree:
         return Tree(

@@ -47,6 +47,6 @@ def log_end(child: Child, certificate: Certificate) -> None:
         logger.info(line, *facts)
         return
     logger.warning(line, *facts)
-    logger.warning("its command was: {}", Redactor(child.spec.env)(child.spec.as_written))
+    logger.warning("its command was: {}", Redactor(child.spec.env, child.spec.private)(child.spec.as_written))
     for said in certificate.stderr:
         logger.warning("its stderr: {}", said)

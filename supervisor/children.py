@@ -15,6 +15,7 @@ from loguru import logger
 from common.config.model import ServerSpec, SupervisorSettings
 from common.limits import raise_open_files_limit
 from common.reasons import Reason
+from supervisor import exposure
 from supervisor.admission import Request
 from supervisor.births import Births
 from supervisor.certificates import certify, log_end
@@ -71,7 +72,7 @@ class Children:
         rooms: Rooms,
     ) -> None:
         self._settings = settings
-        self._reaping = ground.reaping
+        self.reaping = ground.reaping
         self._ledger = ground.ledger
         self._announce = announce
         self._tasks = tasks
@@ -111,6 +112,7 @@ class Children:
 
         Raises SpawnError, with a reason, where it is refused or cannot be started. Cancellation leaves nothing behind.
         """
+        exposure.check(server, self._settings, self.reaping)
         self._last_lease += 1
         lease, request = self._last_lease, Request(server, user, label)
         await self.gate.enter(lease, request)
@@ -224,7 +226,7 @@ class Children:
 
     async def measure(self) -> None:
         """Hold trees to their limits, and look for what left its tree, until cancelled."""
-        run = self._reaping.run
+        run = self.reaping.run
         enforced = run is not None and {"memory", "pids"} <= run.controllers
         running = lambda: [child for child in self._by_lease.values() if child.state is not State.GONE]  # noqa: E731
         await Meter(self._census, running, self.over_limit, self._strays.kill, measure_usage=not enforced).run()
@@ -240,15 +242,16 @@ class Children:
     def report(self, ref: int) -> Answer:
         """How it stands, as the answer to the question `ref`."""
         running = count_by_server(child for child in self._by_lease.values() if child.state is State.RUNNING)
-        return Answer(
+        answer = Answer(
             ref,
             running.total(),
             len(self._by_lease) - running.total(),
             self.gate.waiting,
             self.outlived,
-            self._reaping.mode,
+            self.reaping.mode,
             self.gate.reports(running),
         )
+        return exposure.reported(answer, self._settings, self.reaping)
 
     # What happens by itself.
 

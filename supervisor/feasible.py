@@ -12,6 +12,7 @@ from common.config.load import Settings, load
 from common.config.model import Sandbox, ServerSpec, SupervisorSettings
 from common.config.source import ConfigError, KeyPath
 from supervisor import sandbox
+from supervisor.exposure import certainly_exposed
 from supervisor.reaping import find_programs, probe
 from supervisor.users import AllInUse, Identities, UserError
 from supervisor.wrapper import Inside, Wrapping, wrap
@@ -32,6 +33,8 @@ def load_for_here(path: Path) -> Settings:
 def _infeasible(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
     """Where something cannot be had, and what to do."""
     source = settings.source
+    for server, text in certainly_exposed(settings.supervisor):
+        yield source.of_server(server, "headers"), text
     specs = settings.supervisor.servers.values()
     missing = [(spec.name, *each) for spec in specs for each in _missing(spec.isolation.sandbox)]
     for name, key, number, text in missing:

@@ -27,6 +27,7 @@ import anyio.to_thread
 from loguru import logger
 
 from common.config.model import ServerSpec, SupervisorSettings
+from common.personal import placeholders
 from common.redact import Redactor
 from supervisor.helpers import Ended, Helpers
 from supervisor.packages import (
@@ -225,7 +226,7 @@ def _want(spec: ServerSpec, settings: SupervisorSettings, environ: Mapping[str, 
         package.without_args,
         _runner(spec.command, package),
         caches,
-        tuple(sorted(fetch_variables(spec.env).items())),
+        tuple(sorted(fetch_variables({k: v for k, v in spec.env.items() if not placeholders(v)}).items())),
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from common.config.model import ServerSpec
 from common.config.session_paths import begins_with_mark
+from common.personal import placeholders
 from supervisor.environment import SpawnError, resolve_command
 from supervisor.sandbox import hides
 
@@ -22,8 +23,8 @@ def warnings(specs: Iterable[ServerSpec]) -> Iterator[str]:
 
 
 def _of_one(spec: ServerSpec) -> Iterator[str]:
-    if spec.path is not None and begins_with_mark(spec.path):
-        return  # it is there when its session is
+    if spec.path is not None and (begins_with_mark(spec.path) or placeholders(spec.path)):
+        return  # it is there when its session is, or when its user comes
     if spec.path is not None and not os.path.isdir(spec.path):  # noqa: PTH112 - nor is it one where nobody may look
         yield f"servers.{spec.name}.path: {spec.path} is not a directory; no session of it can be started"
         return

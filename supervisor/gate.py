@@ -15,6 +15,7 @@ from supervisor.admission import Admission, Refusal, Request, Standing
 from supervisor.backoff import SPAWN_FAILURES, Failures, Verdict, judge
 from supervisor.child import Child, how_it_ended
 from supervisor.environment import SpawnError
+from supervisor.personal import asks_for
 from supervisor.protocol import ServerReport
 
 
@@ -68,11 +69,11 @@ class Gate:
 
     def could_not_spawn(self, ticket: int, request: Request, error: SpawnError) -> None:
         """The child was let in, and could not be started."""
-        verdict = Verdict.BAD if error.reason in SPAWN_FAILURES else Verdict.NOTHING
-        now = time.monotonic()
-        self._failures.ended(
-            request.server, ticket, verdict, started=now, now=now, why=f"{error.reason}: {error.message}"
-        )
+        spec = self._admission.settings.servers.get(request.server)
+        bad = Verdict.BAD_FOR_ONE if spec is not None and asks_for(spec) else Verdict.BAD
+        verdict = bad if error.reason in SPAWN_FAILURES else Verdict.NOTHING
+        now, why = time.monotonic(), f"{error.reason}: {error.message}"
+        self._failures.ended(request.server, ticket, verdict, started=now, now=now, why=why, user=request.user)
         self.left(ticket)
 
     def ready(self, child: Child) -> None:
@@ -82,7 +83,13 @@ class Gate:
     def gone(self, child: Child) -> None:
         """The tree of this child is empty."""
         assert child.reason is not None
-        verdict = judge(child.reason, named=bool(child.user), lived=child.lived, lived_ready=child.lived_ready)
+        verdict = judge(
+            child.reason,
+            named=bool(child.user),
+            lived=child.lived,
+            lived_ready=child.lived_ready,
+            personal=bool(child.spec.private),
+        )
         why = f"{child.reason}, {how_it_ended(child.exit)}, certificate {child.certificate}"
         self._failures.ended(
             child.spec.name,

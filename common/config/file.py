@@ -26,12 +26,14 @@ from common.config.values import (
     HostName,
     NodeName,
     NonEmpty,
+    PersonalHeader,
     Port,
     ServerName,
     VariableName,
     WholeNumber,
     Word,
 )
+from common.personal import placeholders
 from common.units import Duration
 
 DEFAULT_IDLE_TIMEOUT: Final = 30 * 60.0
@@ -58,6 +60,8 @@ class ServerEntry(SessionLimits, Isolation, Protocol, Sharing):
     args: tuple[Word, ...] = ()
     path: Directory | None = None
     env: dict[VariableName, Word] = Field(default_factory=dict)
+    headers: tuple[PersonalHeader, ...] = ()
+    allow_shared_uid: bool = False
     max_sessions: Count | None = None
     max_user_sessions: Count | None = None
     limits: Limits = Limits()
@@ -118,6 +122,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Sharing):
                 request_timeout=own.request_timeout,
                 max_message_bytes=own.max_message_bytes,
                 idle_timeout=own.idle_timeout,
+                personal=placeholders(*entry.env.values(), *entry.args, entry.path or ""),
                 **self._either(entry, Protocol),
                 **self._either(entry, Sharing),
             )
@@ -158,6 +163,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Sharing):
             args=entry.args,
             path=entry.path,
             env=entry.env,
+            allow_shared_uid=entry.allow_shared_uid,
             idle_timeout=own.idle_timeout,
             max_lifetime=own.max_lifetime,
             graces=Graces(stop=own.stop_grace, terminate=own.terminate_grace, kill=own.kill_grace),

@@ -22,10 +22,12 @@ from ruamel.yaml.nodes import ScalarNode
 
 from common.config.file import ConfigFile, ServerEntry
 from common.config.model import GatewaySettings, SupervisorSettings
+from common.config.personal import misplaced, mistakes
 from common.config.session_paths import PREFIX, SESSION_PATHS, mark
 from common.config.source import ConfigError, KeyPath, Problem, Source
 from common.config.values import WrittenFloat, WrittenInt
 from common.config.variables import Unreadable, look_up
+from common.personal import is_personal
 
 _PLACEHOLDER = re.compile(r"\$(\$?)\{([^}]*)\}")
 _QUOTED = re.compile(r"""(["'])(.*?)\1""")
@@ -76,6 +78,8 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     except ValidationError as error:
         problems = (reader.describe(detail) for detail in error.errors(include_url=False, include_input=False))
         raise ConfigError(sorted(set(problems), key=lambda problem: (problem.line, problem.key))) from None
+    if wrong := {reader.source.problem(*each) for each in mistakes(config, _identity_header(plain))}:
+        raise ConfigError(sorted(wrong, key=lambda problem: (problem.line, problem.key)))
     return Settings(config.gateway(), config.supervisor(_command_lines(document)), reader.source)
 
 
@@ -158,6 +162,8 @@ class _Reader:
             if match[1]:
                 return match[0][1:]
             name = match[2]
+            if is_personal(name):
+                return mark(name)
             if name.startswith(PREFIX):
                 return self._session_path(name, path, match)
             if not _VARIABLE.fullmatch(name):
@@ -167,7 +173,10 @@ class _Reader:
                 return ""
             return self._look_up(name, path)
 
-        return _PLACEHOLDER.sub(replace, text)
+        expanded = _PLACEHOLDER.sub(replace, text)
+        for wrong in misplaced(expanded, path):
+            self._problem(path, wrong)
+        return expanded
 
     def _session_path(self, name: str, path: KeyPath, match: re.Match[str]) -> str:
         """The mark that stands for a session's path, where there may be one."""
@@ -246,6 +255,12 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((model for each in get_args(annotation) if (model := _model_in(each))), None)
+
+
+def _identity_header(plain: object) -> str | None:
+    """The header that says who a user is, where the file names one."""
+    name = plain.get("trust_user_header") if isinstance(plain, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def _command_lines(document: CommentedMap) -> dict[str, str]:

@@ -222,6 +222,10 @@ class ServerSpec(Model):
     args: tuple[str, ...] = Field(repr=False)
     path: str | None
     env: dict[str, str] = Field(repr=False)
+    allow_shared_uid: bool = False
+    """Whether what is each user's own may be where others of its user can read it."""
+    private: tuple[str, ...] = Field((), repr=False)
+    """What of this is one user's own, once it is filled in: in no log, and in no core."""
     idle_timeout: float
     max_lifetime: float
     graces: Graces

@@ -34,6 +34,8 @@ _HEADERS_WITH_A_MEANING: Final = frozenset(
     mcp-method mcp-name mcp-protocol-version mcp-session-id origin te trailer transfer-encoding upgrade""".split()
 )
 
+_HEADERS_WITH_THE_GATEWAYS_SECRETS: Final = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
+
 NO_ID: Final = 2**32 - 1
 """The user or group id by which the kernel means nobody: who is to become it stays who it is."""
 
@@ -121,6 +123,12 @@ def _header(name: str) -> str:
     return name
 
 
+def _header_of_users_own(name: str) -> str:
+    if name.lower() in _HEADERS_WITH_THE_GATEWAYS_SECRETS:
+        raise ValueError("this header holds what admits to the gateway, which no server is given; expected another one")
+    return _header(name)
+
+
 def _without_colon(username: str) -> str:
     if ":" in username:
         raise ValueError("expected a name without a colon, which ends the name in HTTP Basic authentication")
@@ -160,6 +168,8 @@ NameOrId = Annotated[Word, Field(min_length=1)]
 VariableName = Annotated[str, Field(min_length=1), AfterValidator(_variable)]
 HostName = Annotated[str, Field(min_length=1), AfterValidator(_host)]
 HeaderName = Annotated[str, AfterValidator(_header)]
+PersonalHeader = Annotated[str, AfterValidator(_header_of_users_own)]
+"""The name of a header whose value a server may be given."""
 Directory = Annotated[str, Field(min_length=1), AfterValidator(_absolute)]
 """A path; a relative one is relative to the configuration file's directory."""
 Secret = Annotated[SecretStr, Field(min_length=1), PlainSerializer(_secret_to_wire)]

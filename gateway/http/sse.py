@@ -14,6 +14,7 @@ from gateway.http.bodies import EVENT_STREAM
 from gateway.http.mcp import SESSION_QUERY, query_id, read_message
 from gateway.http.streams import EventStream, event_stream
 from gateway.jsonrpc import Notification, Request
+from gateway.personal import compare
 from gateway.session import Door, not_found
 from gateway.sessions import Sessions
 
@@ -72,7 +73,12 @@ class SseDoor:
         if relay is None or relay.standing is None or relay.ended is not None:
             raise not_found(session.ended)
         if isinstance(message, Request):
-            relay.request(message, relay.standing)
+            try:
+                compare(session, g.who)
+            except GatewayError as error:
+                relay.standing.put(error.rpc_body(message.id))  # the session is alive
+            else:
+                relay.request(message, relay.standing)
         elif isinstance(message, Notification):
             relay.notify(message)
         else:

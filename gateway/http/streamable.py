@@ -26,6 +26,7 @@ from gateway.http.bodies import EVENT_STREAM, JSON
 from gateway.http.mcp import LAST_EVENT_ID, SESSION_HEADER, header_id, parse, parse_batch
 from gateway.http.streams import EventStream, event_stream
 from gateway.jsonrpc import Message, Notification, Request, is_batch
+from gateway.personal import FAULTS, compare
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
 from gateway.sessions import Sessions
@@ -71,6 +72,11 @@ class StreamableDoor:
         session = self._find(server)
         if starts:
             raise GatewayError(Reason.INVALID_MESSAGE, "this session is initialized; open another without its id")
+        if isinstance(message, Request):
+            try:
+                compare(session, g.who)
+            except GatewayError as error:
+                return bodies.json_response(error.rpc_body(message.id))  # the session is alive
         return await self._pass_on(session, message)
 
     async def get(self, server: str) -> Response:
@@ -124,7 +130,12 @@ class StreamableDoor:
 
     async def _initialize(self, server: str, message: Request) -> Response:
         """Open a session, and answer with its id, unless its child refuses."""
-        session = self._sessions.open(g.who, server, Door.STREAMABLE)
+        try:
+            session = self._sessions.open(g.who, server, Door.STREAMABLE)
+        except GatewayError as error:
+            if error.reason not in FAULTS:
+                raise
+            return bodies.json_response(error.rpc_body(message.id))
         session.hello = message.params
 
         def hung_up() -> None:
@@ -158,11 +169,13 @@ class StreamableDoor:
         messages = parse_batch(body)
         if any(isinstance(each, Request) and each.method == "initialize" for each in messages):
             raise GatewayError(Reason.INVALID_MESSAGE, "'initialize' may not be in a batch")
+        asked = [each.id for each in messages if isinstance(each, Request)]
         try:
+            if asked:
+                compare(session, g.who)
             return await answer_batch(relay, messages)
         except GatewayError as error:
-            asked = [each.id for each in messages if isinstance(each, Request)]
-            if error.reason is not Reason.GATEWAY_RESTARTED or not asked:
+            if error.reason not in (Reason.GATEWAY_RESTARTED, *FAULTS) or not asked:
                 raise
             return bodies.json_response(b"[%b]" % b",".join(map(error.rpc_body, asked)))  # the session is alive
 

@@ -16,6 +16,7 @@ from gateway.errors import GatewayError
 from gateway.identity.principal import ANONYMOUS
 from gateway.identity.telling import told_by
 from gateway.identity.who import Who
+from gateway.personal import Personal, personal
 from gateway.sharing.whose import key_of_values
 
 
@@ -104,11 +105,21 @@ SOURCES: Final[Mapping[str, Source]] = {
 
 def affinity(asked: Asked, sources: Mapping[str, Source] = SOURCES) -> Affinity:
     """Which child the request is for. Raises GatewayError where it may have none."""
+    own = personal(asked.who, asked.policy)
     for name, source in sources.items():
         value = source(asked)
         if value is not None:
-            return Affinity(f"{name}:{hashlib.sha256(value.encode()).hexdigest()}" if value else name)
+            key = f"{name}:{hashlib.sha256(value.encode()).hexdigest()}" if value else name
+            return Affinity(for_credentials(key, own))
     return Affinity("", ephemeral=True)
+
+
+def for_credentials(key: str, own: Personal) -> str:
+    """The key of a child that is given something of its user's own: whoever bears something else needs another one.
+
+    One principal may stand for many users, and need not say for which.
+    """
+    return f"{key} {own.digest.hex()}" if own.digest else key
 
 
 def for_capabilities(key: str, capabilities: bytes) -> str:

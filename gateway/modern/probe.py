@@ -26,6 +26,7 @@ from gateway.errors import GatewayError
 from gateway.framing import Oversized
 from gateway.jsonrpc import Malformed, Response, decode, encode, request
 from gateway.leases import grant
+from gateway.personal import NOTHING, Personal
 from supervisor.client import Grant, SupervisorClient
 
 PATIENCE: Final = 10.0
@@ -96,28 +97,29 @@ class Probe:
     def __repr__(self) -> str:
         return f"<Probe: {len(self._asking)} servers are being asked>"
 
-    async def speaks_modern(self, server: str, policy: ServerPolicy) -> bool:
+    async def speaks_modern(self, server: str, policy: ServerPolicy, own: Personal = NOTHING) -> bool:
         """Whether a child of `server` does. Raises GatewayError where none can be had, and nothing was ever seen.
 
+        A child that is not the same for everybody is given the user's `own` who asks.
         Cancellation ends the child that was being asked, and then whoever else waits asks another one.
         """
         while (known := self._eras.modern(server)) is None:  # still, where the configuration was read again meanwhile
             attempt = self._asking.get(server)
             if attempt is None:
-                await self._try(server, policy)
+                await self._try(server, policy, own)
                 continue
             await attempt.over.wait()
             if (failure := attempt.failure) is not None:
                 raise GatewayError(failure.reason, failure.message, **failure.about)
         return known
 
-    async def _try(self, server: str, policy: ServerPolicy) -> None:
+    async def _try(self, server: str, policy: ServerPolicy, own: Personal) -> None:
         """Ask one child, for all that want to know by now. Raises GatewayError."""
         attempt = self._asking[server] = _Attempt()
         edition = self._eras.edition
         within = min(policy.start_timeout, RENEWING) if self._eras.remembers(server) else policy.start_timeout
         try:
-            found = await self._ask(await grant(self._supervisor, server, "probe", "", within), policy)
+            found = await self._ask(await grant(self._supervisor, server, "probe", "", within, own), policy)
         except GatewayError as error:
             if self._eras.prolong(server):
                 return  # whoever has a child already needs no other one to be had

@@ -18,13 +18,14 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_MODERN_VERSION
 from common.reasons import Reason
 from gateway.jsonrpc import Malformed, Request, Response, decode, encode
 from gateway.meta import envelope_of
-from gateway.modern import handles
+from gateway.modern import handles, rounds
 from gateway.modern.affinity import Asked, affinity, by_header, for_capabilities
 from gateway.modern.envelope import Envelope, Rejected
 from gateway.modern.handles import Gone, Handles, TooMany, Whose
 from gateway.modern.keyed import begin
 from gateway.modern.probe import Probe
 from gateway.modern.rounds import Rounds
+from gateway.personal import personal
 from gateway.rawjson import Members, members, put_together
 from gateway.relay import Relay
 from gateway.session import Session
@@ -90,7 +91,7 @@ class Reach:
         if asked.policy.modern != "off":
             speaks = self._sessions.eras.modern(server)
             if speaks is None:
-                speaks = await self._probe.speaks_modern(server, asked.policy)
+                speaks = await self._probe.speaks_modern(server, asked.policy, personal(asked.who, asked.policy))
             if speaks or asked.policy.modern == "auto":
                 return
         raise not_served(message.id)
@@ -106,8 +107,8 @@ class Reach:
             key = self._key(whose.key, server, envelope)
             relay = await self._sessions.keyed.start(asked.who, server, key, who)
             return Reached(relay, message, bytes, is_ephemeral=False)
-        principal = asked.who.principal
-        claimed = self._rounds.claim((principal.issuer, principal.subject, server), envelope)
+        own = personal(asked.who, asked.policy)
+        claimed = self._rounds.claim(rounds.whose(asked.who.principal, server, own), envelope)
         session, message = claimed or (self._sessions.keyed.ephemeral(asked.who, server), message)
         leaving.callback(self._leave, session)
         relay = await begin(session, who)

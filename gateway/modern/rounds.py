@@ -21,6 +21,7 @@ from common.reasons import Reason
 from gateway.identity.principal import Principal
 from gateway.jsonrpc import Malformed, Request, Response, decode, encode
 from gateway.modern.envelope import Envelope, Rejected
+from gateway.personal import Personal
 from gateway.rawjson import members
 from gateway.relay import Relay
 from gateway.session import Session
@@ -116,12 +117,17 @@ class Rounds:
         self._close(handle).session.end(Reason.UNUSED)
 
 
-Whose = tuple[str, str, str]
-"""A principal's issuer and subject, and a server."""
+Whose = tuple[str, ...]
+"""A principal's issuer, subject and user, a server, and a digest of what its child is given of the user's own."""
+
+
+def whose(principal: Principal, server: str, own: Personal) -> Whose:
+    """What is the same for a request and its retry of who sends it."""
+    return principal.issuer, principal.subject, principal.user, server, own.digest.hex()
 
 
 def _whose(session: Session, envelope: Envelope) -> bytes:
-    return _digest((session.principal.issuer, session.principal.subject, session.server), envelope)
+    return _digest(whose(session.principal, session.server, session.personal), envelope)
 
 
 def _digest(whose: Whose, envelope: Envelope) -> bytes:

@@ -32,12 +32,12 @@ def lane_of(session: Session, shares: Shares, epoch: int) -> Lane:
     key = key_alone(session.id) if session.share is None else session.share
     lane = Lane(
         shares,
-        Whose(principal, server, key, session.given),
+        Whose(principal, server, key, session.personal.digest),
         session.policy,
         label=masked(session.id),
         epoch=epoch,
         ids=shares.ids(principal, server),
-        values=session.personal.values,
+        personal=session.personal,
         alone=alone,
     )
 

@@ -9,7 +9,7 @@ The lane also sees to the idleness of its session: the supervisor's clock is the
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextvars import Context
 from dataclasses import replace
 from typing import Final
@@ -23,6 +23,7 @@ from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.hotstate import NoNotes
 from gateway.jsonrpc import Message, Notification, Request, Response, cancelled_id, decode, encode, notification
+from gateway.personal import Personal
 from gateway.rawjson import members
 from gateway.sharing.kept import KeptSession
 from gateway.sharing.multiplexer import INITIALIZED
@@ -39,7 +40,7 @@ _LIST_CHANGED: Final = "notifications/tools/list_changed"
 class Lane:
     """The lane of the session `label`, on its way to the child for `whose`.
 
-    `ids` are the numbers of its calls, never the same as those of another lane with the same child. `values` are what
+    `ids` are the numbers of its calls, never the same as those of another lane with the same child. `personal` is what
     the child is given of its user's own. `alone` says that nobody ever shares the child.
     """
 
@@ -52,7 +53,7 @@ class Lane:
         label: str,
         epoch: int,
         ids: Iterator[int],
-        values: Mapping[str, str],
+        personal: Personal,
         alone: bool,
     ) -> None:
         self.epoch = epoch
@@ -60,7 +61,7 @@ class Lane:
         self.label = label
         self.alone = alone
         self.policy = policy
-        self.values = values
+        self.personal = personal
         self.whose = whose
         """For whom its child is, or is to be."""
         self.hello = b""
@@ -77,6 +78,8 @@ class Lane:
         self._answered = anyio.Event()
         self._replay: tuple[bytes, asyncio.Future[Response]] | None = None
         """The id of our own `initialize`, and who waits for its answer."""
+        self._changed = ""
+        """The names of what the child that it has was not given."""
         self._holding = False
         self._loop = asyncio.get_running_loop()
         self._used = self._loop.time()
@@ -122,10 +125,10 @@ class Lane:
         if self._child is not None:
             self._show(self._child)
 
-    def change(self, given: bytes, values: Mapping[str, str]) -> None:
-        """What its user gives has changed: it goes on with another child, after its calls have ended."""
-        self.values = values
-        self.whose = replace(self.whose, given=given)
+    def change(self, personal: Personal, names: str) -> None:
+        """What its user gives a child is this now, under `names` also: it goes on with another, once its calls have ended."""
+        self.personal, self._changed = personal, names
+        self.whose = replace(self.whose, given=personal.digest)
         if self._child is not None:
             if self._waiting is None:
                 self._waiting = deque()
@@ -251,11 +254,13 @@ class Lane:
             while self._child is None or self._child.whose != self.whose:
                 await self._calm()
                 if self._child is not None:
-                    self._depart(Reason.CREDENTIALS_CHANGED)
+                    self._depart(Reason.CREDENTIAL_CHANGED)
                 with anyio.fail_after(self.policy.start_timeout):
                     self._take(await self._station.reach(self.whose, self))
                     if self.rider.initialized:
                         await self._shake_hands_again()
+            if self._changed:
+                self._tell()
             self._moving = None
             self._go_on()
         except TimeoutError:
@@ -293,6 +298,11 @@ class Lane:
         if bytes(members(tools).get("listChanged", b"")) == b"true":
             news = notification(_LIST_CHANGED)
             self.rider.hear(news, encode(news))
+
+    def _tell(self) -> None:
+        facts = (self.label, self.whose.principal, self.whose.server, self._changed, self.rider.pid)
+        logger.info("session {} of {} on {}: credentials changed ({}); respawned, pid {}", *facts)
+        self._changed = ""
 
     def _go_on(self) -> None:
         """Tell the child what has waited."""

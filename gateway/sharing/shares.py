@@ -160,7 +160,7 @@ class Shares:
 
     def deserted(self, child: SharedChild, reason: Reason) -> None:
         """Its last lane has left: it lingers, unless nobody can come."""
-        if self._refusing is not None or reason is Reason.CREDENTIALS_CHANGED:
+        if self._refusing is not None or reason is Reason.CREDENTIAL_CHANGED:
             child.end(self._refusing or reason)
             return
         child.hold(_LINGER)

@@ -28,10 +28,10 @@ ALL_KEYS = (
     "sessions_dir, start_timeout, stderr_files, stop_grace, terminate_grace, uid_range, user"
 )
 SERVER_KEYS = (
-    "affinity_cookie, affinity_header, anonymous, args, command, env, era, group, handles, home, idle_timeout, "
-    "inherit_env, isolation, kill_grace, limits, linger, max_lifetime, max_message_bytes, max_sessions, "
-    "max_user_sessions, modern, no_new_privs, packages, path, request_timeout, resumable, sandbox, start_timeout, "
-    "stderr_files, stop_grace, terminate_grace, uid_range, user"
+    "affinity_cookie, affinity_header, allow_shared_uid, anonymous, args, command, env, era, group, handles, "
+    "headers, home, idle_timeout, inherit_env, isolation, kill_grace, limits, linger, max_lifetime, "
+    "max_message_bytes, max_sessions, max_user_sessions, modern, no_new_privs, packages, path, request_timeout, "
+    "resumable, sandbox, start_timeout, stderr_files, stop_grace, terminate_grace, uid_range, user"
 )
 PROTOCOL = {
     "resumable": True,
@@ -407,6 +407,8 @@ def test_a_server_has_the_default_limits(loaded: Loader) -> None:
         "args": (),
         "path": None,
         "env": {},
+        "allow_shared_uid": False,
+        "private": (),
         "idle_timeout": 1800.0,
         "max_lifetime": 86400.0,
         "graces": {"stop": 2.0, "terminate": 3.0, "kill": 5.0},
@@ -643,7 +645,7 @@ def test_variables_that_are_not_there_are_all_told(problems: Complainer) -> None
     ]
 
 
-@pytest.mark.parametrize("name", ["", "NO PE", "1A", "A-B", "header:X-Token"])
+@pytest.mark.parametrize("name", ["", "NO PE", "1A", "A-B", "Header:X-Token"])
 def test_what_is_no_variables_name_is_told(name: str, problems: Complainer) -> None:
     [line] = problems(f'hostname: "${{{name}}}"{SERVER}')
     assert line == (

@@ -111,7 +111,7 @@ def test_the_samples_of_configuration_load(tmp_path: Path) -> None:
 
 
 def test_every_key_is_documented_with_its_default() -> None:
-    table = (ROOT / "docs" / "configuration.md").read_text()
+    table = "".join(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))
     shared = (
         SessionLimits.model_fields.keys() | Isolation.model_fields.keys() | Protocol.model_fields.keys() | {"limits"}
     )
@@ -147,7 +147,8 @@ def test_the_documented_defaults_are_the_defaults(tmp_path: Path) -> None:
 
 def test_every_code_is_documented_with_its_status() -> None:
     text = (ROOT / "docs" / "gateway.md").read_text()
-    rows = [line.split(" | ") for line in text.partition("## Errors")[2].splitlines() if line.startswith("| `")]
+    pages = [page.read_text().partition("## Errors")[2] for page in sorted((ROOT / "docs").glob("*.md"))]
+    rows = [line.split(" | ") for page in pages for line in page.splitlines() if line.startswith("| `")]
     documented = {code: int(status) for codes, status, *_ in rows for code in re.findall(r"`(\w+)`", codes)}
     for code, status in documented.items():
         assert GatewayError(Reason(code), "").status == status, code

@@ -12,17 +12,19 @@ from common.reasons import Reason
 from gateway.identity.principal import ANONYMOUS, Principal
 from gateway.jsonrpc import Request
 from gateway.modern.envelope import Envelope, Rejected
-from gateway.modern.rounds import MAX_OF_ONE, Rounds, Whose
+from gateway.modern.rounds import MAX_OF_ONE, Rounds, Whose, whose
+from gateway.personal import NOTHING, Personal
 from gateway.rawjson import members
 from gateway.session import Session
 
-WHOSE: Whose = ("anonymous", "", "s")
+WHOSE: Whose = whose(ANONYMOUS, "s", NOTHING)
 
 
 class Held:
     """A session and its bridge: held or not, ended or not."""
 
     server = "s"
+    personal = NOTHING
 
     def __init__(self) -> None:
         self.principal = ANONYMOUS
@@ -98,7 +100,12 @@ async def test_a_handle_is_good_once_and_for_the_same_request_of_the_same_princi
     ):
         assert refusal(rounds, other) == "of_another_request"
     same = envelope(requestState=handle, arguments={"a": 2, "b": 1})
-    assert refusal(rounds, same, ("anonymous", "", "t")) == "of_another_request"
+    others: list[Whose] = [
+        whose(ANONYMOUS, "t", NOTHING),
+        whose(Principal("anonymous", "", "u"), "s", NOTHING),
+        whose(ANONYMOUS, "s", Personal({"header:X-Token": "another's"})),
+    ]
+    assert [refusal(rounds, same, each) for each in others] == ["of_another_request"] * 3
     assert rounds.claim(WHOSE, same) is not None
     assert refusal(rounds, same) == "unknown_or_expired"
 
