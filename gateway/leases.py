@@ -29,6 +29,7 @@ from gateway.sharing.boarding import NOWHERE, lane_of, needs_lane
 from gateway.sharing.lane import Lane
 from gateway.sharing.shared import SharedChild
 from gateway.sharing.shares import Shares
+from gateway.sharing.whose import Whose
 from gateway.talk import Talk
 from gateway.translation import choice
 from supervisor.client import Grant, OpenRefused, SupervisorClient, SupervisorLost
@@ -202,9 +203,8 @@ class Leases:
         self._sharing.add(relay)
         return relay
 
-    async def _grant(self, lane: Lane, within: float) -> Grant:
-        whose = lane.whose
-        return await grant(self._supervisor, whose.server, lane.label, whose.principal.handle, within, lane.personal)
+    async def _grant(self, whose: Whose, label: str, personal: Personal, within: float) -> Grant:
+        return await grant(self._supervisor, whose.server, label, whose.principal.handle, within, personal)
 
     def _relay(
         self,

@@ -8,7 +8,6 @@ The lane also sees to the idleness of its session: the supervisor's clock is the
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import Context
 from dataclasses import replace
@@ -29,6 +28,7 @@ from gateway.sharing.kept import KeptSession
 from gateway.sharing.multiplexer import INITIALIZED
 from gateway.sharing.notes import LaneNotes
 from gateway.sharing.parts import Child, Rider, Station
+from gateway.sharing.waiting import Wait, Waiting
 from gateway.sharing.whose import Whose, may_be_asked
 
 MAX_WAITING: Final = 2
@@ -72,14 +72,15 @@ class Lane:
         self._station = station
         self._rider: Rider | None = None
         self._child: Child | None = None
-        self._waiting: deque[Message] | None = deque()
-        """What waits for the child; None where nothing has to."""
+        self._waiting = Waiting(MAX_WAITING * policy.max_message_bytes)
+        """What no child has heard yet; while there is anything, nothing overtakes it."""
         self._moving: asyncio.Task[None] | None = None
         self._answered = anyio.Event()
         self._replay: tuple[bytes, asyncio.Future[Response]] | None = None
         """The id of our own `initialize`, and who waits for its answer."""
         self._changed = ""
         """The names of what the child that it has was not given."""
+        self._over = False
         self._holding = False
         self._loop = asyncio.get_running_loop()
         self._used = self._loop.time()
@@ -88,7 +89,7 @@ class Lane:
             self._arm(policy.idle_timeout)
 
     def __repr__(self) -> str:
-        return f"<Lane {self.label} to {self._child or 'no child'!r}, {len(self._waiting or ())} waiting>"
+        return f"<Lane {self.label} to {self._child or 'no child'!r}, {self._waiting!r}>"
 
     @property
     def rider(self) -> Rider:
@@ -110,13 +111,10 @@ class Lane:
         """
         if hello is not None and not self.alone:
             self.whose = replace(self.whose, askable=may_be_asked(hello))
-        child = await self._station.reach(self.whose, self)
-        self._waiting = None
-        self._take(child)
+        self._take(await self._station.reach(self.whose, self, self.personal))
 
     def go_on_with(self, child: Child) -> None:
         """Go on with a child that an earlier gateway had."""
-        self._waiting = None
         self._take(child)
 
     def join(self, rider: Rider) -> None:
@@ -126,13 +124,12 @@ class Lane:
             self._show(self._child)
 
     def change(self, personal: Personal, names: str) -> None:
-        """What its user gives a child is this now, under `names` also: it goes on with another, once its calls have ended."""
+        """What its user gives is this from now on, and differs in what has these `names`.
+
+        What is said next is for another child, and goes to it once the calls have ended that this one has.
+        """
         self.personal, self._changed = personal, names
         self.whose = replace(self.whose, given=personal.digest)
-        if self._child is not None:
-            if self._waiting is None:
-                self._waiting = deque()
-            self._set_out()
 
     def hear(self, message: Message, line: bytes, about: int | None) -> None:
         """The child says `message`, which is `line`."""
@@ -153,11 +150,10 @@ class Lane:
             self.hello = message.params
             if self._child is None and not self.alone:
                 self.whose = replace(self.whose, askable=may_be_asked(self.hello))
-        if self._waiting is None:
-            assert self._child is not None
+        if self._child is not None and self._child.whose == self.whose and self._moving is None:
             self._child.from_lane(self, message)
         else:
-            self._wait(message, self._waiting)
+            self._wait(message)
 
     def pause(self) -> None:
         """Stop listening."""
@@ -181,6 +177,7 @@ class Lane:
 
     def end(self) -> None:
         """Its session has ended, or another gateway goes on with it."""
+        self._over = True
         if self._idle is not None:
             self._idle.cancel()
         if self._moving is not None and self._moving is not asyncio.current_task():
@@ -219,50 +216,36 @@ class Lane:
 
     # Within.
 
-    def _wait(self, message: Message, waiting: deque[Message]) -> None:
-        if isinstance(message, Response):
-            if self._child is not None:
-                self._child.from_lane(self, message)  # an answer to the child that it still has
-        elif isinstance(message, Notification) and message.method == "notifications/cancelled":
-            self._take_back(message, waiting)
-        elif isinstance(message, Request) and _size(waiting) > MAX_WAITING * self.policy.max_message_bytes:
-            error = GatewayError(Reason.MAX_IN_FLIGHT, "too much waits for the server's process to be started")
-            line = error.rpc_body(message.id)
-            self._loop.call_soon(self.hear, decode(line), line, None)
-        else:
-            waiting.append(message)
-            self._set_out()
-
-    def _take_back(self, message: Notification, waiting: deque[Message]) -> None:
-        """The client no longer wants what it has asked."""
-        id_ = cancelled_id(message)
-        asked = next((each for each in waiting if isinstance(each, Request) and each.id == id_), None)
-        if asked is not None:
-            waiting.remove(asked)
-        elif self._child is not None:
-            self._child.from_lane(self, message)
-            self._answered.set()
-
-    def _set_out(self) -> None:
-        if self._moving is None:
-            # In a context of its own: the caller's holds the whole request.
-            self._moving = self._loop.create_task(self._move(), name=f"move {self.label}", context=Context())
+    def _wait(self, message: Message) -> None:
+        match message:
+            case Response():  # an answer to the child that it still has
+                if self._child is not None:
+                    self._child.from_lane(self, message)
+            case Notification(method="notifications/cancelled"):
+                if not self._waiting.take_back(cancelled_id(message)) and self._child is not None:
+                    self._child.from_lane(self, message)
+                    self._answered.set()
+            case Request() if self._waiting.is_full:
+                error = GatewayError(Reason.MAX_IN_FLIGHT, "too much waits for the server's process to be started")
+                line = error.rpc_body(message.id)
+                self._loop.call_soon(self.hear, decode(line), line, None)
+            case _:
+                self._waiting.add(Wait(message, self.whose, self.personal))
+                if self._moving is None:
+                    # In a context of its own: the caller's holds the whole request.
+                    moving = self._loop.create_task(self._move(), name=f"move {self.label}", context=Context())
+                    self._moving = moving
 
     async def _move(self) -> None:
-        """Get to the child for `whose`, and tell it what has waited. The relay ends where that cannot be."""
+        """Tell what waits to the children that it is for, in its order. The relay ends where one cannot be had."""
         try:
-            while self._child is None or self._child.whose != self.whose:
-                await self._calm()
-                if self._child is not None:
-                    self._depart(Reason.CREDENTIAL_CHANGED)
-                with anyio.fail_after(self.policy.start_timeout):
-                    self._take(await self._station.reach(self.whose, self))
-                    if self.rider.initialized:
-                        await self._shake_hands_again()
-            if self._changed:
-                self._tell()
+            while self._waiting and not self._over:
+                first = self._waiting.first
+                if self._child is None or self._child.whose != first.whose:
+                    await self._change_to(first)
+                else:
+                    self._child.from_lane(self, self._waiting.pop())
             self._moving = None
-            self._go_on()
         except TimeoutError:
             self.rider.end(Reason.START_TIMEOUT)
         except GatewayError as error:
@@ -271,6 +254,19 @@ class Lane:
         except Exception:
             self.rider.end(Reason.INTERNAL_ERROR)
             raise
+
+    async def _change_to(self, wait: Wait) -> None:
+        """Leave the child, once nothing is in flight with it, for the one that `wait` is for. Raises GatewayError."""
+        await self._calm()
+        moves = self._child is not None
+        self._depart(Reason.CREDENTIAL_CHANGED)
+        with anyio.fail_after(self.policy.start_timeout):
+            self._take(await self._station.reach(wait.whose, self, wait.personal))
+            if self.rider.initialized:
+                await self._shake_hands_again()
+        if moves:
+            facts = (self.label, self.whose.principal, self.whose.server, self._changed, self.rider.pid)
+            logger.info("session {} of {} on {}: credentials changed ({}); respawned, pid {}", *facts)
 
     async def _calm(self) -> None:
         """Wait until nothing is in flight with the child that it has."""
@@ -298,18 +294,6 @@ class Lane:
         if bytes(members(tools).get("listChanged", b"")) == b"true":
             news = notification(_LIST_CHANGED)
             self.rider.hear(news, encode(news))
-
-    def _tell(self) -> None:
-        facts = (self.label, self.whose.principal, self.whose.server, self._changed, self.rider.pid)
-        logger.info("session {} of {} on {}: credentials changed ({}); respawned, pid {}", *facts)
-        self._changed = ""
-
-    def _go_on(self) -> None:
-        """Tell the child what has waited."""
-        waiting, self._waiting = self._waiting or deque(), None
-        for message in waiting:
-            if self._child is not None:
-                self._child.from_lane(self, message)
 
     def _take(self, child: Child) -> None:
         self._child = child
@@ -342,7 +326,3 @@ class Lane:
             self._arm(left)
         else:
             self.rider.end(Reason.IDLE_TIMEOUT)
-
-
-def _size(waiting: deque[Message]) -> int:
-    return sum(len(message.params) for message in waiting if not isinstance(message, Response))

@@ -6,6 +6,7 @@ from common.reasons import Reason
 from gateway.childside import Hearer
 from gateway.hotstate import Notes
 from gateway.jsonrpc import Message
+from gateway.personal import Personal
 from gateway.sharing.whose import Whose
 from supervisor.protocol import Exit
 
@@ -75,8 +76,8 @@ class Child(Protocol):
 class Station(Protocol):
     """Where lanes get their children (`gateway.sharing.shares`)."""
 
-    async def reach(self, whose: Whose, lane: "Lane") -> Child:
-        """The child for `whose`, which the lane has joined; spawned where there is none yet.
+    async def reach(self, whose: Whose, lane: "Lane", personal: Personal) -> Child:
+        """The child for `whose`, which the lane has joined; spawned, and given what is `personal`, where there is none.
 
         Raises GatewayError where none can be had. Cancellation gives back what was being spawned.
         """

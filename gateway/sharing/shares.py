@@ -23,6 +23,7 @@ from gateway.conversation import EPOCH_BITS
 from gateway.errors import GatewayError
 from gateway.hotstate import HotState, UnderWay
 from gateway.identity.principal import Principal
+from gateway.personal import Personal
 from gateway.sharing import kept
 from gateway.sharing.lane import Lane
 from gateway.sharing.shared import SharedChild
@@ -41,8 +42,8 @@ KEEP_AGAIN: Final = 0.2
 class Granting(Protocol):
     """How a child is asked for (`gateway.leases.grant`)."""
 
-    async def __call__(self, lane: Lane, within: float) -> Grant:
-        """A new child, in `within` seconds. Raises GatewayError."""
+    async def __call__(self, whose: Whose, label: str, personal: Personal, within: float) -> Grant:
+        """A new child for the session `label`, in `within` seconds. Raises GatewayError."""
 
 
 class _Ids:
@@ -108,10 +109,10 @@ class Shares:
 
     # For lanes (parts.Station).
 
-    async def reach(self, whose: Whose, lane: Lane) -> SharedChild:
-        """The child for `whose`, which the lane has joined; spawned where there is none yet. Raises GatewayError.
+    async def reach(self, whose: Whose, lane: Lane, personal: Personal) -> SharedChild:
+        """The child for `whose`, which the lane has joined; spawned, and given what is `personal`, where there is none.
 
-        Cancellation gives back what was being spawned; who waits for it, too, begins anew.
+        Raises GatewayError. Cancellation gives back what was being spawned; who waits for it, too, begins anew.
         """
         lock = self._locks.get(whose)
         if lock is None:
@@ -129,7 +130,7 @@ class Shares:
             child = self._by_whose.get(whose)
             if child is None:
                 left = lane.policy.start_timeout - (anyio.current_time() - asked)
-                child = self._begin(await self._grant(lane, left), whose, lane)
+                child = self._begin(await self._grant(whose, lane.label, personal, left), whose, lane)
             self._stop_lingering(child)
             child.join(lane)
             return child

@@ -100,6 +100,29 @@ async def test_a_call_in_flight_ends_with_the_child_that_it_was_made_to(gateway:
         assert (await seen(one))[1] != pid
 
 
+async def test_a_call_is_never_made_with_a_value_that_did_not_come_with_it(gateway: Gateway) -> None:
+    answers: dict[int, str] = {}
+
+    async def ask(one: Streamable, id_: int, secret: str) -> None:
+        own = {**one.headers, HEADER: secret}
+        answer = await one.http.post(one.path, json=call(id_, "environment"), headers=own)
+        answers[id_] = answer.text
+
+    async with session(gateway, ALICE, SECRETS[0]) as one:
+        async with one.streaming(call(7, "hold")) as events, anyio.create_task_group() as tasks:
+            for id_ in range(10, 16):
+                tasks.start_soon(ask, one, id_, SECRETS[id_ % 2])
+            released = {**one.headers, HEADER: SECRETS[0]}
+            await one.http.post(
+                one.path, json=notification("notifications/cancelled", {"requestId": 7}), headers=released
+            )
+            assert await events.at_end()
+        for id_, text in answers.items():
+            assert SECRETS[id_ % 2] in text
+            assert SECRETS[1 - id_ % 2] not in text
+        assert len(answers) == 6
+
+
 async def test_what_waits_for_the_new_child_may_be_cancelled(gateway: Gateway) -> None:
     async with session(gateway, ALICE, SECRETS[0]) as one:
         async with one.streaming(call(7, "hold")) as events:
