@@ -115,6 +115,7 @@ class Lane:
 
     def go_on_with(self, child: Child) -> None:
         """Go on with a child that an earlier gateway had."""
+        self.whose = child.whose
         self._take(child)
 
     def join(self, rider: Rider) -> None:
