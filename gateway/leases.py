@@ -97,7 +97,7 @@ class Leases:
     @property
     def bridges(self) -> int:
         """How many sessions have a child, or share one."""
-        return len(self._relays) + len(self._sharing)
+        return len(self._relays) + self.shares.sessions
 
     def relays(self) -> list[Relay]:
         """The bridges to all children."""

@@ -149,7 +149,7 @@ class Lane:
         message = decode(line)
         if isinstance(message, Request) and message.method == "initialize":
             self.hello = message.params
-            if self._child is None and not self.alone:
+            if self._child is None and not self._waiting and not self.alone:
                 self.whose = replace(self.whose, askable=may_be_asked(self.hello))
         if self._child is not None and self._child.whose == self.whose and self._moving is None:
             self._child.from_lane(self, message)

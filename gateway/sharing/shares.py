@@ -20,7 +20,7 @@ from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway import kept as single
 from gateway.conversation import EPOCH_BITS
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, refused
 from gateway.hotstate import HotState, UnderWay
 from gateway.identity.principal import Principal
 from gateway.personal import Personal
@@ -34,6 +34,12 @@ from supervisor.protocol import Ending
 
 _LINGER: Final = "its linger"
 """One who holds the lease of a child without sessions."""
+
+MAX_LANES: Final = 1000
+"""Sessions that may share one child: each costs some kilobytes, and no process of its own that would be counted."""
+
+RETRY: Final = 30.0
+"""Seconds after which somebody who was refused because of that may try again."""
 
 KEEP_AGAIN: Final = 0.2
 """Seconds in which the sessions that leave a child make one new text for the supervisor to keep."""
@@ -96,6 +102,11 @@ class Shares:
     def __len__(self) -> int:
         return len(self._by_lease)
 
+    @property
+    def sessions(self) -> int:
+        """How many sessions have a part in one of them."""
+        return sum(len(child.lanes) for child in self._by_lease.values())
+
     def dropped_messages(self) -> Counter[str]:
         """What children said to nobody, by why."""
         return sum((child.multiplexer.counters for child in self._by_lease.values()), self._dropped.copy())
@@ -128,6 +139,9 @@ class Shares:
             if self._refusing is not None:
                 raise GatewayError(self._refusing, "the gateway is shutting down")
             child = self._by_whose.get(whose)
+            if child is not None and len(child.lanes) >= MAX_LANES:
+                message = f"{MAX_LANES} sessions share this child already; end some, or try again later"
+                raise refused(Reason.MAX_USER_SESSIONS, message, RETRY, server=whose.server)
             if child is None:
                 left = lane.policy.start_timeout - (anyio.current_time() - asked)
                 child = self._begin(await self._grant(whose, lane.label, personal, left), whose, lane)

@@ -120,3 +120,14 @@ def test_the_anonymous_share_a_child_or_have_none_if_the_operator_says_so() -> N
 def test_what_can_be_asked_of_a_client_is_part_of_the_key_of_a_child_that_is_told_once() -> None:
     keys = {for_capabilities(key, said) for key in ("principal", "anonymous") for said in (b"{}", b'{"roots":{}}')}
     assert len(keys) == 4
+
+
+def test_the_headers_that_tell_sessions_apart_tell_modern_clients_apart_too() -> None:
+    isolation = ("user", f"header:{HEADER}")
+    one, two = (affinity(asked(headers=[value], isolation=isolation)).key for value in ("one", "two"))
+    assert one.startswith("header:")
+    assert one != two
+    assert affinity(asked(isolation=isolation)) == Affinity("principal")
+    both = affinity(asked(headers=["one"], isolation=isolation, affinity_header=HEADER)).key
+    assert both not in (one, affinity(asked(headers=["one"], affinity_header=HEADER)).key)
+    assert refusal(asked(headers=["{{a}}"], isolation=isolation)).reason is Reason.BAD_REQUEST
