@@ -78,8 +78,10 @@ class Audit:
         """Somebody may not, or not now, do what they asked for."""
         self.record("refused", principal, {**about, "reason": error.reason})
 
-    def of_session(self, id_: str, server: str, door: str, pid: int, secrets: Iterable[str]) -> "SessionAudit":
-        """For the calls of one session, which go to the child `pid`. None of the `secrets` is in any line."""
+    def of_session(
+        self, id_: str, server: str, door: str, pid: Callable[[], int], secrets: Iterable[str]
+    ) -> "SessionAudit":
+        """For the calls of one session, which go to the child `pid()`. None of the `secrets` is in any line."""
         about = {"session": masked(id_), "door": door, "server": server}
         return SessionAudit(self, about, pid, tuple(each for each in secrets if len(each) >= SHORTEST))
 
@@ -90,13 +92,18 @@ class SessionAudit:
 
     audit: Audit
     about: Mapping[str, Value]
-    pid: int
+    pid: Callable[[], int]
     secrets: tuple[str, ...] = field(repr=False)
 
     def called(self, principal: Principal, message: Request, call: int, came: Outcome, ms: float) -> None:
         """The request `message`, known to the child as `call`, is over, and this `came` of it."""
         parts = members(message.params) if message.method == CALL else {}
-        facts: dict[str, Value] = {"method": message.method, "tool": _name_in(parts), "pid": self.pid, "request": call}
+        facts: dict[str, Value] = {
+            "method": message.method,
+            "tool": _name_in(parts),
+            "pid": self.pid(),
+            "request": call,
+        }
         facts |= {**came, "ms": round(ms, 1)}
         if self.audit.arguments and "arguments" in parts:
             facts["arguments"] = self._shown(bytes(parts["arguments"]))

@@ -15,8 +15,9 @@ future of one REST call, each known by a number), the child, and the gateway its
 Every method returns what is to be done, in order; `relay` does it.
 """
 
+import itertools
 from collections import Counter, deque
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -88,12 +89,20 @@ class Conversation:
     """The state of one conversation.
 
     `answers_questions` says whether the client can be asked anything, `epoch` how many gateways were before this one,
-    and `initialized` that one of them saw the child through its handshake.
+    and `initialized` that one of them saw the child through its handshake. `ids` are the numbers of its calls, where it
+    is not the only one with its child.
     """
 
-    def __init__(self, *, answers_questions: bool, epoch: int = 0, initialized: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        answers_questions: bool,
+        epoch: int = 0,
+        initialized: bool = False,
+        ids: Iterator[int] | None = None,
+    ) -> None:
         self._answers_questions = answers_questions
-        self._last_call = epoch << EPOCH_BITS
+        self._ids = ids if ids is not None else itertools.count((epoch << EPOCH_BITS) + 1)
         self._calls: dict[int, Call] = {}
         self._open: dict[int, None] = {}
         """Streams of requests in flight that can carry more than the answer, oldest first."""
@@ -142,8 +151,7 @@ class Conversation:
 
         There is no number where the gateway answers itself: `ping`, and one request more than IN_FLIGHT.
         """
-        self._last_call += 1
-        call = self._last_call
+        call = next(self._ids)
         if message.method == "ping":
             return None, [Answered(stream, encode(Response(message.id, _EMPTY_RESULT, b"")), call)]
         if len(self._calls) >= IN_FLIGHT:

@@ -6,20 +6,24 @@ the supervisor makes one renewal a second of it.
 """
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import anyio
 from loguru import logger
 
 from common.config.amounts import Quotas as QuotaSettings
+from common.config.model import ServerPolicy
 from common.logs import masked
 from common.reasons import Reason
 from gateway import errors
 from gateway.certificates import Certificates
+from gateway.conversation import Conversation
 from gateway.drain import CallsInFlight
 from gateway.eras import Eras
 from gateway.errors import GatewayError, refused
-from gateway.hotstate import HotState, UnderWay
+from gateway.hotstate import HotState, Notes, UnderWay
 from gateway.identity.principal import Principal
 from gateway.kept import VERSION, Kept, TooLong, write
 from gateway.modern.conversation import ModernConversation
@@ -28,6 +32,12 @@ from gateway.personal import NOTHING, Personal
 from gateway.quotas import Quotas
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
+from gateway.sharing.boarding import NOWHERE, lane_of, needs_lane
+from gateway.sharing.kept import KeptChild
+from gateway.sharing.lane import Lane
+from gateway.sharing.shared import SharedChild
+from gateway.sharing.shares import Shares
+from gateway.sharing.whose import Whose
 from gateway.talk import Talk
 from gateway.translation import choice
 from supervisor.client import Grant, OpenRefused, SupervisorClient, SupervisorLost
@@ -82,36 +92,59 @@ class Leases:
         self._hot_state = hot_state
         self._relays: dict[int, Relay] = {}
         self._owners: dict[int, Principal] = {}
+        self._sharing: set[Relay] = set()
+        """Those that have a lane in place of a child of their own."""
+        self.shares = Shares(
+            supervisor,
+            hot_state,
+            grant=self._grant,
+            translator=lambda child: choice.for_handshake(child, eras),
+            known=self.certificates.expect,
+            gone=self.quotas.children.give_back,
+        )
         self._dropped: Counter[str] = Counter()
         """Of sessions that have ended."""
         supervisor.on_ending = self._on_ending
         supervisor.on_gone = self._on_gone
 
     def __repr__(self) -> str:
-        return f"<Leases: {len(self._relays)}>"
+        return f"<Leases: {len(self._relays)}, {self.shares!r}>"
 
     def __len__(self) -> int:
-        return len(self._relays)
+        return len(self._relays) + len(self.shares)
+
+    @property
+    def bridges(self) -> int:
+        """How many sessions have a child, or share one."""
+        return len(self._relays) + self.shares.sessions
 
     def relays(self) -> list[Relay]:
         """The bridges to all children."""
-        return list(self._relays.values())
+        return [*self._relays.values(), *self._sharing]
 
     def dropped_messages(self) -> Counter[str]:
         """Messages that were dropped, in all sessions that there ever were, by why."""
-        total = self._dropped.copy()
-        for relay in self._relays.values():
+        total = self._dropped + self.shares.dropped_messages()
+        for relay in self.relays():
             total.update(relay.dropped)
         return total
 
     async def spawn(self, session: Session) -> Relay:
-        """A child for `session`. Raises GatewayError where none can be had, or where the session ends meanwhile."""
-        self.quotas.check_children(session.principal)
-        self.quotas.children.take(session.principal)
-        try:
+        """A child for `session`, or a part in one. Raises GatewayError where none can be had, or it ends meanwhile."""
+        if needs_lane(session):
+            return await self._board(session)
+        with self._counted(session.principal):
             return await self._spawn(session)
+
+    @contextmanager
+    def _counted(self, principal: Principal) -> Iterator[None]:
+        """Count one child more of `principal`, unless there is none in the end. Raises GatewayError for one too many."""
+        self.quotas.check_children(principal)
+        self.quotas.children.take(principal)
+        try:
+            yield
         except BaseException:
-            self.quotas.children.give_back(session.principal)
+            self.quotas.children.give_back(principal)
             raise
 
     async def _spawn(self, session: Session) -> Relay:
@@ -138,8 +171,28 @@ class Leases:
         """End a child that no session can have."""
         self._supervisor.release(grant.lease, reason, (grant.stdin, grant.stdout))
 
+    def take_up(self, grant: Grant, left: KeptChild, policy: ServerPolicy) -> SharedChild:
+        """Go on with a child that sessions shared in an earlier gateway; they have yet to `rejoin`."""
+        child = self.shares.take_up(grant, left, policy)
+        self.quotas.children.take(child.whose.principal)
+        return child
+
+    def rejoin(self, session: Session, child: SharedChild, hello: bytes) -> None:
+        """Give `session` its part in the child that it shared with others in an earlier gateway."""
+        lane = lane_of(session, self.shares, self._supervisor.epoch)
+        lane.hello = hello
+        child.join(lane)
+        lane.go_on_with(child)
+        relay = self._relay(session, NOWHERE, resumes=UnderWay(), lane=lane)
+        self._sharing.add(relay)
+        session.resume(relay)
+
     def keep(self, session: Session, relay: Relay) -> None:
         """From now on another gateway could go on with `session`, unless there is too much to tell it."""
+        if relay.lane is not None:
+            if isinstance(relay.lane.child, SharedChild):
+                self.shares.write(relay.lane.child)
+            return
         principal = session.principal
         whose = (principal.issuer, principal.subject, session.server)
         opened = choice.to_keep(session, relay.translator)
@@ -165,20 +218,55 @@ class Leases:
         self._supervisor.keep(relay.lease, state)
 
     def remove(self, relay: Relay) -> None:
-        """Its session has ended, and its child with it."""
+        """Its session has ended, and its child with it, unless others share that."""
+        if relay.lane is not None:
+            self._sharing.discard(relay)
+            self._dropped.update(relay.dropped)
+            return
         self._relays.pop(relay.lease, None)
         if (owner := self._owners.pop(relay.lease, None)) is not None:
             self.quotas.children.give_back(owner)
         self.certificates.announce(relay.lease, relay.certificate)
         self._dropped.update(relay.dropped)
 
+    async def _board(self, session: Session) -> Relay:
+        """A part in a child, at once where it is known which; the client of a stream has yet to say what it can do."""
+        asked, within = anyio.current_time(), session.policy.start_timeout
+        lane = lane_of(session, self.shares, self._supervisor.epoch)
+        try:
+            if session.hello is not None or lane.alone:
+                await lane.board(session.hello)
+        except BaseException:
+            lane.end()
+            raise
+        start_within = left_to_start(within, anyio.current_time() - asked)
+        relay = self._relay(session, NOWHERE, start_within=start_within, lane=lane)
+        if session.ended is not None:
+            relay.end(session.ended)
+            raise not_found(session.ended)
+        self._sharing.add(relay)
+        return relay
+
+    async def _grant(self, whose: Whose, label: str, personal: Personal, within: float) -> Grant:
+        with self._counted(whose.principal):
+            return await grant(self._supervisor, whose.server, label, whose.principal.handle, within, personal)
+
     def _relay(
-        self, session: Session, grant: Grant, *, start_within: float | None = None, resumes: UnderWay | None = None
+        self,
+        session: Session,
+        grant: Grant,
+        *,
+        start_within: float | None = None,
+        resumes: UnderWay | None = None,
+        lane: Lane | None = None,
     ) -> Relay:
-        """The bridge between `session` and its child."""
-        self.certificates.expect(grant.lease, session.principal)
+        """The bridge between `session` and its child, or its part in one."""
+        notes: Notes | None = lane.notes if lane is not None else None
+        if lane is None:
+            self.certificates.expect(grant.lease, session.principal)
+            notes = self._hot_state.slot(grant.lease) if self._hot_state is not None else None
         return Relay(
-            self._supervisor,
+            lane or self._supervisor,
             grant,
             session.server,
             session.policy,
@@ -187,22 +275,30 @@ class Leases:
             on_end=session.forget,
             calls=self.quotas.calls_of(session.principal),
             start_within=start_within,
-            notes=self._hot_state.slot(grant.lease) if self._hot_state is not None else None,
+            notes=notes,
             resumes=resumes,
-            talk=self._talk(session, resumes),
-            translator=choice.translator(session, self._eras, self._supervisor.epoch),
+            talk=self._talk(session, resumes, lane),
+            translator=choice.translator(session, self._eras, self._supervisor.epoch) if lane is None else None,
             errands=self._oversight.errands(session, grant.pid),
+            lane=lane,
         )
 
-    def _talk(self, session: Session, resumes: UnderWay | None) -> Talk | None:
-        """The conversation, where it is not one of a legacy client."""
+    def _talk(self, session: Session, resumes: UnderWay | None, lane: Lane | None) -> Talk | None:
+        """The conversation, where it is not one of a legacy client that is alone with its child."""
+        if lane is not None:
+            return Conversation(
+                answers_questions=session.door is not Door.REST,
+                epoch=self._supervisor.epoch,
+                initialized=resumes is not None,
+                ids=lane.ids,
+            )
         if session.door is not Door.STATELESS:
             return None
         return ModernConversation(epoch=self._supervisor.epoch, initialized=resumes is not None)
 
     def _on_ending(self, message: Ending) -> None:
         self.certificates.announce(message.lease, message.certificate)
-        if (relay := self._relays.get(message.lease)) is not None:
+        if not self.shares.on_ending(message) and (relay := self._relays.get(message.lease)) is not None:
             relay.on_ending(message.reason, message.exit, message.certificate)
 
     def _on_gone(self, message: Gone) -> None:

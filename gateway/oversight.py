@@ -42,12 +42,16 @@ class Oversight:
             raise no_server(server)
 
     def errands(self, session: Session, pid: int) -> Errands:
-        """For the requests of `session`, whose child is `pid`."""
+        """For the requests of `session`, whose child is `pid`, until it is another."""
         server = session.server
         audit = None
+
+        def current() -> int:
+            return session.relay.pid if session.relay is not None else pid
+
         if self.audit.is_on:
             secrets = session.personal.values.values()
-            audit = self.audit.of_session(session.id, server, session.door.value, pid, secrets)
+            audit = self.audit.of_session(session.id, server, session.door.value, current, secrets)
         return Errands(server, lambda who: self.permission(who, server), audit)
 
     def denied(self, who: Who, server: str, message: Request, error: GatewayError) -> None:

@@ -20,7 +20,7 @@ from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
 from gateway.identity.who import Who
 
-FAULTS: Final = frozenset({Reason.CREDENTIAL_MISSING, Reason.CREDENTIAL_MALFORMED, Reason.CREDENTIAL_CHANGED})
+FAULTS: Final = frozenset({Reason.CREDENTIAL_MISSING, Reason.CREDENTIAL_MALFORMED})
 """Why a request is refused for what it bears, or does not bear, of its user's own."""
 
 _UNRESOLVED: Final = re.compile(r"\{\{[^{}]*\}\}|\$\{[^{}]*\}")

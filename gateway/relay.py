@@ -8,6 +8,7 @@ only way in which it ends, and it takes a reason; after `leave` the session goes
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Protocol
 
 from loguru import logger
 
@@ -27,12 +28,36 @@ from gateway.outbox import Outbox
 from gateway.performer import Patience, Performer
 from gateway.pressure import Pressure
 from gateway.redelivery import Resumed
+from gateway.sharing.lane import Lane
 from gateway.streams import Streams
 from gateway.talk import Talk
 from gateway.toollists import CALL
 from gateway.translation.steps import Translator
-from supervisor.client import Grant, SupervisorClient
+from supervisor.client import Grant
 from supervisor.protocol import Exit
+
+
+class LeaseHolder(Protocol):
+    """Who speaks of the lease to the supervisor: its client, or a lane."""
+
+    @property
+    def epoch(self) -> int:
+        """How many gateways there were before this one."""
+
+    def hold(self, lease: int) -> None:
+        """Keep its idle clock from running, until `unhold`."""
+
+    def unhold(self, lease: int) -> None:
+        """Let it run again, from now on."""
+
+    def use(self, lease: int) -> None:
+        """It was used just now."""
+
+    def keep(self, lease: int, state: str) -> None:
+        """Its child is ready."""
+
+    def release(self, lease: int, reason: Reason, pipes: tuple[int, ...]) -> None:
+        """It is let go; `pipes` are to be closed."""
 
 
 class Relay:
@@ -41,12 +66,13 @@ class Relay:
     `start_within` is how many seconds the child has to answer `initialize`, where that is not all of `start_timeout`.
     `calls` counts the requests of all sessions. `notes` are for the gateway after this one; `resumes` is what the one
     before it had begun with the child. `talk` is the conversation, where it is not one of a legacy client; `translator`
-    stands between it and the child.
+    stands between it and the child. Where others may share the child, the `lane` is all that the session has of it, and
+    the `supervisor`, too.
     """
 
     def __init__(
         self,
-        supervisor: SupervisorClient,
+        supervisor: LeaseHolder,
         grant: Grant,
         server: str,
         policy: ServerPolicy,
@@ -61,6 +87,7 @@ class Relay:
         talk: Talk | None = None,
         translator: Translator | None = None,
         errands: Errands | None = None,
+        lane: Lane | None = None,
     ) -> None:
         self.errands = errands or Errands()
         """What each of its clients' requests may ask for, and be told."""
@@ -89,13 +116,9 @@ class Relay:
             answers_questions=answers_questions, epoch=supervisor.epoch, initialized=resumes is not None
         )
         notes, counters = notes or NoNotes(), self._conversation.counters
-        self._child = ChildSide(
-            (grant.stdin, grant.stdout),
-            policy.max_message_bytes,
-            self,
-            counters=counters,
-            notes=notes,
-            translator=translator,
+        pipes, limit = (grant.stdin, grant.stdout), policy.max_message_bytes
+        self._child: ChildSide | Lane = lane or ChildSide(
+            pipes, limit, self, counters=counters, notes=notes, translator=translator
         )
         pressure = Pressure(pause=self._child.pause, resume=self._child.resume, cut_off=self._cut_off)
         self._remedy = remedy(policy)
@@ -112,12 +135,19 @@ class Relay:
             notes=notes,
             errands=self.errands,
         )
-        if resumes is not None:
+        if isinstance(self._child, Lane):
+            self._child.join(self)
+        elif resumes is not None:
             self._child.take_up(resumes)
 
     def __repr__(self) -> str:
         state = self.ended or "open"
         return f"<Relay {self._label} to {self.server} pid {self.pid}, {state}: {self._conversation!r}>"
+
+    @property
+    def lane(self) -> Lane | None:
+        """What the session has of a child that others may share."""
+        return self._child if isinstance(self._child, Lane) else None
 
     @property
     def standing(self) -> Outbox | None:

@@ -19,6 +19,7 @@ from gateway.identity.principal import Principal
 from gateway.personal import NOTHING, Personal
 from gateway.rawjson import Members
 from gateway.relay import Relay
+from gateway.sharing.whose import changed
 from gateway.unused import arm_unused
 
 
@@ -64,6 +65,7 @@ class Session:
         *,
         key: str | None = None,
         personal: Personal = NOTHING,
+        share: str | None = None,
         on_forget: Callable[[], None] | None = None,
     ) -> None:
         self.id = id_
@@ -72,6 +74,10 @@ class Session:
         self.principal = principal
         self.personal = personal
         """What its child is given of its user's own."""
+        self.share = share
+        """What it has in common with the sessions that share its child; None where that is its own."""
+        self.hello: bytes | None = None
+        """The params of its client's `initialize`, where those are known before there is a child."""
         self.server = server
         self.door = door
         self.policy = policy
@@ -137,15 +143,11 @@ class Session:
             return self._relay
 
     def heed(self, own: Personal) -> None:
-        """The user's own values are others now than its child was started with.
-
-        Raises GatewayError: until there is a child with the new ones, nobody is served with the old.
-        """
-        raise GatewayError(
-            Reason.CREDENTIAL_CHANGED,
-            "what this request bears of its user's own is not what the session was opened with; open a new session",
-            placeholders=sorted(own.values),
-        )
+        """Its user's own values are others now: it goes on with another child, after its calls have ended."""
+        names = changed(self.personal.values, own.values)
+        self.personal = own
+        if self._relay is not None and self._relay.lane is not None:
+            self._relay.lane.change(own, names)
 
     def lapse(self, reason: Reason) -> None:
         """Its child ended after an earlier gateway, and before this one."""

@@ -31,6 +31,7 @@ from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
 from gateway.session_sets import GET_AN_ID, SessionSet
 from gateway.shared import SharedSessions
+from gateway.sharing.whose import key_of
 from supervisor.client import SupervisorClient
 
 MAX_CHILDLESS: Final = 10_000
@@ -116,10 +117,9 @@ class Sessions:
         self._check_configured(server)
         self.oversight.check_server(who, server)
         self._check_room(who.principal)
-        policy = self.policies[server]
-        session = Session(
-            self, self._new_id(), who.principal, server, door, policy, key=key, personal=personal(who, policy)
-        )
+        policy, principal = self.policies[server], who.principal
+        own, share = personal(who, policy), key_of(who, policy)
+        session = Session(self, self._new_id(), principal, server, door, policy, key=key, personal=own, share=share)
         self._add(session)
         self.oversight.opened(session)
         return session
@@ -159,6 +159,7 @@ class Sessions:
     def end_all(self, reason: Reason) -> None:
         """End every session, and open no more."""
         self._refusing = reason
+        self.leases.shares.end_all(reason)
         for each in tuple(self._by_id.values()):
             each.end(reason)
         self.afterlife.end()
@@ -203,13 +204,17 @@ class Sessions:
         """A new session of a set; it has no id of its own that anybody could use."""
         self._check_configured(server)
         self.oversight.check_server(who, server)
-        session = self._add_to_set(session_set, server, personal(who, self.policies[server]))
+        policy = self.policies[server]
+        session = self._add_to_set(session_set, server, personal(who, policy), key_of(who, policy))
         self.oversight.opened(session)
         return session
 
-    def _add_to_set(self, session_set: SessionSet, server: str, own: Personal) -> Session:
-        policy, owner, on_forget = self.policies[server], session_set.principal, session_set.rest
-        session = Session(self, session_set.id, owner, server, Door.REST, policy, personal=own, on_forget=on_forget)
+    def _add_to_set(self, session_set: SessionSet, server: str, own: Personal, share: str | None = None) -> Session:
+        policy, owner, rest = self.policies[server], session_set.principal, session_set.rest
+        session = Session(
+            self, session_set.id, owner, server, Door.REST, policy, personal=own, share=share, on_forget=rest
+        )
+        session.hello = b"{}"  # the gateway itself is its client, and cannot be asked anything
         self._in_sets.add(session)
         return session
 
@@ -273,7 +278,7 @@ class Sessions:
             self._check_childless(principal)
 
     def _check_childless(self, principal: Principal) -> None:
-        childless = len(self._by_id) - len(self.leases)
+        childless = len(self._by_id) - self.leases.bridges
         if childless >= MAX_CHILDLESS:
             message = "too many session ids are waiting to be used; try again later"
             raise refused(Reason.MAX_SESSIONS, message, CHILDLESS_RETRY)

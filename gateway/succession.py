@@ -17,6 +17,8 @@ from gateway.kept import Kept, Unreadable, read
 from gateway.personal import Personal, remembered
 from gateway.session import Door, Session
 from gateway.sessions import Sessions
+from gateway.sharing import kept as shared_kept
+from gateway.sharing.kept import KeptChild, KeptSession
 from gateway.translation import choice
 from supervisor.client import Inherited
 from supervisor.protocol import Lapsed
@@ -39,15 +41,19 @@ def leave(sessions: Sessions) -> None:
     Whoever still waits gets an error, and every stream is closed.
     """
     sessions.refuse(Reason.GATEWAY_RESTARTED)
+    sessions.leases.shares.write_all()
     for relay in sessions.leases.relays():
         if relay.kept:
             relay.leave()
         else:
             relay.end(Reason.SHUTDOWN)
+    sessions.leases.shares.hand_on()
     sessions.afterlife.end()
 
 
 def _take_up(sessions: Sessions, inherited: Inherited) -> bool:
+    if shared_kept.is_shared(inherited.state):
+        return _take_up_shared(sessions, inherited)
     try:
         kept = read(inherited.state)
         session = _restore(sessions, kept, inherited.server)
@@ -62,21 +68,57 @@ def _take_up(sessions: Sessions, inherited: Inherited) -> bool:
     return True
 
 
-def _mourn(sessions: Sessions, lapsed: Lapsed) -> bool:
-    """Remember why a session has ended; never goes on with it."""
+def _take_up_shared(sessions: Sessions, inherited: Inherited) -> bool:
+    """Go on with a child that several sessions shared, and with them."""
     try:
-        session = _restore(sessions, read(lapsed.state), lapsed.server)
+        kept = shared_kept.read(inherited.state)
+        restored = _restore_all(sessions, kept, inherited.server)
+    except Unreadable as error:
+        logger.warning("the sessions of a child of {} are let go: {}", inherited.server, error)
+        sessions.leases.let_go(inherited.grant, Reason.GATEWAY_LOST)
+        return False
+    child = sessions.leases.take_up(inherited.grant, kept, sessions.policies[inherited.server])
+    for session, left in restored:
+        session.share = None if kept.alone else kept.key
+        sessions.leases.rejoin(session, child, left.hello.encode())
+        if session.relay is not None:
+            session.relay.version = left.revision
+    sessions.leases.shares.settle(child)
+    logger.info("{} sessions share the child of {} pid {}", len(restored), inherited.server, inherited.grant.pid)
+    return True
+
+
+def _restore_all(sessions: Sessions, kept: KeptChild, server: str) -> list[tuple[Session, KeptSession]]:
+    """The sessions of a shared child, in the table again. Raises Unreadable where there can be none of them."""
+    _check(sessions, kept.server, server)
+    choice.check(Door.STREAMABLE, kept.opened)
+    principal = Principal(kept.issuer, kept.subject, kept.user)
+    restored = []
+    for left in kept.sessions:
+        session = sessions.restore(left.id, principal, server, _door(left.door), _personal(kept.given))
+        if session is not None:
+            restored.append((session, left))
+    return restored
+
+
+def _mourn(sessions: Sessions, lapsed: Lapsed) -> bool:
+    """Remember why a session has ended, or several; never goes on with it."""
+    try:
+        if shared_kept.is_shared(lapsed.state):
+            ended = [each for each, _ in _restore_all(sessions, shared_kept.read(lapsed.state), lapsed.server)]
+        else:
+            ended = [_restore(sessions, read(lapsed.state), lapsed.server)]
     except Unreadable as error:
         logger.warning("a session of {} that has ended is forgotten: {}", lapsed.server, error)
-    else:
+        return False
+    for session in ended:
         session.lapse(lapsed.reason)
     return False
 
 
 def _restore(sessions: Sessions, kept: Kept, server: str) -> Session:
     """The session of which `kept` tells, in the table again. Raises Unreadable where it cannot be."""
-    if kept.server != server or server not in sessions.policies:
-        raise Unreadable("its server is no longer configured")
+    _check(sessions, kept.server, server)
     principal = Principal(kept.issuer, kept.subject, kept.user)
     session = sessions.restore(kept.id, principal, server, _door(kept.door), _personal(kept.personal), kept.key)
     if session is None:
@@ -84,6 +126,12 @@ def _restore(sessions: Sessions, kept: Kept, server: str) -> Session:
     choice.check(session.door, kept.opened)
     session.opened, session.resumes = kept.opened, True
     return session
+
+
+def _check(sessions: Sessions, kept: str, server: str) -> None:
+    """Raises Unreadable where there is no such server any more."""
+    if kept != server or server not in sessions.policies:
+        raise Unreadable("its server is no longer configured")
 
 
 def _personal(digest: str) -> Personal:

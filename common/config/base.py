@@ -1,4 +1,4 @@
-"""What every part of the configuration's model is made of."""
+"""What every model of the configuration is built on."""
 
 from pydantic import BaseModel, ConfigDict
 

@@ -23,6 +23,7 @@ from common.config.model import (
     ServerSpec,
     SupervisorSettings,
 )
+from common.config.sharing import Sharing, check_users_are_known
 from common.config.users import Users
 from common.config.values import (
     Count,
@@ -58,8 +59,8 @@ class SessionLimits(Model):
     max_message_bytes: Annotated[ByteSize, Field(ge=1024, le=1 << 30)] = ByteSize(16 * 1024 * 1024)
 
 
-class ServerEntry(SessionLimits, Isolation, Protocol):
-    """One entry under `servers:`. A key of SessionLimits, Isolation or Protocol that it does not give is the file's."""
+class ServerEntry(SessionLimits, Isolation, Protocol, Sharing):
+    """One entry under `servers:`. A key of the groups that it is made of, and that it does not give, is the file's."""
 
     command: NonEmpty
     args: tuple[Word, ...] = ()
@@ -72,7 +73,7 @@ class ServerEntry(SessionLimits, Isolation, Protocol):
     limits: Limits = Limits()
 
 
-class ConfigFile(SessionLimits, Isolation, Protocol, Users, Amounts):
+class ConfigFile(SessionLimits, Isolation, Protocol, Sharing, Users, Amounts):
     """The whole file, as its author sees it. Only the loader handles one."""
 
     hostname: NonEmpty = "127.0.0.1"
@@ -111,7 +112,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Users, Amounts):
             every |= {"user": entry.user, "uid_range": entry.uid_range}
         return Isolation.model_construct(None, **every)
 
-    def _either(self, entry: ServerEntry, group: type[Model]) -> dict[str, Any]:
+    def _either(self, entry: ServerEntry, group: type[BaseModel]) -> dict[str, Any]:
         """The keys of `group`: what the server gives, null included, else what the file has."""
         return {key: getattr(entry if key in entry.model_fields_set else self, key) for key in group.model_fields}
 
@@ -130,9 +131,11 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Users, Amounts):
         return USER_CHILDREN
 
     @model_validator(mode="after")
-    def _believes_and_limits_keys_that_it_has(self) -> "ConfigFile":
+    def _fits_together(self) -> "ConfigFile":
         check_fronts(self._users(), self.auth)
         check_amounts(self, self.servers, self.auth.names())
+        entries = (("servers", name) for name, entry in self.servers.items() if entry.is_shared)
+        check_users_are_known([*([()] if self.is_shared else []), *entries], auth_is_on=self.auth.is_on)
         return self
 
     def gateway(self) -> GatewaySettings:
@@ -144,8 +147,10 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Users, Amounts):
                 start_timeout=own.start_timeout,
                 request_timeout=own.request_timeout,
                 max_message_bytes=own.max_message_bytes,
+                idle_timeout=own.idle_timeout,
                 personal=placeholders(*entry.env.values(), *entry.args, entry.path or ""),
                 **self._either(entry, Protocol),
+                **self._either(entry, Sharing),
             )
         return GatewaySettings(
             hostname=self.hostname,

@@ -21,6 +21,7 @@ from common.config.audit import Audit
 from common.config.auth import Auth
 from common.config.base import Model as Model
 from common.config.cors import Cors
+from common.config.sharing import Sharing
 from common.config.users import Users
 from common.config.values import (
     Cores,
@@ -122,12 +123,13 @@ class Protocol(Model):
     """Whether a model may open sessions of its own by a handle, which is put into the schema of every tool."""
 
 
-class ServerPolicy(Protocol):
+class ServerPolicy(Protocol, Sharing):
     """What the gateway may know of a server: nothing of how it is started."""
 
     start_timeout: float
     request_timeout: float
     max_message_bytes: int
+    idle_timeout: float = 1800.0
     personal: tuple[str, ...] = ()
     """The placeholders of its configuration that are each user's own, such as `header:X-GitHub-Token`."""
 

@@ -133,6 +133,7 @@ class StreamableDoor:
                 raise
             return bodies.json_response(error.rpc_body(message.id))
         self._sessions.shared.look(g.who, server, message)
+        session.hello = message.params
 
         def hung_up() -> None:
             if session.relay is None or not session.relay.initialized:

@@ -14,14 +14,10 @@ from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.identity.principal import ANONYMOUS
+from gateway.identity.telling import told_by
 from gateway.identity.who import Who
 from gateway.personal import Personal, personal
-
-MAX_VALUE: Final = 256
-"""Characters of a header or a cookie that may key a child."""
-
-_PLACEHOLDER: Final = "{{"
-"""What LibreChat leaves of a variable that it does not know; all users would share it."""
+from gateway.sharing.whose import key_of_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +56,14 @@ def by_handle(asked: Asked) -> str | None:
 def by_header(asked: Asked) -> str | None:
     """The header that the operator trusts to tell one principal's conversations, or users, apart.
 
-    Sent twice it says nothing: whatever stands in front has added its own to the client's.
+    Those of `isolation` tell other sessions apart in the same way.
     """
-    name = asked.policy.affinity_header
-    values = asked.who.header(name) if name is not None else ()
-    if name is None or not values:
-        return None
-    value = values[0]
-    if len(values) > 1 or not value.strip() or _PLACEHOLDER in value or len(value) > MAX_VALUE:
-        raise GatewayError(
-            Reason.BAD_REQUEST,
-            f"expected the header {name} once, with a value of 1 to {MAX_VALUE} characters without placeholders",
-            header=name,
-        )
-    return value
+    own = asked.policy.affinity_header
+    value = told_by(asked.who, own) if own is not None else None
+    others = [told_by(asked.who, name) for name in asked.policy.sharing_headers]
+    if all(each is None for each in others):
+        return value
+    return "\0".join([value or "", key_of_values(others)])
 
 
 def by_principal(asked: Asked) -> str | None:

@@ -1,6 +1,6 @@
 """Which translator stands between a session and its child, if any does; and what is kept of it for a later gateway."""
 
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 from loguru import logger
@@ -34,6 +34,14 @@ _opened = msgspec.json.Decoder(Opened)
 _told_once = msgspec.json.Decoder(_ToldOnce)
 
 
+class Opens(Protocol):
+    """What begins, or goes on, with a handshake: a session, or a child that several share."""
+
+    server: str
+    opened: str
+    resumes: bool
+
+
 def translator(session: Session, eras: Eras, epoch: int) -> Translator | None:
     """The translator for a session whose child has been spawned, or was left by an earlier gateway.
 
@@ -41,7 +49,7 @@ def translator(session: Session, eras: Eras, epoch: int) -> Translator | None:
     """
     if session.door is Door.STATELESS:
         return _for_envelopes(session, eras, epoch)
-    return _for_handshake(session, eras)
+    return for_handshake(session, eras)
 
 
 def to_keep(session: Session, translator: Translator | None) -> str:
@@ -94,7 +102,7 @@ def _object(data: Raw | None) -> dict[str, Any]:
         return {}
 
 
-def _for_handshake(session: Session, eras: Eras) -> Translator | None:
+def for_handshake(session: Opens, eras: Eras) -> Translator | None:
     """For a client that begins with `initialize`. A child that may not know that is asked in another way if it refuses.
 
     A session that an earlier gateway opened goes on as it began: what its translator has to know was kept with it.

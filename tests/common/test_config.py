@@ -23,17 +23,18 @@ servers:
 """
 ALL_KEYS = (
     "access, affinity_cookie, affinity_header, allowed_hosts, anonymous, audit, auth, caches_dir, cors, debug, "
-    "drain_timeout, era, group, handles, home, hostname, idle_timeout, inherit_env, kill_grace, limits, "
-    "max_lifetime, max_message_bytes, max_sessions, max_user_sessions, modern, no_new_privs, node, packages, port, "
-    "queue_max, queue_timeout, quotas, rate_limit_on_error, rate_limit_storage, rate_limits, reaping, "
-    "reattach_grace, request_timeout, require_user, resumable, runtime_dir, sandbox, servers, sessions_dir, "
-    "start_timeout, stderr_files, stop_grace, terminate_grace, trust_user_header, trusted_fronts, uid_range, user"
+    "drain_timeout, era, group, handles, home, hostname, idle_timeout, inherit_env, isolation, kill_grace, "
+    "limits, linger, max_lifetime, max_message_bytes, max_sessions, max_user_sessions, modern, no_new_privs, "
+    "node, packages, port, queue_max, queue_timeout, quotas, rate_limit_on_error, rate_limit_storage, "
+    "rate_limits, reaping, reattach_grace, request_timeout, require_user, resumable, runtime_dir, sandbox, "
+    "servers, sessions_dir, start_timeout, stderr_files, stop_grace, terminate_grace, trust_user_header, "
+    "trusted_fronts, uid_range, user"
 )
 SERVER_KEYS = (
-    "affinity_cookie, affinity_header, allow_shared_uid, anonymous, args, command, env, era, group, handles, headers, "
-    "home, idle_timeout, inherit_env, kill_grace, limits, max_lifetime, max_message_bytes, max_sessions, "
-    "max_user_sessions, modern, no_new_privs, packages, path, request_timeout, resumable, sandbox, start_timeout, "
-    "stderr_files, stop_grace, terminate_grace, uid_range, user"
+    "affinity_cookie, affinity_header, allow_shared_uid, anonymous, args, command, env, era, group, handles, "
+    "headers, home, idle_timeout, inherit_env, isolation, kill_grace, limits, linger, max_lifetime, "
+    "max_message_bytes, max_sessions, max_user_sessions, modern, no_new_privs, packages, path, request_timeout, "
+    "resumable, sandbox, start_timeout, stderr_files, stop_grace, terminate_grace, uid_range, user"
 )
 PROTOCOL = {
     "resumable": True,
@@ -397,6 +398,9 @@ def test_a_server_has_the_default_limits(loaded: Loader) -> None:
         "start_timeout": 24.0,
         "request_timeout": 300.0,
         "max_message_bytes": 16 * 1024 * 1024,
+        "idle_timeout": 1800.0,
+        "isolation": ("session",),
+        "linger": 300.0,
         "personal": (),
         **PROTOCOL,
     }

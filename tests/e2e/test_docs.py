@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from common.config.file import ConfigFile, ServerEntry, SessionLimits
 from common.config.load import load
 from common.config.model import Isolation, Limits, Protocol
+from common.config.sharing import Sharing
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from tests.support.gateway import LIGHT, NOTEPAD, ROOT, Gateway, programs, running, write_config
@@ -125,11 +126,22 @@ def test_the_samples_of_the_users_page_load_and_fit_together(tmp_path: Path) -> 
     assert load(path, {}).gateway.cors is not None
 
 
+def test_the_sample_of_shared_children_loads(tmp_path: Path) -> None:
+    [sample] = blocks((ROOT / "docs" / "sharing.md").read_text(), "yaml")
+    path = tmp_path / "config.yaml"
+    path.write_text(sample)
+    servers = load(path, {"LIBRECHAT_TOKEN": "x"}).gateway.servers
+    assert [each.is_shared for each in servers.values()] == [True, True]
+    assert servers["memory"].linger == 600
+    assert servers["shell"].sharing_headers == ("X-Conversation-Id",)
+
+
 def test_every_key_is_documented_with_its_default() -> None:
     table = "".join(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))
     shared = (
         SessionLimits.model_fields.keys() | Isolation.model_fields.keys() | Protocol.model_fields.keys() | {"limits"}
     )
+    shared |= Sharing.model_fields.keys()
     keys = [key for key in ConfigFile.model_fields if key not in {"auth", "cors", "debug", "limits", "servers"}]
     keys += [f"servers.NAME.{key}" for key in ServerEntry.model_fields if key not in shared]
     keys += [f"limits.{key}" for key in Limits.model_fields]
@@ -152,7 +164,7 @@ def test_every_key_is_documented_with_its_default() -> None:
     defaults |= {"limits.open_files_max": "4096", "limits.file_size_max": "1GiB", "limits.dir_size_max": "1GiB"}
     defaults |= {"no_new_privs": "true", "home": "private", "sandbox": "none", "stderr_files": "false"}
     defaults |= {"resumable": "true", "modern": "auto", "era": "auto", "anonymous": "ephemeral"}
-    defaults |= {"affinity_cookie": "true", "handles": "off"}
+    defaults |= {"affinity_cookie": "true", "handles": "off", "isolation": "session", "linger": "5m"}
     for key, default in defaults.items():
         assert f"| `{key}` | `{default}` |" in table, key
 
@@ -176,8 +188,9 @@ def test_every_code_is_documented_with_its_status() -> None:
     for code, status in documented.items():
         assert GatewayError(Reason(code), "").status == status, code
     ends = set(re.findall(r"`(\w+)`", text.partition("A session ends when")[2].partition("and then its child")[0]))
-    # These two are seen in the log alone.
-    assert set(Reason) - set(documented) - ends == {Reason.CLIENT_STALLED, Reason.GATEWAY_LOST}
+    # These are seen in the log alone.
+    of_children = {Reason.LINGERED, Reason.CREDENTIAL_CHANGED}
+    assert set(Reason) - set(documented) - ends == {Reason.CLIENT_STALLED, Reason.GATEWAY_LOST} | of_children
 
 
 @pytest.mark.slow

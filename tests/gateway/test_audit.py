@@ -32,7 +32,7 @@ class Log:
         self.audit = Audit(self.lines.append, arguments=arguments, now=lambda: NOW)
         self.clock = 0.0
         self.permission: Permission = EVERYTHING
-        session = self.audit.of_session("gw.abcdefghij", "light", "REST", 4711, ["t0ken-of-ann", "no"])
+        session = self.audit.of_session("gw.abcdefghij", "light", "REST", lambda: 4711, ["t0ken-of-ann", "no"])
         self.errands = Errands("light", lambda _: self.permission, session, now=lambda: self.clock)
 
     @property
@@ -60,7 +60,7 @@ def test_the_page_shows_a_line_as_it_is() -> None:
     [sample] = re.findall("```json\n(.*)```", (ROOT / "docs" / "access.md").read_text(), re.DOTALL)
     lines: list[bytes] = []
     audit = Audit(lines.append, now=lambda: NOW)
-    session = audit.of_session("gw.x3Vb1abcdefg", "fs", "Streamable HTTP", 4711, [])
+    session = audit.of_session("gw.x3Vb1abcdefg", "fs", "Streamable HTTP", lambda: 4711, [])
     message = Request(b"1", "tools/call", b'{"name":"read_file"}')
     session.called(Principal("bearer", "librechat", "u1"), message, 16777217, {"outcome": "ok"}, 12.34)
     assert lines == [sample.encode()]

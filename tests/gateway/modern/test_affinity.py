@@ -10,8 +10,9 @@ from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.identity.principal import ANONYMOUS, Principal
+from gateway.identity.telling import MAX_VALUE
 from gateway.identity.who import Who
-from gateway.modern.affinity import MAX_VALUE, SOURCES, Affinity, Asked, affinity, for_capabilities
+from gateway.modern.affinity import SOURCES, Affinity, Asked, affinity, for_capabilities
 
 ALICE = Principal("basic", "alice")
 HEADER = "X-Conversation"
@@ -133,3 +134,14 @@ def test_whoever_bears_something_else_of_their_own_has_another_child() -> None:
     assert "one" not in one.key
     assert affinity(bearing("one", handle="h")).key != affinity(bearing("other", handle="h")).key
     assert refusal(asked(personal=("header:X-Token",))).reason is Reason.CREDENTIAL_MISSING
+
+
+def test_the_headers_that_tell_sessions_apart_tell_modern_clients_apart_too() -> None:
+    isolation = ("user", f"header:{HEADER}")
+    one, two = (affinity(asked(headers=[value], isolation=isolation)).key for value in ("one", "two"))
+    assert one.startswith("header:")
+    assert one != two
+    assert affinity(asked(isolation=isolation)) == Affinity("principal")
+    both = affinity(asked(headers=["one"], isolation=isolation, affinity_header=HEADER)).key
+    assert both not in (one, affinity(asked(headers=["one"], affinity_header=HEADER)).key)
+    assert refusal(asked(headers=["{{a}}"], isolation=isolation)).reason is Reason.BAD_REQUEST

@@ -1,0 +1,193 @@
+"""A user's own credentials change on a live session: that caller's child is replaced, after its calls have ended."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+
+from tests.support.gateway import Gateway, light, running
+from tests.support.rawmcp import HELLO, Streamable, call, notification, request, said, sse
+
+pytestmark = pytest.mark.slow
+
+ALICE, BOB = {"Authorization": "Bearer alice-secret"}, {"Authorization": "Bearer bob-secret"}
+AUTH = {"bearer": {"tokens": ["alice-secret", "bob-secret"]}}
+HEADER = "X-GitHub-Token"
+OWN: dict[str, Any] = {
+    "headers": [HEADER],
+    "env": {"GITHUB_TOKEN": f"${{header:{HEADER}}}"},
+    "allow_shared_uid": True,
+}
+SERVERS = {
+    "light": light(**OWN),
+    "shared": light(**OWN, isolation="user"),
+}
+SECRETS = ("first-marked-value", "second-marked-value")
+
+
+@pytest.fixture(scope="module")
+async def gateway_of_all(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[Gateway]:
+    """A gateway whose children are given something of their users' own."""
+    async with running(SERVERS, tmp_path=tmp_path_factory.mktemp("gateway"), auth=AUTH) as gateway:
+        yield gateway
+        assert not any(secret in gateway.log for secret in SECRETS)
+
+
+@pytest.fixture
+async def gateway(gateway_of_all: Gateway) -> AsyncIterator[Gateway]:
+    """The same, with connections of the test's own."""
+    async with gateway_of_all.connecting():
+        yield gateway_of_all
+
+
+@asynccontextmanager
+async def session(
+    gateway: Gateway, who: Mapping[str, str], secret: str, server: str = "light"
+) -> AsyncIterator[Streamable]:
+    """A session of Streamable HTTP whose requests bear a secret."""
+    one = Streamable(gateway.http, f"/{server}/mcp")
+    one.headers |= {**who, HEADER: secret}
+    await one.open()
+    try:
+        yield one
+    finally:
+        await one.delete()
+
+
+async def seen(one: Streamable) -> tuple[str, int]:
+    """The secret that the session's child has, and the child's pid."""
+    return (await one.call(1, "environment"))["GITHUB_TOKEN"], (await one.call(2, "whoami"))["pid"]
+
+
+async def test_another_value_is_another_child_of_the_same_session(gateway: Gateway) -> None:
+    async with session(gateway, ALICE, SECRETS[0]) as one, session(gateway, BOB, SECRETS[0]) as other:
+        secret, pid = await seen(one)
+        others = await seen(other)
+        assert secret == SECRETS[0]
+        one.headers[HEADER] = SECRETS[1]
+        secret, fresh = await seen(one)
+        assert secret == SECRETS[1]
+        assert fresh != pid
+        await gateway.said(rf"credentials changed \(header:{HEADER}\); respawned, pid {fresh}")
+        await gateway.said(rf"light pid {pid} .* is gone: credential_changed")
+        assert await seen(one) == (SECRETS[1], fresh)
+        assert await seen(other) == others
+
+
+async def test_a_call_in_flight_ends_with_the_child_that_it_was_made_to(gateway: Gateway) -> None:
+    answers: list[Any] = []
+
+    async def ask(one: Streamable) -> None:
+        answers.append(await one.post(call(8, "environment")))
+
+    async with session(gateway, ALICE, SECRETS[0]) as one:
+        _, pid = await seen(one)
+        asks = call(7, "ask", method="roots/list")
+        async with one.streaming(asks) as events, anyio.create_task_group() as tasks:
+            question = await events.message()
+            one.headers[HEADER] = SECRETS[1]
+            tasks.start_soon(ask, one)
+            answer = {"jsonrpc": "2.0", "id": question["id"], "result": {"roots": []}}
+            assert (await one.post(answer)).status_code == 202
+            assert said(await events.message()) == {"roots": []}
+        text = answers[0].text
+        assert SECRETS[1] in text
+        assert SECRETS[0] not in text
+        assert (await seen(one))[1] != pid
+
+
+async def test_a_call_is_never_made_with_a_value_that_did_not_come_with_it(gateway: Gateway) -> None:
+    answers: dict[int, str] = {}
+
+    async def ask(one: Streamable, id_: int, secret: str) -> None:
+        own = {**one.headers, HEADER: secret}
+        answer = await one.http.post(one.path, json=call(id_, "environment"), headers=own)
+        answers[id_] = answer.text
+
+    async with session(gateway, ALICE, SECRETS[0]) as one:
+        async with one.streaming(call(7, "hold")) as events, anyio.create_task_group() as tasks:
+            for id_ in range(10, 16):
+                tasks.start_soon(ask, one, id_, SECRETS[id_ % 2])
+            released = {**one.headers, HEADER: SECRETS[0]}
+            await one.http.post(
+                one.path, json=notification("notifications/cancelled", {"requestId": 7}), headers=released
+            )
+            assert await events.at_end()
+        for id_, text in answers.items():
+            assert SECRETS[id_ % 2] in text
+            assert SECRETS[1 - id_ % 2] not in text
+        assert len(answers) == 6
+
+
+async def test_what_waits_for_the_new_child_may_be_cancelled(gateway: Gateway) -> None:
+    async with session(gateway, ALICE, SECRETS[0]) as one:
+        async with one.streaming(call(7, "hold")) as events:
+            one.headers[HEADER] = SECRETS[1]
+            async with one.streaming(call(8, "add", text="unwanted")) as waiting:
+                await one.post(notification("notifications/cancelled", {"requestId": 8}))
+                assert await waiting.at_end()
+            await one.post(notification("notifications/cancelled", {"requestId": 7}))
+            assert await events.at_end()
+        assert await one.call(9, "notes") == []
+        assert (await seen(one))[0] == SECRETS[1]
+
+
+async def test_sessions_that_share_a_child_share_one_for_each_value(gateway: Gateway) -> None:
+    async with (
+        session(gateway, ALICE, SECRETS[0], "shared") as one,
+        session(gateway, ALICE, SECRETS[0], "shared") as two,
+        session(gateway, ALICE, SECRETS[1], "shared") as three,
+    ):
+        before = await seen(one)
+        assert await seen(two) == before
+        after = await seen(three)
+        assert after[0] == SECRETS[1]
+        one.headers[HEADER] = SECRETS[1]
+        assert await seen(one) == after
+        assert await seen(two) == before
+        two.headers[HEADER] = SECRETS[1]
+        assert await seen(two) == after
+        await gateway.said(rf"shared pid {before[1]} .* is gone: credential_changed")
+
+
+async def test_a_rest_caller_and_a_stream_go_on_with_another_child_too(gateway: Gateway) -> None:
+    async with httpx2.AsyncClient(base_url=gateway.url, headers={**ALICE, HEADER: SECRETS[0]}) as http:
+        set_ = (await http.get("/api/sessionid")).json()["sessionId"]
+        async with sse(http) as stream:
+
+            async def both() -> list[str]:
+                answer = await http.post("/api/light/environment", params={"sessionId": set_}, json={})
+                assert answer.status_code == 200, answer.text
+                of_rest = json.loads(answer.json()["content"][0]["text"])
+                return [of_rest["GITHUB_TOKEN"], said(await stream.ask(call(1, "environment")))["GITHUB_TOKEN"]]
+
+            assert await both() == [SECRETS[0]] * 2
+            http.headers[HEADER] = SECRETS[1]
+            assert await both() == [SECRETS[1]] * 2
+        await http.delete("/api/sessionid", params={"sessionId": set_})
+
+
+async def test_a_request_without_its_credential_is_refused_and_the_session_goes_on(gateway: Gateway) -> None:
+    async with session(gateway, ALICE, SECRETS[0]) as one:
+        before = await seen(one)
+        del one.headers[HEADER]
+        answer = await one.post(call(3, "environment"))
+        assert answer.json()["error"]["data"]["about"] == {"header": HEADER}
+        one.headers[HEADER] = SECRETS[0]
+        assert await seen(one) == before
+
+
+async def test_whoever_answers_initialize_otherwise_does_not_take_over(gateway: Gateway) -> None:
+    opening = {**HELLO, "protocolVersion": "2025-06-18"}
+    one = Streamable(gateway.http)
+    one.headers |= {**ALICE, HEADER: SECRETS[0]}
+    answer = await one.post(request(0, "initialize", opening))
+    one.headers["Mcp-Session-Id"] = answer.headers["mcp-session-id"]
+    assert answer.json()["result"]["protocolVersion"] == "2025-06-18"
+    one.headers[HEADER] = SECRETS[1]
+    assert (await seen(one))[0] == SECRETS[1]  # it has heard the same as the first
+    await one.delete()
