@@ -152,3 +152,14 @@ async def test_a_child_that_could_not_be_had_is_not_counted() -> None:
                 await anyio.lowlevel.checkpoint()
             tasks.cancel_scope.cancel()
         assert here.sessions.quotas.children.of_user(ALICE) == 0
+
+
+def test_a_subscription_counts_for_its_user_and_nobody_waits_for_its_end() -> None:
+    total = CallsInFlight()
+    calls = Quotas(Settings(user=UserQuota(calls_in_flight=1)), total).calls_of(ANN)
+    calls.begin(bounded=False)
+    assert total.count == 0
+    with pytest.raises(GatewayError):
+        calls.check()
+    calls.end(bounded=False)
+    calls.check()
