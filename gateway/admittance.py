@@ -20,7 +20,7 @@ OPEN: Final = "initialize"
 """The method of whatever opens a session, also where a door has another way of saying so."""
 
 CALL: Final = "tools/call"
-_FREE: Final = "ping"
+FREE: Final = "ping"
 """Is answered by the gateway itself, and asked by clients that only want to know whether it is there."""
 
 
@@ -72,7 +72,7 @@ class Admittance:
 
         Cancellation leaves counted what was counted by then.
         """
-        if use.method == _FREE:
+        if use.method == FREE:
             return None
         nearest: Standing | None = None
         for rule in self._rules:

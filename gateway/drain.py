@@ -13,18 +13,18 @@ from supervisor.client import SupervisorClient
 class Calls(Protocol):
     """What counts requests while they wait for a child's answer."""
 
-    def begin(self) -> None:
-        """One more."""
+    def begin(self, *, bounded: bool = True) -> None:
+        """One more; one that is not `bounded` may wait for as long as its client likes."""
 
-    def end(self) -> None:
-        """One less. It is called once for each `begin`, whatever becomes of the request."""
+    def end(self, *, bounded: bool = True) -> None:
+        """One less, of the same kind. It is called once for each `begin`, whatever becomes of the request."""
 
     def check(self) -> None:
         """Raises GatewayError where there may be no more."""
 
 
 class CallsInFlight:
-    """How many requests wait for a child's answer, over all sessions."""
+    """How many requests wait for a child's answer that is to come in time, over all sessions."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -39,14 +39,18 @@ class CallsInFlight:
         """How many there are now."""
         return self._count
 
-    def begin(self) -> None:
-        """One more."""
+    def begin(self, *, bounded: bool = True) -> None:
+        """One more, if it is bounded."""
+        if not bounded:
+            return
         if self._count == 0:
             self._none = anyio.Event()
         self._count += 1
 
-    def end(self) -> None:
-        """One less."""
+    def end(self, *, bounded: bool = True) -> None:
+        """One less, if it was bounded."""
+        if not bounded:
+            return
         self._count -= 1
         if self._count == 0:
             self._none.set()

@@ -16,8 +16,8 @@ class InFlight:
     """A timer, a hold and a note for each request in flight.
 
     `expire(call, patience)` is called when a call was waited for that long, and is to see that `finish` is. `hold` and
-    `unhold` are called once for each call. `calls` counts those of all sessions for which a gateway that leaves waits:
-    the ones that have a timer. `notes` are for the gateway after this one.
+    `unhold` are called once for each call. `calls` counts those of all sessions; bounded are the ones that have a timer,
+    for which a gateway that leaves waits. `notes` are for the gateway after this one.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class InFlight:
         if patience is not None:
             # In a context of its own: the caller's holds the whole request.
             self._timers[call] = self._loop.call_later(patience, self._expire, call, patience, context=Context())
-            self._calls.begin()
+        self._calls.begin(bounded=patience is not None)
         self._hold()
 
     def finish(self, call: int) -> None:
@@ -56,7 +56,7 @@ class InFlight:
         if call in self._timers:
             if (timer := self._timers.pop(call)) is not None:
                 timer.cancel()
-                self._calls.end()
+            self._calls.end(bounded=timer is not None)
             self._unhold()
 
     def leave(self) -> None:

@@ -126,15 +126,15 @@ class CallsOf:
         self._principal = principal
         self._total = total
 
-    def begin(self) -> None:
+    def begin(self, *, bounded: bool = True) -> None:
         """One more."""
-        self._total.begin()
+        self._total.begin(bounded=bounded)
         self._quotas.calls.take(self._principal)
 
-    def end(self) -> None:
+    def end(self, *, bounded: bool = True) -> None:
         """One less."""
         self._quotas.calls.give_back(self._principal)
-        self._total.end()
+        self._total.end(bounded=bounded)
 
     def check(self) -> None:
         """Raises GatewayError where there may be no more."""

@@ -7,7 +7,7 @@ any status but 200. Where there is no session yet, it is an HTTP answer of its o
 from quart import Quart, Response, g
 from quart.typing import ResponseTypes
 
-from gateway.admittance import OPEN, Admittance, Refused, Standing, Use, nearer, use_of
+from gateway.admittance import FREE, OPEN, Admittance, Refused, Standing, Use, nearer, use_of
 from gateway.errors import GatewayError
 from gateway.http import audited
 from gateway.jsonrpc import Message, Request
@@ -78,7 +78,8 @@ def request(
     try:
         if refused is not None:
             raise refused
-        relay.calls.check()
+        if message.method != FREE:
+            relay.calls.check()
     except GatewayError as error:
         g.refused = error
         audited.refused(error)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from common.config.amounts import KeyQuota, UserQuota
@@ -11,6 +13,9 @@ from gateway.drain import CallsInFlight
 from gateway.errors import GatewayError
 from gateway.identity.principal import ANONYMOUS, Principal
 from gateway.quotas import Quotas, key_of
+from gateway.session import Door
+from gateway.succession import take_up
+from tests.gateway.test_succession import ALICE, ALICE_ASKS, REST, STREAMABLE, next_gateway, state
 
 ANN, BOB = Principal("bearer", "librechat", "ann"), Principal("bearer", "librechat", "bob")
 CI = Principal("apikey", "ci")
@@ -123,3 +128,38 @@ def test_all_who_are_anonymous_are_one_user() -> None:
     quotas = Quotas(Settings(user=UserQuota(sessions=1)))
     quotas.sessions.take(ANONYMOUS)
     assert reason(quotas.check_sessions, ANONYMOUS) is Reason.MAX_USER_SESSIONS
+
+
+async def test_a_session_that_was_taken_up_counts_as_any_other_and_its_child_too() -> None:
+    async with next_gateway() as here:
+        take_up(here.sessions, [here.child().inherited(state("gw.a", STREAMABLE))], [])
+        take_up(here.sessions, [here.child().inherited(state("gw.b", REST)) for _ in range(2)], [])
+        quotas = here.sessions.quotas
+        # Of two with one server in one set the later one goes on.
+        assert (quotas.sessions.of_user(ALICE), quotas.children.of_key(ALICE)) == (2, 2)
+        here.sessions.open(ALICE_ASKS, "light", Door.STREAMABLE)
+        assert quotas.sessions.of_user(ALICE) == 3
+        here.sessions.end_all(Reason.SHUTDOWN)
+        assert (quotas.sessions.of_user(ALICE), quotas.children.of_key(ALICE)) == (0, 0)
+
+
+async def test_a_child_that_could_not_be_had_is_not_counted() -> None:
+    async with next_gateway() as here:
+        session = here.sessions.open(ALICE_ASKS, "light", Door.STREAMABLE)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(session.start)
+            while not here.sessions.quotas.children.of_user(ALICE):
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+        assert here.sessions.quotas.children.of_user(ALICE) == 0
+
+
+def test_a_subscription_counts_for_its_user_and_nobody_waits_for_its_end() -> None:
+    total = CallsInFlight()
+    calls = Quotas(Settings(user=UserQuota(calls_in_flight=1)), total).calls_of(ANN)
+    calls.begin(bounded=False)
+    assert total.count == 0
+    with pytest.raises(GatewayError):
+        calls.check()
+    calls.end(bounded=False)
+    calls.check()
