@@ -397,6 +397,7 @@ def test_a_server_has_the_default_limits(loaded: Loader) -> None:
         "start_timeout": 24.0,
         "request_timeout": 300.0,
         "max_message_bytes": 16 * 1024 * 1024,
+        "personal": (),
         **PROTOCOL,
     }
     assert settings.supervisor.servers["fs"].model_dump() == {
