@@ -85,6 +85,7 @@ class Relay:
             (grant.stdin, grant.stdout),
             policy.max_message_bytes,
             self,
+            quotes=not policy.personal,
             counters=counters,
             notes=notes,
             translator=translator,

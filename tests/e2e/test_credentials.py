@@ -152,7 +152,7 @@ def is_memory(fd: Path) -> bool:
 
 # In no log, no error, no file, no command line.
 
-MARKS = [f"marked{number}-{'q' * 20}" for number in range(8)]
+MARKS = [f"marked{number}-{'q' * 20}" for number in range(4)]
 
 
 async def test_what_is_marked_is_found_nowhere(tmp_path: Path) -> None:
@@ -200,6 +200,7 @@ async def use_all(gateway: Gateway, http: httpx2.AsyncClient, mark: str) -> None
         assert await asks(ask, http) == mark
     session = await Streamable(http).open()
     await session.call(1, "complain", text=f"my token is {mark}, which I tell everybody")
+    await session.call(1, "write", text=f'{mark}, which is no message\n{{"{mark}": 1}}\n')
     limits = await session.call(2, "run", script="grep core /proc/self/limits")
     assert limits["out"].split()[4] == "1"
     await session.post(call(3, "die", signal="SIGABRT"))
