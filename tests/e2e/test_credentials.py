@@ -78,6 +78,20 @@ async def test_a_live_session_outlasts_a_request_that_is_refused(place: Gateway)
             assert (await bare.delete("/light/mcp", headers=own)).status_code == 204
 
 
+async def test_each_call_of_a_batch_is_refused(place: Gateway) -> None:
+    async with user(place, "the-right-one", **FRONT) as http:
+        session = await Streamable(http).open("2025-03-26")
+        session.headers[HEADER] = "{{TOKEN}}"
+        answer = await session.post([call(1, "environment"), call(2, "environment")])
+        assert answer.status_code == 200
+        assert [(each["id"], seen(each)) for each in answer.json()] == [
+            (1, "credential_malformed"),
+            (2, "credential_malformed"),
+        ]
+        del session.headers[HEADER]
+        assert {seen(each) for each in (await session.post([call(3, "environment")])).json()} == {"the-right-one"}
+
+
 async def test_on_a_stream_the_refusal_comes_as_an_answer(place: Gateway) -> None:
     async with user(place, "the-right-one", **FRONT) as http, sse(http) as session:
         assert seen(await session.ask(call(1, "environment"))) == "the-right-one"
