@@ -7,6 +7,7 @@ has a full stream. Its end is the end of all of its lanes; the end of its last l
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
+from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway.childside import ChildSide
 from gateway.hotstate import NoNotes, Notes, UnderWay
@@ -48,7 +49,7 @@ class SharedChild:
         grant: Grant,
         whose: Whose,
         *,
-        limit: int,
+        policy: ServerPolicy,
         ids: Iterator[int],
         alone: bool,
         notes: Notes | None = None,
@@ -76,7 +77,7 @@ class SharedChild:
         self._keeper = keeper
         self._supervisor = supervisor
         self._pipes = (grant.stdin, grant.stdout)
-        self._limit = limit
+        self._policy = policy
         self._side: ChildSide | None = None
         self._lanes: dict[int, Lane] = {}
         self._numbers: dict[Lane, int] = {}
@@ -102,8 +103,9 @@ class SharedChild:
         """Take hold of the pipes. `under_way` is what an earlier gateway had begun with it."""
         self._side = ChildSide(
             self._pipes,
-            self._limit,
+            self._policy.max_message_bytes,
             self,
+            quotes=not self._policy.personal,
             counters=self.multiplexer.counters,
             notes=self.notes,
             translator=translator,

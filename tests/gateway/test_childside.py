@@ -85,6 +85,7 @@ class Talking:
             (their_stdin, their_stdout),
             LIMIT,
             self.relay,
+            quotes=True,
             counters=self.dropped,
             notes=NoNotes(),
             translator=translator,
