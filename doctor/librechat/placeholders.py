@@ -1,0 +1,44 @@
+"""The `{{placeholders}}` of a `librechat.yaml`: which LibreChat knows, and what each does to a connection. No I/O."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from enum import Enum, auto
+from typing import Final
+
+ANY: Final = re.compile(r"\{\{([^{}]*)\}\}")
+
+USER: Final = frozenset(
+    f"LIBRECHAT_USER_{each}"
+    for each in """ID NAME USERNAME EMAIL PROVIDER ROLE GOOGLEID FACEBOOKID OPENIDID SAMLID LDAPID GITHUBID DISCORDID
+    APPLEID EMAILVERIFIED TWOFACTORENABLED TERMSACCEPTED TERMSACCEPTEDAT""".split()
+)
+BODY: Final = frozenset(f"LIBRECHAT_BODY_{each}" for each in ("CONVERSATIONID", "PARENTMESSAGEID", "MESSAGEID"))
+GRAPH: Final = "LIBRECHAT_GRAPH_ACCESS_TOKEN"
+_OPENID: Final = re.compile(r"LIBRECHAT_OPENID_[A-Z_]+")
+
+
+class Effect(Enum):
+    """What a placeholder does to the connection of the server in whose entry it stands."""
+
+    USER = auto()
+    """Each user has one of their own."""
+    TURN = auto()
+    """Each turn of a chat has one of its own."""
+    UNKNOWN = auto()
+    """Nothing: LibreChat sends it as it is written."""
+
+
+def effect(name: str, variables: Iterable[str] = ()) -> Effect:
+    """What `{{name}}` does, where `variables` are the names under `customUserVars`."""
+    if name in BODY:
+        return Effect.TURN
+    if name in USER or name == GRAPH or _OPENID.fullmatch(name) or name in set(variables):
+        return Effect.USER
+    return Effect.UNKNOWN
+
+
+def nearest(name: str, variables: Iterable[str] = ()) -> str | None:
+    """The placeholder that was probably meant."""
+    found = difflib.get_close_matches(name.strip().upper(), [*variables, *sorted(USER | BODY), GRAPH], n=1)
+    return found[0] if found else None
