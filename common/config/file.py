@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ByteSize, Field
+from pydantic import BaseModel, ByteSize, Field, model_validator
 
+from common.config.base import Model
+from common.config.fronts import check_fronts
 from common.config.model import (
     Auth,
     Debug,
@@ -12,12 +14,12 @@ from common.config.model import (
     Graces,
     Isolation,
     Limits,
-    Model,
     Protocol,
     ServerPolicy,
     ServerSpec,
     SupervisorSettings,
 )
+from common.config.users import Users
 from common.config.values import (
     Count,
     Directory,
@@ -62,7 +64,7 @@ class ServerEntry(SessionLimits, Isolation, Protocol):
     limits: Limits = Limits()
 
 
-class ConfigFile(SessionLimits, Isolation, Protocol):
+class ConfigFile(SessionLimits, Isolation, Protocol, Users):
     """The whole file, as its author sees it. Only the loader handles one."""
 
     hostname: NonEmpty = "127.0.0.1"
@@ -101,6 +103,14 @@ class ConfigFile(SessionLimits, Isolation, Protocol):
         """The keys of `group`: what the server gives, null included, else what the file has."""
         return {key: getattr(entry if key in entry.model_fields_set else self, key) for key in group.model_fields}
 
+    def _users(self) -> Users:
+        return Users.model_construct(None, **{key: getattr(self, key) for key in Users.model_fields})
+
+    @model_validator(mode="after")
+    def _believes_keys_that_it_has(self) -> "ConfigFile":
+        check_fronts(self._users(), self.auth)
+        return self
+
     def gateway(self) -> GatewaySettings:
         """The gateway's part."""
         policies = {}
@@ -118,6 +128,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol):
             node=self.node,
             allowed_hosts=self.allowed_hosts,
             auth=self.auth,
+            users=self._users(),
             debug=self.debug,
             drain_timeout=self.drain_timeout,
             servers=policies,

@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ByteSize,
-    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from common.config.base import Model
+from common.config.users import Users
 from common.config.values import (
     Cores,
     Count,
@@ -32,12 +32,6 @@ from common.config.values import (
     VariableName,
     WholeNumber,
 )
-
-
-class Model(BaseModel):
-    """No unknown keys, no silent conversions of what matters, and no value in an error's text."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Limits(Model):
@@ -197,6 +191,7 @@ class GatewaySettings(Model):
     node: str
     allowed_hosts: tuple[str, ...]
     auth: Auth
+    users: Users = Users()
     debug: Debug
     drain_timeout: float = 5.0
     servers: dict[str, ServerPolicy]

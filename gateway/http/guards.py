@@ -4,7 +4,8 @@ A WebSocket's handshake is such a request, and is refused before it is one: no b
 requests, before it sends that to another site.
 
 In this order: HEAD is refused, for it would run a GET that opens a session; the `Host` must be ours, where nobody has to
-authenticate (DNS rebinding); the `Origin` must be ours, always (a browser is no way in); then the credentials.
+authenticate (DNS rebinding); the `Origin` must be ours, always (a browser is no way in); then the credentials, and
+on whose behalf they are used.
 """
 
 import ipaddress
@@ -23,6 +24,7 @@ from gateway.errors import GatewayError
 from gateway.http import bodies
 from gateway.http.streams import abandon
 from gateway.identity.credentials import Authenticator
+from gateway.identity.fronts import Fronts
 from gateway.identity.who import Who
 
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
@@ -30,7 +32,7 @@ Marked = TypeVar("Marked", bound=ResponseTypes)
 TELLING: Final = 1.0
 """Seconds between two lines about callers that are turned away."""
 
-_WORTH_A_LINE: Final = frozenset({Reason.UNAUTHENTICATED, Reason.HOST_DENIED, Reason.ORIGIN_DENIED})
+_WORTH_A_LINE: Final = frozenset({Reason.UNAUTHENTICATED, Reason.HOST_DENIED, Reason.ORIGIN_DENIED, Reason.USER_DENIED})
 _PUBLIC: Final = "/health"
 """Whether all is well may be asked without credentials; it then says no more than that."""
 
@@ -45,6 +47,7 @@ class Guards:
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._authenticator = Authenticator(settings.auth)
+        self._fronts = Fronts(settings.users)
         self._told = 0.0
         self._allowed_hosts = frozenset(host.lower() for host in settings.allowed_hosts)
 
@@ -73,9 +76,13 @@ class Guards:
         if asked().path.startswith("/.well-known/"):
             raise GatewayError(Reason.ROUTE_NOT_FOUND, "there is nothing here")
         principal = self._authenticator.authenticate(_only("Authorization"))
+        is_public = asked().path.rstrip("/") == _PUBLIC
         if principal is not None:
-            g.who = Who(principal, header=asked().headers.getlist)
-        elif asked().path.rstrip("/") != _PUBLIC:
+            header = asked().headers.getlist
+            if not is_public:  # where nothing is anybody's, it does not matter who the user is
+                principal = self._fronts.speaking(principal, header)
+            g.who = Who(principal, header=header)
+        elif not is_public:
             raise GatewayError(Reason.UNAUTHENTICATED, "expected valid credentials in the header Authorization")
 
     async def finish(self, response: Response) -> Response:

@@ -111,7 +111,7 @@ def test_the_samples_of_configuration_load(tmp_path: Path) -> None:
 
 
 def test_every_key_is_documented_with_its_default() -> None:
-    table = (ROOT / "docs" / "configuration.md").read_text()
+    table = "".join((ROOT / "docs" / name).read_text() for name in ("configuration.md", "users.md"))
     shared = (
         SessionLimits.model_fields.keys() | Isolation.model_fields.keys() | Protocol.model_fields.keys() | {"limits"}
     )
