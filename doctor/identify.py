@@ -4,7 +4,7 @@ import secrets
 from typing import Final
 
 from doctor.client import Asks, tools
-from doctor.processes import Hidden, Known, counts, describe, on_stdin, one_tree, took
+from doctor.processes import Hidden, Known, counts, describe, listeners, one_tree, servers_among, took
 from doctor.rows import AS_ROOT, Looked
 
 _ROUNDS: Final = 5
@@ -16,13 +16,13 @@ _SPREAD: Final = 16 << 10
 """Bytes of padding: more than what a quiet server reads meanwhile, and less than any gateway would mind."""
 
 
-async def look_at(session: Asks, largest: int, but_for: set[int]) -> Looked:
-    """The child that reads what `session` is asked; `but_for` are pids that cannot be it.
+async def look_at(session: Asks, largest: int) -> Looked:
+    """The child that reads what `session` is asked.
 
     `largest` bounds a message, in bytes. Raises what `session.ask` raises.
     """
     try:
-        reader = await _reader(session, min(_SMALLEST, largest // 4), but_for)
+        reader = await _reader(session, min(_SMALLEST, largest // 4))
         child = describe(reader) if reader is not None else None
     except Hidden:
         return Looked(None, "the processes of the servers may not be looked at", AS_ROOT)
@@ -32,14 +32,15 @@ async def look_at(session: Asks, largest: int, but_for: set[int]) -> Looked:
     return Looked(child)
 
 
-async def _reader(session: Asks, smallest: int, but_for: set[int]) -> Known | None:
+async def _reader(session: Asks, smallest: int) -> Known | None:
     possible: set[Known] | None = None
+    not_these = listeners()
     for round_ in range(1, _ROUNDS + 1):
         size = smallest + secrets.randbelow(min(_SPREAD, smallest))
         before = counts()
         await tools(session, padding=size)
         after = counts()
-        found = {each for each in on_stdin(took(before, after, size)) if each.pid not in but_for}
+        found = servers_among(took(before, after, size), after.marked, not_these)
         possible = found if possible is None else possible & found
         if not possible:
             if after.hidden:

@@ -31,10 +31,12 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many bytes each process has read; `hidden` are those that we may not ask."""
+    """How many bytes each process has read; `hidden` are the servers' processes that we may not ask."""
 
     read: Mapping[Known, int]
     hidden: int
+    marked: frozenset[Known] = frozenset()
+    """The processes that bear a tag of a supervisor's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +59,21 @@ class Hidden(Exception):
 def counts() -> Counts:
     """Look at every process but this one. About 30 µs for each."""
     read: dict[Known, int] = {}
+    marked: set[Known] = set()
     hidden = 0
     for process in take_census().values():
         if process.pid == os.getpid() or not process.alive:
             continue
+        known = Known(process.pid, process.start)
+        if process.tag > 0:
+            marked.add(known)
         try:
-            read[Known(process.pid, process.start)] = _read_by(process.pid)
+            read[known] = _read_by(process.pid)
         except PermissionError:
-            hidden += 1
+            hidden += process.tag > 0
         except OSError:  # it has gone
             continue
-    return Counts(read, hidden)
+    return Counts(read, hidden, frozenset(marked))
 
 
 def _read_by(pid: int) -> int:
@@ -81,27 +87,29 @@ def took(before: Counts, after: Counts, size: int) -> set[Known]:
     return {known for known, bytes_ in grown.items() if size <= bytes_ <= size + SLACK}
 
 
-def on_stdin(found: set[Known]) -> set[Known]:
-    """Those whose standard input is a pipe or a socket: servers, and neither a gateway nor a proxy in front of it."""
-    return {each for each in found if _stdin(each.pid).startswith(("pipe:", "socket:"))}
+def servers_among(found: set[Known], marked: frozenset[Known], listeners: set[int]) -> set[Known]:
+    """Those that may be a session's child. Pure.
+
+    What a supervisor has marked is one. Where it has marked none of them, it is whoever is no `listener`: neither a
+    gateway nor a proxy in front of it, which read the same bytes.
+    """
+    return found & marked or {each for each in found if each.pid not in listeners}
 
 
-def _stdin(pid: int) -> str:
-    try:
-        return str(Path(f"/proc/{pid}/fd/0").readlink())
-    except OSError:
-        return ""
-
-
-def listening_on(port: int) -> set[int]:
-    """The pids of those who listen on the TCP port, as far as we may see them."""
+def listeners() -> set[int]:
+    """The pids of those who listen on a TCP port, as far as we may see them."""
     try:
         sockets = psutil.net_connections("tcp")
     except psutil.AccessDenied:
         return set()
-    return {
-        each.pid for each in sockets if each.status == psutil.CONN_LISTEN and each.pid and each.laddr[1:] == (port,)
-    }
+    return {each.pid for each in sockets if each.status == psutil.CONN_LISTEN and each.pid}
+
+
+def began() -> int:
+    """When this process was started, in the clock of Known.start."""
+    own = look(os.getpid())
+    assert own is not None
+    return own.start
 
 
 def one_tree(found: set[Known]) -> Known | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from doctor.findings import Finding, Verdict
-from doctor.processes import Child
+from doctor.processes import Child, Known
 
 AS_ROOT = "run the doctor as root, or as the user of the servers, on the gateway's machine"
 _SHOWN = 4
@@ -126,5 +126,7 @@ def survived(server: Server, trees: list[Looked], left: dict[int, str]) -> Findi
     blind = next((each for each in trees if each.child is None), None)
     if blind is not None:
         return Finding(check, server.name, Verdict.UNKNOWN, blind.why_not, blind.remedy)
-    count = sum(len(each.child.members) for each in trees if each.child is not None)
-    return Finding(check, server.name, Verdict.OK, f"all {count} processes of {len(trees)} sessions are gone")
+    seen = frozenset[Known]().union(*(each.child.members for each in trees if each.child is not None))
+    return Finding(
+        check, server.name, Verdict.OK, f"all {len(seen)} processes of the sessions that were ended are gone"
+    )

@@ -31,7 +31,7 @@ from doctor.client import (
 from doctor.findings import Finding, Verdict
 from doctor.identify import look_at
 from doctor.pair import Pair
-from doctor.processes import Hidden, is_alive, kill, left_of
+from doctor.processes import Hidden, began, is_alive, kill, left_of
 from doctor.rows import AS_ROOT, Looked, Server
 
 _TROUBLE: Final = (Refused, Strange, httpx2.HTTPError, TimeoutError)
@@ -56,18 +56,17 @@ class Outcome:
 
 
 class Trial:
-    """One server's. `patience` bounds each step, in seconds; `but_for` are pids that are no server's."""
+    """One server's. `patience` bounds each step, in seconds."""
 
-    def __init__(self, server: Server, pair: Pair, url: str, patience: float, but_for: set[int]) -> None:
+    def __init__(self, server: Server, pair: Pair, url: str, patience: float) -> None:
         self._server = server
         self._pair = pair
         self._url = url
         self._patience = patience
-        self._but_for = but_for
         self._findings: list[Finding] = []
         self._trees: list[Looked] = []
         self._tools: tuple[str, ...] | None = None
-        self._private = tuple({name: f"doctor-{secrets.token_hex(12)}" for name in server.headers} for _ in range(2))
+        self._private = (_made_up(server), _made_up(server))
 
     async def run(self) -> Outcome:
         """All of it. Whatever it opened is closed again, also when it is cancelled."""
@@ -129,12 +128,12 @@ class Trial:
 
     async def _look(self, session: StreamableSession | SseSession) -> Looked:
         with anyio.fail_after(self._patience):
-            return await look_at(session, self._server.largest, self._but_for)
+            return await look_at(session, self._server.largest)
 
     async def _apart(self, a: StreamableSession, b: StreamableSession) -> None:
-        looked = [await self._look(session) for session in (a, b)]
-        self._trees += looked
-        self._findings += rows.apart(self._server, *looked, (self._private[0], self._private[1]))
+        of_a, of_b = await self._look(a), await self._look(b)
+        self._trees += [of_a, of_b]
+        self._findings += rows.apart(self._server, of_a, of_b, self._private)
 
     async def _state(self, a: StreamableSession, b: StreamableSession) -> None:
         if not set(self._tools or ()) >= _NOTEPAD:
@@ -200,6 +199,10 @@ class Trial:
             return
         if self._trees[0].child is None or victim != self._trees[0].child.reader:
             self._say(check, Verdict.UNKNOWN, "A's child is not the one that was seen first; nothing was killed")
+            return
+        if victim.start < began() or (self._server.shared_by_one and not self._pair.made_up):
+            text = "A's child may be somebody else's, too, so nothing was killed"
+            self._say(check, Verdict.UNKNOWN, text, "let made-up users try it: trust_user_header")
             return
         self._trees += [of_a, of_b]  # what they have started meanwhile has to go, too
         try:
@@ -276,6 +279,11 @@ class Trial:
                 left = set().union(*map(left_of, children))
         names = {each.pid: _name(each.pid) for each in left}
         self._findings.append(rows.survived(self._server, self._trees, names))
+
+
+def _made_up(server: Server) -> dict[str, str]:
+    """Credentials that are nobody's, for one user."""
+    return {name: f"doctor-{secrets.token_hex(12)}" for name in server.headers}
 
 
 def _of_shared(server: Server) -> tuple[Verdict, str, str]:
