@@ -105,7 +105,7 @@ def gateway_facts(
     """The gateway as its configuration has it, with the `tools` of those servers that were asked."""
     gateway = settings.gateway
     parts = urlsplit(url or "")
-    names = {each.lower().rpartition(":")[0] if ":" in each else each.lower() for each in gateway.allowed_hosts}
+    names = {each.lower().partition(":")[0] for each in gateway.allowed_hosts}
     hosts = _LOCAL | names | {gateway.hostname.lower(), parts.hostname or gateway.hostname.lower()}
     return GatewayFacts(
         port=parts.port or gateway.port,

@@ -79,7 +79,7 @@ def _environment(server: Server, a: Child, b: Child) -> Finding:
 def _directory(server: Server, a: Child, b: Child) -> Finding:
     check = "working directory"
     if a.cwd != b.cwd:
-        return Finding(check, server.name, Verdict.OK, f"…{a.cwd[-20:]} for A, …{b.cwd[-20:]} for B")
+        return Finding(check, server.name, Verdict.OK, f"…{a.cwd[-12:]} for A, …{b.cwd[-12:]} for B")
     if server.fixed_path:
         text = "both work in the directory that 'path' names: files there are everybody's"
         remedy = "leave 'path' out, or let it begin with ${session.work}"

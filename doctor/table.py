@@ -20,29 +20,34 @@ _STYLES: Final = {
     Verdict.FAILED: "bold red",
 }
 
+_WIDE: Final = 120
+_NARROW: Final = (13, 12, 7)
+"""Columns of a terminal, and what the first three of the table may have of fewer."""
+
 
 def show(findings: Sequence[Finding], file: TextIO) -> None:
     """Print them, as wide as the terminal is; elsewhere a line each, for grep(1)."""
     is_terminal = file.isatty()
     console = Console(file=file, highlight=False, markup=False, emoji=False, no_color="NO_COLOR" in os.environ or None)
     if is_terminal:
-        console.print(_table(findings))
+        console.print(_table(findings, console.width))
     else:
         for each in findings:
             print(_line(each), file=file)
     print(summary(findings), file=file)
 
 
-def _table(findings: Sequence[Finding]) -> Table:
+def _table(findings: Sequence[Finding], width: int) -> Table:
     table = Table(box=HORIZONTALS, pad_edge=False, expand=False)
-    for heading, width in (("check", 10), ("server", 8), ("result", 6)):
-        table.add_column(heading, min_width=width, overflow="fold")
-    table.add_column("what was seen, and what to do", ratio=1, overflow="fold")
+    widths = _NARROW if width < _WIDE else (None, None, None)
+    for heading, most in zip(("check", "server", "result"), widths, strict=True):
+        table.add_column(heading, max_width=most, overflow="fold")
+    table.add_column("what was seen, and what to do", overflow="fold")
     for each in findings:
         seen = Text(each.seen)
         if each.remedy:
             seen.append(f"\n→ {each.remedy}", style="italic")
-        table.add_row(Text(each.check), Text(each.server), Text(each.verdict.value, style=_STYLES[each.verdict]), seen)
+        table.add_row(Text(each.check), Text(each.server), Text(each.verdict, style=_STYLES[each.verdict]), seen)
     return table
 
 

@@ -137,8 +137,8 @@ class Trial:
 
     async def _state(self, a: StreamableSession, b: StreamableSession) -> None:
         if not set(self._tools or ()) >= _NOTEPAD:
-            text = "no tool of this server is known to show it; its process, environment and directory stand for it"
-            self._say("state", Verdict.UNKNOWN, text, "what it writes elsewhere, such as a database, is everybody's")
+            text = "not provable from outside: what is in its process and its directory is apart, as above"
+            self._say("state", Verdict.NOTE, text, "what it writes elsewhere, such as a database, is everybody's")
             return
         note = f"doctor-{secrets.token_hex(8)}"
         await call(a, "add", text=note)

@@ -16,7 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from common.config.source import KeyPath, Source
 
-_QUOTED = re.compile(r"""(["'])(.{3,}?)\1""")
+_QUOTED = re.compile(r"""(["'])(.*?)\1""")
 
 
 class Unusable(Exception):
@@ -127,8 +127,9 @@ def _load(text: str) -> CommentedMap:
 
 
 def _said(problem: str | None) -> str:
-    """What the parser says, on one line, without what it quotes of the file."""
-    return "bad YAML: " + _QUOTED.sub("…", " ".join((problem or "it cannot be parsed").split()))
+    """What the parser says, on one line, without what it quotes of the file; a single character may stay."""
+    text = " ".join((problem or "it cannot be parsed").split())
+    return "bad YAML: " + _QUOTED.sub(lambda quoted: quoted[0] if len(quoted[2]) < 3 else "…", text)
 
 
 def _texts(value: object, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:

@@ -38,7 +38,15 @@ def effect(name: str, variables: Iterable[str] = ()) -> Effect:
     return Effect.UNKNOWN
 
 
-def nearest(name: str, variables: Iterable[str] = ()) -> str | None:
-    """The placeholder that was probably meant."""
-    found = difflib.get_close_matches(name.strip().upper(), [*variables, *sorted(USER | BODY), GRAPH], n=1)
-    return found[0] if found else None
+def nearest(name: str, variables: Iterable[str] = ()) -> str:
+    """The placeholder that was probably meant; the user's id where nothing is near."""
+    wanted = name.strip().upper()
+    if name.strip() in variables:
+        return name.strip()
+    for prefix, known in (("LIBRECHAT_USER_", USER), ("LIBRECHAT_BODY_", BODY)):
+        if wanted.startswith(prefix):
+            fields = [each.removeprefix(prefix) for each in sorted(known)]
+            found = difflib.get_close_matches(wanted.removeprefix(prefix), fields, n=1)
+            return prefix + found[0] if found else f"{prefix}{'ID' if known is USER else 'CONVERSATIONID'}"
+    near = difflib.get_close_matches(wanted, [*variables, *sorted(USER | BODY), GRAPH], n=1)
+    return near[0] if near else "LIBRECHAT_USER_ID"

@@ -59,10 +59,7 @@ def unknown_placeholders(entry: Entry, _: GatewayFacts | None) -> Iterator[Said]
     for path, text in entry.texts(*_RESOLVED):
         for name in ANY.findall(text):
             if effect(name, variables) is Effect.UNKNOWN:
-                meant = nearest(name, variables)
-                remedy = (
-                    f"did you mean {{{{{meant}}}}}?" if meant else "a placeholder of LibreChat, or of customUserVars"
-                )
+                remedy = f"did you mean {{{{{nearest(name, variables)}}}}}? Others are declared in customUserVars"
                 said = f"LibreChat has no {{{{{_shown(name)}}}}}, and sends it as it is"
                 yield Said(path, Verdict.FAILED, "placeholder", said, remedy)
         if text.count("{{") > len(ANY.findall(text)):
