@@ -1,13 +1,17 @@
 """What becomes of somebody else's session id: on every door it must be as good as one that never was."""
 
+import string
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 import httpx2
 
 from doctor.client import SseSession, StreamableSession, refusal
 
-_NO_TOOL = "mcp-gateway-doctor"
+_NO_TOOL: Final = "mcp-gateway-doctor"
+_CHARACTERS: Final = string.ascii_letters + string.digits + "-_"
+_NEXT: Final = str.maketrans(_CHARACTERS, _CHARACTERS[1:] + _CHARACTERS[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +27,8 @@ class Try:
 
 
 def unknown(id_: str) -> str:
-    """An id of the same looks as `id_` that nobody was given."""
-    flipped = "".join(
-        chr(ord(each) ^ 1) if each.isalnum() and chr(ord(each) ^ 1).isalnum() else each for each in id_[-8:]
-    )
-    return id_[:-8] + (flipped if flipped != id_[-8:] else "A" * len(flipped))
+    """An id of the same looks as `id_` that nobody was given: its last characters are others."""
+    return id_[:-8] + id_[-8:].translate(_NEXT)
 
 
 def of_streamable(session: StreamableSession, id_: str) -> list[Try]:
