@@ -17,7 +17,8 @@ import anyio
 import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from tests.support.gateway import GATEWAY, LIGHT, NOTEPAD, SERVERS, Gateway, light, running, write_config
+from tests.e2e.test_docs import blocks
+from tests.support.gateway import GATEWAY, LIGHT, NOTEPAD, ROOT, SERVERS, Gateway, light, running, write_config
 from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.slow
@@ -110,11 +111,10 @@ async def test_a_server_that_does_not_start_is_a_row_and_the_others_go_on(tmp_pa
 async def test_without_auth_it_says_what_it_cannot_prove(tmp_path: Path) -> None:
     async with running(tmp_path=tmp_path) as gateway:
         config = tmp_path / "config.yaml"
-        said = await examined(gateway, config, "--json")
-        assert said.status == 0
+        said = await examined(gateway, config, "--strict", "--json")
+        assert said.status == 2
         assert said.results("light") == {**APART, "state": "note", "ids": "cannot tell", "SSE ids": "cannot tell"}
         assert said.of("ids", "light")["seen"].startswith("not provable: ")
-        assert (await examined(gateway, config, "--strict", "--json")).status == 2
 
 
 async def test_its_table_fits_a_narrow_terminal(behind_a_front: tuple[Gateway, Path]) -> None:
@@ -235,3 +235,26 @@ async def test_its_help_is_its_own() -> None:
     said = await doctor("--help")
     assert said.status == 0
     assert "Usage: mcp-gateway doctor [OPTIONS]" in said.out
+
+
+async def test_the_commands_that_the_page_prints_work(behind_a_front: tuple[Gateway, Path], tmp_path: Path) -> None:
+    gateway, config = behind_a_front
+    [commands] = blocks((ROOT / "docs" / "doctor.md").read_text(), "sh")
+    (tmp_path / "librechat.yaml").write_text("mcpServers: {}")
+    settings = config.read_text().replace("runtime_dir", f"port: {gateway.url.rpartition(':')[2]}\nruntime_dir", 1)
+    (tmp_path / "config.yaml").write_text(settings)
+    script = commands.replace("mcp-gateway", GATEWAY).replace(
+        "--config config.yaml", "--config config.yaml --server light"
+    )
+    with anyio.fail_after(PATIENCE):
+        done = await anyio.run_process(["bash", "-euc", script], cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stdout.decode()
+
+
+async def test_the_page_knows_every_option_and_every_check() -> None:
+    page = (ROOT / "docs" / "doctor.md").read_text()
+    help_ = (await doctor("--help")).out
+    for option in set(re.findall(r"--[a-z-]+", help_)) - {"--help"}:
+        assert f"`{option}" in page, option
+    for check in APART:
+        assert f"| `{check}` |" in page, check
