@@ -42,8 +42,9 @@ _LOOK_AGAIN: Final = 0.1
 """Seconds. No event says when the last process of a tree is gone that is nobody's child any more."""
 
 _LONGEST_LINGER: Final = 15.0
-"""Seconds of `linger` that are waited for."""
+"""Seconds; a longer `linger` is not waited for."""
 
+_NOT_APART: Final = "does it run with this configuration? If so, do not use it for many users"
 _NOTEPAD: Final = {"add", "list", "clear", "whoami"}
 
 
@@ -161,7 +162,7 @@ class Trial:
         found += await self._rest_ids(http_a, http_b)
         alive = await _works(a)
         if found:
-            self._say("ids", Verdict.FAILED, f"B may use A's id: {', '.join(found)}", "do not use this for many users")
+            self._say("ids", Verdict.FAILED, f"B may use A's id: {', '.join(found)}", _NOT_APART)
         elif not alive:
             self._say(
                 "ids", Verdict.FAILED, "A's session did not outlive what B tried", "do not use this for many users"
@@ -254,7 +255,7 @@ class Trial:
                     )
                     if found:
                         text = f"B may post to A's stream: {', '.join(found)}"
-                        self._say(check, Verdict.FAILED, text, "do not use this for many users")
+                        self._say(check, Verdict.FAILED, text, _NOT_APART)
                     else:
                         self._say(check, Verdict.OK, "A's stream is a 404 to B like one that never was")
         except _TROUBLE as error:
@@ -270,7 +271,8 @@ class Trial:
 
     async def _survivors(self) -> None:
         """Wait until nothing is left of any tree that was seen."""
-        bound = self._server.ending + min(self._server.linger, _LONGEST_LINGER)
+        linger = self._server.linger
+        bound = self._server.ending + linger if linger <= _LONGEST_LINGER else 0.0
         children = [each.child for each in self._trees if each.child is not None]
         left = set().union(*map(left_of, children)) if children else set()
         with anyio.move_on_after(bound):
