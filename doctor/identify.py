@@ -7,7 +7,7 @@ from doctor.client import Asks, tools
 from doctor.processes import Hidden, Known, counts, describe, listeners, one_tree, servers_among, took
 from doctor.rows import AS_ROOT, Looked
 
-_ROUNDS: Final = 5
+_ROUNDS: Final = 8
 _ENOUGH: Final = 2
 """Messages of different sizes that one process must have read."""
 

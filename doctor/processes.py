@@ -17,7 +17,7 @@ import psutil
 
 from supervisor.linux import Census, Process, descendants, look, take_census
 
-SLACK: Final = 64 << 10
+SLACK: Final = 8 << 10
 """Bytes that a process may read besides the message, from files for instance."""
 
 
