@@ -24,6 +24,13 @@ def main() -> None:
     """A bridge that gives every client session a stdio MCP server of its own."""
 
 
+@main.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def doctor(arguments: tuple[str, ...]) -> None:
+    """Prove that two users of a running gateway are apart, and look at its configuration and a librechat.yaml."""
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "doctor", *arguments])
+
+
 @main.command()
 @_CONFIG
 @click.option("--hostname", "--host", help="Listen here, whatever the configuration says.")

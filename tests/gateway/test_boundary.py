@@ -20,6 +20,8 @@ STARTERS = {
 SIGNALLERS = {"os.kill", "os.killpg", "signal.pidfd_send_signal"}
 REAPERS = {"os.wait", "os.wait3", "os.wait4", "os.waitid", "os.waitpid"}
 
+PACKAGES = ("common", "doctor", "gateway", "mcp_notepad", "supervisor")
+
 
 def sources(package: str) -> list[Path]:
     """Every file of a package."""
@@ -81,8 +83,7 @@ def uses(path: Path, wanted: set[str]) -> set[str]:
 
 def users(wanted: set[str]) -> dict[str, set[str]]:
     """The files of all packages that use something of `wanted`, and their functions that do."""
-    packages = ("common", "gateway", "mcp_notepad", "supervisor")
-    used = {name_of(path): uses(path, wanted) for package in packages for path in sources(package)}
+    used = {name_of(path): uses(path, wanted) for package in PACKAGES for path in sources(package)}
     return {name: functions for name, functions in used.items() if functions}
 
 
@@ -107,6 +108,17 @@ def test_what_both_share_imports_neither() -> None:
     assert not {name for name in imported("common") if within(name, "gateway", "supervisor")}
 
 
+def test_the_doctor_is_a_program_of_its_own_that_nobody_knows() -> None:
+    for package in ("common", "gateway", "mcp_notepad", "supervisor"):
+        assert not {name for name in imported(package) if within(name, "doctor")}
+
+
+def test_the_doctor_looks_at_processes_as_the_supervisor_does_and_shares_nothing_else_with_it() -> None:
+    used = {name for name in imported("doctor") if within(name, "gateway", "supervisor")}
+    assert used
+    assert not {name for name in used if not within(name, "supervisor.linux", "supervisor.environment")}
+
+
 def test_the_supervisor_knows_no_http() -> None:
     assert not {name for name in imported("supervisor") if within(name, "quart", "hypercorn", "werkzeug", "mcp")}
 
@@ -114,7 +126,7 @@ def test_the_supervisor_knows_no_http() -> None:
 def test_only_the_routes_the_application_and_the_server_know_quart() -> None:
     knowing = {
         name_of(path)
-        for package in ("common", "gateway", "mcp_notepad", "supervisor")
+        for package in PACKAGES
         for path in sources(package)
         if any(within(name, "quart") for name, _ in imports(path))
     }
@@ -132,13 +144,17 @@ def test_only_spawn_and_the_launcher_start_processes() -> None:
 
 
 def test_nobody_starts_processes_through_multiprocessing() -> None:
-    for package in ("common", "gateway", "supervisor"):
+    for package in ("common", "doctor", "gateway", "supervisor"):
         assert not {name for name in imported(package) if within(name, "multiprocessing", "concurrent", "pty")}
 
 
-def test_only_the_tree_and_the_launcher_signal_and_a_process_itself_when_its_parent_is_gone() -> None:
+def test_only_the_tree_and_the_launcher_signal_the_doctor_its_own_and_a_process_itself_when_its_parent_is_gone() -> (
+    None
+):
     signalling = users(SIGNALLERS)
-    assert set(signalling) == {"supervisor/freeze.py", "supervisor/launcher.py", "supervisor/linux.py"}
+    killers = {"supervisor/freeze.py", "supervisor/launcher.py"}
+    assert set(signalling) == killers | {"doctor/processes.py", "supervisor/linux.py"}
+    assert signalling["doctor/processes.py"] == {"kill"}
     assert signalling["supervisor/linux.py"] == {"die_with_parent"}
 
 

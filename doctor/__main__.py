@@ -1,0 +1,5 @@
+"""`python -m doctor`: see doctor.command."""
+
+from doctor.command import main
+
+main(prog_name="mcp-gateway doctor")
