@@ -5,20 +5,23 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ByteSize, Field, model_validator
 
+from common.config.auth import Auth
+from common.config.base import Model
+from common.config.cors import Cors
+from common.config.fronts import check_fronts
 from common.config.model import (
-    Auth,
     Debug,
     GatewaySettings,
     Graces,
     Isolation,
     Limits,
-    Model,
     Protocol,
     ServerPolicy,
     ServerSpec,
     SupervisorSettings,
 )
 from common.config.sharing import Sharing, check_users_are_known
+from common.config.users import Users
 from common.config.values import (
     Count,
     Directory,
@@ -67,7 +70,7 @@ class ServerEntry(SessionLimits, Isolation, Protocol, Sharing):
     limits: Limits = Limits()
 
 
-class ConfigFile(SessionLimits, Isolation, Protocol, Sharing):
+class ConfigFile(SessionLimits, Isolation, Protocol, Sharing, Users):
     """The whole file, as its author sees it. Only the loader handles one."""
 
     hostname: NonEmpty = "127.0.0.1"
@@ -76,6 +79,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Sharing):
     allowed_hosts: tuple[HostName, ...] = ()
     debug: Debug = Debug()
     auth: Auth = Auth()
+    cors: Cors | None = None
     drain_timeout: DrainTimeout = 5.0
     max_sessions: Count = 200
     max_user_sessions: Count | None = None
@@ -112,6 +116,14 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Sharing):
         check_users_are_known([*([()] if self.is_shared else []), *entries], auth_is_on=self.auth.is_on)
         return self
 
+    def _users(self) -> Users:
+        return Users.model_construct(None, **{key: getattr(self, key) for key in Users.model_fields})
+
+    @model_validator(mode="after")
+    def _believes_keys_that_it_has(self) -> "ConfigFile":
+        check_fronts(self._users(), self.auth)
+        return self
+
     def gateway(self) -> GatewaySettings:
         """The gateway's part."""
         policies = {}
@@ -132,6 +144,8 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Sharing):
             node=self.node,
             allowed_hosts=self.allowed_hosts,
             auth=self.auth,
+            users=self._users(),
+            cors=self.cors,
             debug=self.debug,
             drain_timeout=self.drain_timeout,
             servers=policies,

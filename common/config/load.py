@@ -52,9 +52,9 @@ _EXPECTED = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass
 class Settings:
-    """The file's content, cut in two; no part of either program sees both."""
+    """The file's content, cut in two; no part of either program sees both. A reload changes it."""
 
     gateway: GatewaySettings
     supervisor: SupervisorSettings
@@ -78,7 +78,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     except ValidationError as error:
         problems = (reader.describe(detail) for detail in error.errors(include_url=False, include_input=False))
         raise ConfigError(sorted(set(problems), key=lambda problem: (problem.line, problem.key))) from None
-    if wrong := {reader.source.problem(*each) for each in mistakes(config, _identity_header(plain))}:
+    if wrong := {reader.source.problem(*each) for each in mistakes(config)}:
         raise ConfigError(sorted(wrong, key=lambda problem: (problem.line, problem.key)))
     return Settings(config.gateway(), config.supervisor(_command_lines(document)), reader.source)
 
@@ -255,12 +255,6 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((model for each in get_args(annotation) if (model := _model_in(each))), None)
-
-
-def _identity_header(plain: object) -> str | None:
-    """The header that says who a user is, where the file names one."""
-    name = plain.get("trust_user_header") if isinstance(plain, dict) else None
-    return name if isinstance(name, str) else None
 
 
 def _command_lines(document: CommentedMap) -> dict[str, str]:

@@ -8,37 +8,29 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ByteSize,
-    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 
+from common.config.auth import Auth
+from common.config.base import Model as Model
+from common.config.cors import Cors
 from common.config.sharing import Sharing
+from common.config.users import Users
 from common.config.values import (
     Cores,
     Count,
     Directory,
     HeaderName,
     NameOrId,
-    Secret,
     Size,
-    Token,
     UidRange,
-    UserName,
     VariableName,
     WholeNumber,
 )
-
-
-class Model(BaseModel):
-    """No unknown keys, no silent conversions of what matters, and no value in an error's text."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Limits(Model):
@@ -100,58 +92,6 @@ class Isolation(Model):
         return value
 
 
-class BasicCredentials(Model):
-    """One user of HTTP Basic authentication."""
-
-    username: UserName
-    password: Secret
-
-
-class BasicAuth(Model):
-    """`auth.basic`."""
-
-    enabled: bool = True
-    credentials: tuple[BasicCredentials, ...] = ()
-
-    @model_validator(mode="after")
-    def _has_credentials(self) -> "BasicAuth":
-        if self.enabled and not self.credentials:
-            raise ValueError("enabled without any credentials; expected at least one under 'credentials'")
-        return self
-
-
-class BearerAuth(Model):
-    """`auth.bearer`."""
-
-    enabled: bool = True
-    tokens: tuple[Token, ...] = ()
-
-    @model_validator(mode="after")
-    def _has_tokens(self) -> "BearerAuth":
-        if self.enabled and not self.tokens:
-            raise ValueError("enabled without any token; expected at least one under 'tokens'")
-        return self
-
-
-class Auth(Model):
-    """`auth`: whatever is on, anything valid admits."""
-
-    basic: BasicAuth | None = None
-    bearer: BearerAuth | None = None
-
-    @property
-    def is_on(self) -> bool:
-        return self.basic_is_on or self.bearer_is_on
-
-    @property
-    def basic_is_on(self) -> bool:
-        return self.basic is not None and self.basic.enabled
-
-    @property
-    def bearer_is_on(self) -> bool:
-        return self.bearer is not None and self.bearer.enabled
-
-
 class Debug(Model):
     """`debug`."""
 
@@ -199,6 +139,8 @@ class GatewaySettings(Model):
     node: str
     allowed_hosts: tuple[str, ...]
     auth: Auth
+    users: Users = Users()
+    cors: Cors | None = None
     debug: Debug
     drain_timeout: float = 5.0
     servers: dict[str, ServerPolicy]

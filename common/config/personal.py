@@ -38,10 +38,10 @@ def misplaced(text: str, path: KeyPath) -> Iterator[str]:
         yield f"expected ${{{names[0]}}} as one whole component of the path, between two slashes"
 
 
-def mistakes(config: ConfigFile, identity_header: str | None = None) -> Iterator[tuple[KeyPath, str]]:
-    """What is wrong with the servers of `config`, and where. `identity_header` is the one that says who a user is."""
+def mistakes(config: ConfigFile) -> Iterator[tuple[KeyPath, str]]:
+    """What is wrong with the servers of `config`, and where."""
     for name, entry in config.servers.items():
-        for path, text in (*_of_headers(entry, identity_header), *_of_env(entry), *_of_args(entry)):
+        for path, text in (*_of_headers(entry, config.trust_user_header), *_of_env(entry), *_of_args(entry)):
             yield ("servers", name, *path), text
 
 
@@ -60,13 +60,13 @@ def _headers_in(value: str) -> list[str]:
     return [name.removeprefix(HEADER) for name in placeholders(value) if name.startswith(HEADER)]
 
 
-def _of_headers(entry: ServerEntry, identity_header: str | None) -> Iterator[tuple[KeyPath, str]]:
+def _of_headers(entry: ServerEntry, names_user: str | None) -> Iterator[tuple[KeyPath, str]]:
     used = {header.lower() for value in entry.env.values() for header in _headers_in(value)}
     seen: set[str] = set()
     for number, header in enumerate(entry.headers):
         if header.lower() in seen:
             yield ("headers", number), "the same header stands here twice"
-        elif identity_header is not None and header.lower() == identity_header.lower():
+        elif names_user is not None and header.lower() == names_user.lower():
             yield ("headers", number), f"this header says who the user is; write ${{{USER_ID}}} instead"
         elif header.lower() not in used:
             yield (

@@ -4,7 +4,8 @@ A WebSocket's handshake is such a request, and is refused before it is one: no b
 requests, before it sends that to another site.
 
 In this order: HEAD is refused, for it would run a GET that opens a session; the `Host` must be ours, where nobody has to
-authenticate (DNS rebinding); the `Origin` must be ours, always (a browser is no way in); then the credentials.
+authenticate (DNS rebinding); the `Origin` must be ours, or a listed one, always (a browser is no way
+in); then the credentials, and on whose behalf they are used.
 """
 
 import ipaddress
@@ -21,16 +22,29 @@ from common.config.model import GatewaySettings
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.http import bodies
+from gateway.http.cors import CrossOrigin
+from gateway.http.lengths import check_length, is_doubtful
 from gateway.http.streams import abandon
-from gateway.identity.credentials import Authenticator
-from gateway.identity.who import Who
+from gateway.identity.authenticator import Authenticator
+from gateway.identity.denied import Denied
+from gateway.identity.fronts import Fronts
 
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 Marked = TypeVar("Marked", bound=ResponseTypes)
 TELLING: Final = 1.0
 """Seconds between two lines about callers that are turned away."""
 
-_WORTH_A_LINE: Final = frozenset({Reason.UNAUTHENTICATED, Reason.HOST_DENIED, Reason.ORIGIN_DENIED})
+_WORTH_A_LINE: Final = frozenset(
+    {
+        Reason.HOST_DENIED,
+        Reason.ISSUER_UNREACHABLE,
+        Reason.ORIGIN_DENIED,
+        Reason.SCOPE_MISSING,
+        Reason.TOO_MANY_ATTEMPTS,
+        Reason.UNAUTHENTICATED,
+        Reason.USER_DENIED,
+    }
+)
 _PUBLIC: Final = "/health"
 """Whether all is well may be asked without credentials; it then says no more than that."""
 
@@ -44,7 +58,10 @@ class Guards:
     """The checks, for one configuration."""
 
     def __init__(self, settings: GatewaySettings) -> None:
-        self._authenticator = Authenticator(settings.auth)
+        self.authenticator = Authenticator(settings.auth)
+        self._servers = settings.servers.keys()
+        self._fronts = Fronts(settings.users)
+        self._cors = CrossOrigin(settings.cors)
         self._told = 0.0
         self._allowed_hosts = frozenset(host.lower() for host in settings.allowed_hosts)
 
@@ -55,28 +72,58 @@ class Guards:
         app.after_request(self.finish)
         app.after_websocket(self.finish_handshake)
 
-    async def check(self) -> None:
-        """Raises GatewayError where the request may not pass; leaves who sends it in `g.who`."""
+    def take_over(self, settings: GatewaySettings) -> None:
+        """Credentials, users, origins and servers are these from the next request on."""
+        self.authenticator = Authenticator(settings.auth, self.authenticator)
+        self._fronts = Fronts(settings.users)
+        self._cors = CrossOrigin(settings.cors)
+        self._servers = settings.servers.keys()
+
+    async def check(self) -> Response | None:
+        """Raises GatewayError where the request may not pass; leaves who sends it in `g.who`.
+
+        A browser that asks whether a page of a listed origin may ask is answered here, for it sends no credentials.
+        """
         try:
-            self._check()
+            self._check_site()
+            said = self._cors.preflight(asked().method, asked().headers)
+            if said is not None:
+                return bodies.empty(204, said)
+            await self._authenticate()
+            return None
         except GatewayError as error:
             self._tell(error)
             raise
 
-    def _check(self) -> None:
-        g.who = None
+    def _check_site(self) -> None:
+        g.who = g.denied = None
+        check_length(asked().headers)
         if asked().method == "HEAD":
             raise GatewayError(Reason.METHOD_NOT_ALLOWED, "HEAD opens nothing here; use GET")
-        if not self._authenticator.is_on:
+        if not self.authenticator.is_on:
             self._check_host()
         self._check_origin()
+
+    async def _authenticate(self) -> None:
         if asked().path.startswith("/.well-known/"):
+            self._check_well_known()
+            return
+        is_public = asked().path.rstrip("/") == _PUBLIC
+        try:
+            who = await self.authenticator.who(asked().headers.getlist, asked().remote_addr or "")
+        except Denied as denied:
+            if not is_public:
+                g.denied = denied
+                raise
+            return
+        # Where nothing is anybody's, it does not matter who the user is.
+        g.who = who if is_public else self._fronts.who(who)
+
+    def _check_well_known(self) -> None:
+        """Nobody has to prove anything who asks how to; where that is not told, there is nothing."""
+        resource = self.authenticator.resource
+        if resource is None or not resource.is_described_at(asked().path, self._servers):
             raise GatewayError(Reason.ROUTE_NOT_FOUND, "there is nothing here")
-        principal = self._authenticator.authenticate(_only("Authorization"))
-        if principal is not None:
-            g.who = Who(principal, header=asked().headers.getlist)
-        elif asked().path.rstrip("/") != _PUBLIC:
-            raise GatewayError(Reason.UNAUTHENTICATED, "expected valid credentials in the header Authorization")
 
     async def finish(self, response: Response) -> Response:
         """Headers that hold for every answer; and the request is read to its end, for the next one comes behind it.
@@ -88,6 +135,8 @@ class Guards:
         except BaseException:
             abandon(response)
             raise
+        if is_doubtful(request.headers):
+            response.headers["Connection"] = "close"
         return self._mark(response)
 
     async def finish_handshake(self, response: ResponseTypes | None) -> ResponseTypes | None:
@@ -98,8 +147,9 @@ class Guards:
         return self._mark(response)
 
     def _mark(self, response: Marked) -> Marked:
-        if response.status_code == 401:
-            response.headers["WWW-Authenticate"] = self._authenticator.challenge
+        for challenge in self.authenticator.challenges(response.status_code, g.get("denied")):
+            response.headers.add("WWW-Authenticate", challenge)
+        response.headers.update(self._cors.answer(asked().headers.get("Origin")))
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
@@ -109,7 +159,8 @@ class Guards:
         now = time.monotonic()
         if error.reason in _WORTH_A_LINE and now - self._told >= TELLING:
             self._told = now
-            logger.warning("turned {} away from {!r}: {}", asked().remote_addr, asked().path[:100], error)
+            why = f"{error.reason}: {error.why}" if isinstance(error, Denied) else error
+            logger.warning("turned {} away from {!r}: {}", asked().remote_addr, asked().path[:100], why)
 
     def _check_host(self) -> None:
         host = _only("Host") or ""
@@ -123,9 +174,10 @@ class Guards:
                 key="allowed_hosts",
             )
 
-    @staticmethod
-    def _check_origin() -> None:
+    def _check_origin(self) -> None:
         origin = _only("Origin")
+        if self._cors.lists(origin):
+            return
         cross_site = (_only("Sec-Fetch-Site") or "").lower() == "cross-site"
         if cross_site or (origin is not None and not _same_origin(origin, _only("Host") or "")):
             raise GatewayError(

@@ -78,6 +78,7 @@ class SseDoor:
             except GatewayError as error:
                 relay.standing.put(error.rpc_body(message.id))  # the session is alive
             else:
+                self._sessions.shared.look(g.who, server, message)
                 relay.request(message, relay.standing)
         elif isinstance(message, Notification):
             relay.notify(message)

@@ -136,6 +136,7 @@ class StreamableDoor:
             if error.reason not in FAULTS:
                 raise
             return bodies.json_response(error.rpc_body(message.id))
+        self._sessions.shared.look(g.who, server, message)
         session.hello = message.params
 
         def hung_up() -> None:

@@ -18,7 +18,7 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_MODERN_VERSION
 from common.reasons import Reason
 from gateway.jsonrpc import Malformed, Request, Response, decode, encode
 from gateway.meta import envelope_of
-from gateway.modern import handles, rounds
+from gateway.modern import handles
 from gateway.modern.affinity import Asked, affinity, by_header, for_capabilities
 from gateway.modern.envelope import Envelope, Rejected
 from gateway.modern.handles import Gone, Handles, TooMany, Whose
@@ -103,12 +103,12 @@ class Reach:
             envelope = replace(envelope, message=message, params=members(message.params))
         whose = affinity(asked)
         # A round of a child for one request alone goes on with it, whoever has got a cookie, say, with its question.
-        if not whose.ephemeral and not self._rounds.knows(envelope.value("requestState")):
+        if not whose.ephemeral and not self._rounds.knows(envelope.value("requestState"), asked.who.principal):
             key = self._key(whose.key, server, envelope)
             relay = await self._sessions.keyed.start(asked.who, server, key, who)
             return Reached(relay, message, bytes, is_ephemeral=False)
         own = personal(asked.who, asked.policy)
-        claimed = self._rounds.claim(rounds.whose(asked.who.principal, server, own), envelope)
+        claimed = self._rounds.claim(asked.who.principal, server, envelope, own)
         session, message = claimed or (self._sessions.keyed.ephemeral(asked.who, server), message)
         leaving.callback(self._leave, session)
         relay = await begin(session, who)

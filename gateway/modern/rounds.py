@@ -21,7 +21,7 @@ from common.reasons import Reason
 from gateway.identity.principal import Principal
 from gateway.jsonrpc import Malformed, Request, Response, decode, encode
 from gateway.modern.envelope import Envelope, Rejected
-from gateway.personal import Personal
+from gateway.personal import NOTHING, Personal
 from gateway.rawjson import members
 from gateway.relay import Relay
 from gateway.session import Session
@@ -41,8 +41,8 @@ _ASKS: Final = b'"input_required"'
 class _Round:
     session: Session
     relay: Relay
-    whose: bytes
-    """A digest of the principal, the server and the request."""
+    asked: bytes
+    """A digest of the server, what its child is given of the user's own, and the request."""
     state: bytes = field(repr=False)
     """The JSON of the child's own state; empty where it gave none."""
     timer: asyncio.TimerHandle
@@ -70,36 +70,43 @@ class Rounds:
         handle = secrets.token_urlsafe(_HANDLE_BYTES)
         timer = asyncio.get_running_loop().call_later(PATIENCE, self._expire, handle, context=Context())
         state = bytes(result.get(_STATE, b""))
-        self._open[handle] = _Round(session, relay, _whose(session, envelope), state, timer)
+        self._open[handle] = _Round(session, relay, _digest(session.server, session.personal, envelope), state, timer)
         relay.hold()
         result[_STATE] = Raw(msgspec.json.encode(handle))
         return encode(Response(message.id, msgspec.json.encode(result), b""))
 
-    def knows(self, handle: object) -> bool:
-        """Whether this was given out for a round that is still open."""
-        return isinstance(handle, str) and handle in self._open
+    def knows(self, handle: object, principal: Principal) -> bool:
+        """Whether this was given out to `principal` for a round that is still open."""
+        return self._find(handle, principal) is not None
 
     def keeps(self, session: Session) -> bool:
         """Whether `session` waits for a retry."""
         return any(each.session is session for each in self._open.values())
 
-    def claim(self, session_of: "Whose", envelope: Envelope) -> tuple[Session, Request] | None:
+    def claim(
+        self, principal: Principal, server: str, envelope: Envelope, own: Personal = NOTHING
+    ) -> tuple[Session, Request] | None:
         """The session that waits for this request, and the request as its child expects it; None for a first one.
 
-        Raises Rejected where the request bears a state that is none, or not its own, or no longer.
+        `own` is what it bears of its user's own. Raises Rejected where the request bears a state that is none, or not
+        its own, or no longer. Another principal's is none.
         """
         handle = envelope.value(_STATE)
         if handle is None:
             return None
-        found = self._open.get(handle) if isinstance(handle, str) else None
+        found = self._find(handle, principal)
         if found is None:
             raise _invalid(envelope, "unknown_or_expired")
-        if not secrets.compare_digest(found.whose, _digest(session_of, envelope)):
+        if not secrets.compare_digest(found.asked, _digest(server, own, envelope)):
             raise _invalid(envelope, "of_another_request")
         self._close(str(handle))
         if found.session.ended is not None:
             raise _invalid(envelope, "session_ended")
         return found.session, _with_state(envelope.message, found.state)
+
+    def _find(self, handle: object, principal: Principal) -> _Round | None:
+        found = self._open.get(handle) if isinstance(handle, str) else None
+        return found if found is not None and found.session.principal == principal else None
 
     def _make_room(self, principal: Principal) -> None:
         """The oldest gives way: most probably nobody will come back for it."""
@@ -117,22 +124,10 @@ class Rounds:
         self._close(handle).session.end(Reason.UNUSED)
 
 
-Whose = tuple[str, ...]
-"""A principal's issuer, subject and user, a server, and a digest of what its child is given of the user's own."""
-
-
-def whose(principal: Principal, server: str, own: Personal) -> Whose:
-    """What is the same for a request and its retry of who sends it."""
-    return principal.issuer, principal.subject, principal.user, server, own.digest.hex()
-
-
-def _whose(session: Session, envelope: Envelope) -> bytes:
-    return _digest(whose(session.principal, session.server, session.personal), envelope)
-
-
-def _digest(whose: Whose, envelope: Envelope) -> bytes:
-    """Of all that a retry must have in common with the request that it repeats."""
-    same = [*whose, envelope.message.method, *(envelope.value(name) for name in ("name", "uri", "arguments"))]
+def _digest(server: str, own: Personal, envelope: Envelope) -> bytes:
+    """Of all that a retry must have in common with the request that it repeats, beside its principal."""
+    parts = (envelope.value(name) for name in ("name", "uri", "arguments"))
+    same = [server, own.digest.hex(), envelope.message.method, *parts]
     return hashlib.sha256(msgspec.json.encode(same, order="deterministic")).digest()
 
 

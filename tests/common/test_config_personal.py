@@ -1,10 +1,12 @@
 """Where a user's own may stand in the configuration; each mistake is one line that says where."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent, indent
 
 import pytest
+from ruamel.yaml import YAML
 
 from common.config.load import Settings, load
 from common.config.session_paths import mark
@@ -145,3 +147,28 @@ def test_no_problem_quotes_what_stands_beside_a_placeholder(problems: Complainer
     assert "hunter2" not in "".join(
         problems("command: run\nargs: ['hunter2${user.id}']\nenv: {PATH: 'hunter2${user.id}'}")
     )
+
+
+def test_the_samples_of_the_page_load_and_speak_of_the_same_header(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "credentials.md").read_text()
+    gateway, librechat = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    path = tmp_path / "config.yaml"
+    path.write_text(gateway)
+    assert load(path, {}).gateway.servers["github"].personal == ("header:X-GitHub-Token",)
+    server = YAML(typ="safe").load(librechat)["mcpServers"]["github"]
+    assert server["headers"]["X-GitHub-Token"] == "{{GITHUB_TOKEN}}"
+    assert "GITHUB_TOKEN" in server["customUserVars"]
+
+
+def test_the_header_that_says_who_the_user_is_is_no_credential(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "trust_user_header: X-Gateway-User\ntrusted_fronts: [chat]\n"
+        "auth: {bearer: {tokens: [{name: chat, token: abcdefgh}]}}\n"
+        "servers:\n  s: {command: run, headers: [x-gateway-user], env: {U: '${header:X-Gateway-User}'}}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(path, {})
+    [problem] = caught.value.problems
+    assert (problem.line, problem.key) == (5, "servers.s.headers[0]")
+    assert problem.text == "this header says who the user is; write ${user.id} instead"

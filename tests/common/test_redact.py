@@ -204,3 +204,10 @@ def test_secrets_on_command_lines_and_in_json_within_json(said: str, shown: str)
 def test_a_long_line_of_what_may_begin_an_option_takes_no_time() -> None:
     for line in ("--" * 50_000, "--token" * 20_000, "token" + "\\" * 100_000, "--a-" * 30_000):
         assert Redactor({})(line)
+
+
+def test_what_is_known_to_be_private_is_found_whatever_it_is_called() -> None:
+    redact = Redactor({"PLAIN": "nothing"}, ["hunter2hunter2", "q/w e", "tiny"])
+    assert redact("it is hunter2hunter2, nothing else; tiny") == "it is [redacted], nothing else; tiny"
+    assert redact.end("it ends with hunter2") == "it ends with [redacted]"
+    assert Redactor({}, ["a/b c=d"])("in a URL a%2Fb%20c%3Dd") == "in a URL [redacted]"

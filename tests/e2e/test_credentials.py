@@ -28,30 +28,26 @@ KEPT = ("streamable", "rest")
 """Doors of anonymous clients whose sessions outlive a gateway."""
 
 
-@pytest.fixture(scope="module", params=["anonymous", "front"])
-async def place(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
-) -> AsyncIterator[tuple[Gateway, dict[str, str]]]:
-    """A gateway, and the headers of all its users: none, or those of one front that does not say whom it speaks for."""
-    keys: dict[str, Any] = {"auth": {"bearer": {"tokens": [TOKEN]}}} if request.param == "front" else {}
-    async with running({"light": SHARED}, tmp_path=tmp_path_factory.mktemp("gateway"), **keys) as gateway:
-        yield gateway, FRONT if keys else {}
+@pytest.fixture(scope="module")
+async def place(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[Gateway]:
+    """A gateway, all of whose users come through one front that does not say whom it speaks for."""
+    directory, auth = tmp_path_factory.mktemp("gateway"), {"bearer": {"tokens": [TOKEN]}}
+    async with running({"light": SHARED}, tmp_path=directory, auth=auth) as gateway:
+        yield gateway
 
 
 @pytest.mark.parametrize("door", DOORS)
-async def test_the_second_user_never_has_the_first_ones_credentials(
-    place: tuple[Gateway, dict[str, str]], door: str
-) -> None:
+async def test_the_second_user_never_has_the_first_ones_credentials(place: Gateway, door: str) -> None:
     """ContextForge's sequence: within its 30 seconds a second user's requests go to the first one's child."""
-    (gateway, common), ask = place, DOORS[door]
-    async with user(gateway, "first-one", **common) as first, user(gateway, "other-one", **common) as second:
+    ask = DOORS[door]
+    async with user(place, "first-one", **FRONT) as first, user(place, "other-one", **FRONT) as second:
         assert await asks(ask, first) == "first-one"
         _, theirs = await ask(first, None)
         assert (await ask(second, None))[0] == "other-one"
         # With an id that is not theirs, as all have the same token.
         assert (await ask(second, theirs))[0] in {"other-one", "credential_changed"}
         assert (await ask(first, theirs))[0] == "first-one"
-    async with user(gateway, **common) as nobody, user(gateway, "{{TOKEN}}", **common) as unresolved:
+    async with user(place, **FRONT) as nobody, user(place, "{{TOKEN}}", **FRONT) as unresolved:
         assert await asks(ask, nobody) == "credential_missing"
         assert (await ask(nobody, theirs))[0] == "credential_missing"
         assert (await ask(unresolved, theirs))[0] == "credential_malformed"
@@ -62,50 +58,46 @@ async def asks(ask: Door, http: httpx2.AsyncClient) -> str:
     return (await ask(http, None))[0]
 
 
-async def test_a_live_session_outlasts_a_request_that_is_refused(place: tuple[Gateway, dict[str, str]]) -> None:
-    gateway, common = place
-    async with user(gateway, "the-right-one", **common) as http:
+async def test_a_live_session_outlasts_a_request_that_is_refused(place: Gateway) -> None:
+    async with user(place, "the-right-one", **FRONT) as http:
         _, id_ = await by_streamable(http)
         own = {**BOTH, "Mcp-Session-Id": id_}
         for wrong in ("", "{{TOKEN}}", "b64:!"):
             answer = await http.post("/light/mcp", json=call(7, "echo", text="x"), headers={**own, HEADER: wrong})
             assert (answer.status_code, answer.json()["id"]) == (200, 7)
             assert answer.json()["error"]["data"]["about"] == {"header": HEADER}
-        twice = httpx2.Headers([*own.items(), (HEADER, "the-right-one"), (HEADER, "the-right-one"), *common.items()])
-        async with httpx2.AsyncClient(base_url=gateway.url) as plain:
+        twice = httpx2.Headers([*own.items(), (HEADER, "the-right-one"), (HEADER, "the-right-one"), *FRONT.items()])
+        async with httpx2.AsyncClient(base_url=place.url) as plain:
             answer = await plain.post("/light/mcp", json=call(8, "echo", text="x"), headers=twice)
         assert "sent more than once" in answer.json()["error"]["message"]
         # What is no request of the child need bear nothing.
-        async with user(gateway, **common) as bare:
+        async with user(place, **FRONT) as bare:
             cancelled = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
             assert (await bare.post("/light/mcp", json=cancelled, headers=own)).status_code == 202
             assert (await by_streamable(http, id_))[0] == "the-right-one"
             assert (await bare.delete("/light/mcp", headers=own)).status_code == 204
 
 
-async def test_on_a_stream_the_refusal_comes_as_an_answer(place: tuple[Gateway, dict[str, str]]) -> None:
-    gateway, common = place
-    async with user(gateway, "the-right-one", **common) as http, sse(http) as session:
+async def test_on_a_stream_the_refusal_comes_as_an_answer(place: Gateway) -> None:
+    async with user(place, "the-right-one", **FRONT) as http, sse(http) as session:
         assert seen(await session.ask(call(1, "environment"))) == "the-right-one"
-        async with user(gateway, "other-one", **common) as other:
+        async with user(place, "other-one", **FRONT) as other:
             theirs = Sse(other, session.events, session.endpoint, session.url)
             assert seen(await theirs.ask(call(2, "environment"))) == "credential_changed"
         assert seen(await session.ask(call(3, "environment"))) == "the-right-one"
 
 
-async def test_a_websocket_is_opened_with_credentials_or_not_at_all(place: tuple[Gateway, dict[str, str]]) -> None:
-    gateway, common = place
-    async with websocket(gateway.url, "/light/ws", headers={**common, HEADER: "on-a-socket"}) as connection:
+async def test_a_websocket_is_opened_with_credentials_or_not_at_all(place: Gateway) -> None:
+    async with websocket(place.url, "/light/ws", headers={**FRONT, HEADER: "on-a-socket"}) as connection:
         assert seen(await connection.ask(call(1, "environment"))) == "on-a-socket"
     with pytest.raises(Refused) as caught:
-        async with websocket(gateway.url, "/light/ws", headers=common):
+        async with websocket(place.url, "/light/ws", headers=FRONT):
             pass
     assert (caught.value.status, caught.value.error["data"]["code"]) == (400, "credential_missing")
 
 
-async def test_what_is_no_latin_comes_in_base64(place: tuple[Gateway, dict[str, str]]) -> None:
-    gateway, common = place
-    async with user(gateway, "b64:0LrQu9GO0Yc=", **common) as http:
+async def test_what_is_no_latin_comes_in_base64(place: Gateway) -> None:
+    async with user(place, "b64:0LrQu9GO0Yc=", **FRONT) as http:
         assert await asks(by_rest, http) == "ключ"
 
 

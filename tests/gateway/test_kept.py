@@ -48,3 +48,8 @@ def test_what_another_version_wrote_is_not_guessed_at(state: str) -> None:
     with pytest.raises(Unreadable) as error:
         read(state)
     assert "secret" not in str(error.value)
+
+
+def test_what_belongs_to_a_session_of_its_users_own_is_kept_as_a_digest_and_may_not_be_there() -> None:
+    assert read(write(KEPT)).personal == ""
+    assert read(write(msgspec.structs.replace(KEPT, personal="00ff"))).personal == "00ff"

@@ -188,3 +188,12 @@ def test_what_says_nothing_changes_nothing() -> None:
     fail(failures, 0, 0)
     fail(failures, 0, verdict=NOTHING)
     assert failures.rest("fs", 0.5) is not None
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("reason", [Reason.CHILD_EXITED, Reason.START_TIMEOUT, Reason.START_FAILED, Reason.MEMORY_MAX])
+def test_who_was_started_with_something_of_a_users_own_fails_for_that_user_alone(
+    reason: Reason, *, named: bool
+) -> None:
+    assert judge(reason, named=named, lived=1, lived_ready=None, personal=True) is Verdict.BAD_FOR_ONE
+    assert judge(Reason.IDLE_TIMEOUT, named=named, lived=99, lived_ready=98, personal=True) is Verdict.GOOD

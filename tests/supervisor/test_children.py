@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from common.config.model import Isolation, ServerSpec
+from common.config.session_paths import mark
 from common.prctl import prctl
 from common.reasons import Reason
 from supervisor import meter
@@ -184,3 +185,37 @@ async def test_a_fork_that_was_refused_explains_no_end_that_we_brought_about(
         child.reason = None
         for fd in pipes:
             os.close(fd)
+
+
+async def test_a_server_whose_users_own_others_could_read_is_not_started_and_health_says_why() -> None:
+    env = {"T": mark("header:X-T")}
+    spec = server("cat").model_copy(update={"env": env})
+    settings = supervisor_settings(spec, server("true"), reaping="tagged")
+    async with (
+        grounded(settings) as (ground, rooms),
+        running_children(settings, Announcer(), ground, rooms) as children,
+    ):
+        with pytest.raises(SpawnError) as refused:
+            await children.open("cat", "test", values={"header:X-T": "secret"})
+        assert refused.value.reason is Reason.SHARED_UID
+        failing = {name: each.failing for name, each in children.report(1).servers.items()}
+        assert failing["cat"].startswith("other processes of its user could read")
+        assert failing["true"] == ""
+
+
+async def test_without_what_is_its_users_own_a_child_is_not_started_and_costs_nobody_a_place() -> None:
+    spec = server("cat").model_copy(update={"env": {"T": mark("header:X-T")}, "allow_shared_uid": True})
+    settings = supervisor_settings(spec, max_sessions=1, queue_max=0)
+    async with (
+        grounded(settings) as (ground, rooms),
+        running_children(settings, Announcer(), ground, rooms) as children,
+    ):
+        for values in ({}, {"header:X-T": "a\0b"}, {"header:x-t": "secret"}):
+            for _ in range(3):
+                with pytest.raises(SpawnError) as refused:
+                    await children.open("cat", "test", values=values)
+                assert refused.value.reason in (Reason.CREDENTIAL_MISSING, Reason.CREDENTIAL_MALFORMED)
+        child, stdin, stdout = await children.open("cat", "test", values={"header:X-T": "secret"})
+        assert child.spec.env == {"T": "secret"}
+        os.close(stdin)
+        os.close(stdout)

@@ -77,3 +77,19 @@ def test_a_bubblewrap_that_is_not_permitted_is_told(tmp_path: Path, monkeypatch:
 def test_a_sandbox_that_hides_what_it_needs_itself_is_told(tmp_path: Path) -> None:
     [line] = problems(tmp_path, "sandbox: {hidden: [/usr]}\nservers: {a: {command: x}}\n")
     assert line.startswith("config.yaml:1: sandbox: bubblewrap cannot make it here (bwrap: ")
+
+
+SECRETS = "headers: [X-T], env: {T: '${header:X-T}'}"
+
+
+def test_a_server_whose_users_own_others_could_read_is_told_with_what_to_do(tmp_path: Path) -> None:
+    text = (
+        "reaping: tagged\nuser: 1234\nservers:\n"
+        f"  a: {{command: x, {SECRETS}}}\n"
+        f"  b: {{command: x, {SECRETS}, allow_shared_uid: true}}\n"
+        f"  c: {{command: x, {SECRETS}, uid_range: 600000-600009}}\n"
+    )
+    [line] = problems(tmp_path, text)
+    assert line.startswith("config.yaml:4: servers.a.headers: other processes of its user could read each user's")
+    assert "uid_range" in line
+    assert "allow_shared_uid: true" in line

@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from common.config.model import ServerSpec, SupervisorSettings
+from common.config.session_paths import mark
 from supervisor import fetches
 from supervisor.children import Children, running_children
 from supervisor.control import Announcer
@@ -98,3 +99,22 @@ async def test_a_turn_comes_when_the_one_before_is_over(tmp_path: Path) -> None:
                 await anyio.wait_all_tasks_blocked()
                 order.append("first")
     assert order == ["first", "second"]
+
+
+async def test_nothing_of_a_users_own_is_there_when_a_package_is_fetched(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    wanted, spec = settings(tmp_path, f'{{ echo "== $*"; env; }} >> {out}; exit 1')
+    own = {"LANG": mark("user.claim.locale"), "TOKEN": mark("header:X-T")}
+    spec = spec.model_copy(update={"env": own, "args": (*spec.args, mark("user.id")), "allow_shared_uid": True})
+    values = {"user.claim.locale": "marked", "header:X-T": "marked", "user.id": "marked"}
+    async with fetching(wanted.model_copy(update={"servers": {spec.name: spec}})) as children:
+        with anyio.fail_after(PATIENCE):
+            child, stdin, stdout = await children.open(spec.name, "test", values=values)
+            await child.leader_exited.wait()
+        os.close(stdin)
+        os.close(stdout)
+    *fetched, started = out.read_text().split("== ")[1:]
+    assert fetched
+    assert not any("marked" in each for each in fetched)
+    assert started.startswith("-y light marked\n")
+    assert "TOKEN=marked" in started

@@ -74,3 +74,9 @@ def test_what_may_not_be_looked_at_is_told_too(closed: Path) -> None:
 
 def test_nor_does_a_project_that_may_not_be_looked_into_stop_anything(closed: Path) -> None:
     assert not _is_project(str(closed / "within"))
+
+
+def test_a_path_with_a_users_name_in_it_is_there_when_its_user_comes() -> None:
+    from common.config.session_paths import mark
+
+    assert list(warnings([server("./run", path=f"/srv/{mark('user.id')}")])) == []

@@ -1,16 +1,19 @@
 """Waiting for a place, and giving it back, whatever happens in between."""
 
 from collections import Counter
+from contextlib import suppress
 
 import anyio
 import pytest
 
+from common.config.session_paths import mark
 from common.reasons import Reason
 from supervisor.admission import Request
 from supervisor.environment import SpawnError
 from supervisor.gate import Gate
 from supervisor.protocol import ServerReport
 from tests.supervisor.test_admission import SETTINGS
+from tests.support.specs import server_spec
 
 FREE = Request("free", "ann", "gw.1")
 ONE = SETTINGS.model_copy(update={"max_sessions": 1, "queue_timeout": 30.0})
@@ -151,3 +154,25 @@ async def test_who_is_let_in_to_try_a_failing_server_and_gives_up_leaves_the_try
         await gate.enter(4, FREE)
     gate.gave_up(3, FREE)
     await gate.enter(5, FREE)
+
+
+OWN = SETTINGS.model_copy(
+    update={"servers": {"own": server_spec("own", path=f"/srv/{mark('user.id')}"), "plain": server_spec("plain")}}
+)
+
+
+@pytest.mark.parametrize(("server", "rests"), [("own", False), ("plain", True)])
+async def test_a_user_without_a_directory_gives_nobody_elses_server_a_rest(server: str, *, rests: bool) -> None:
+    gate = Gate(OWN)
+    for ticket in range(3):
+        request = Request(server, "ann", "gw.1")
+        with suppress(SpawnError):
+            await gate.enter(ticket, request)
+            gate.could_not_spawn(ticket, request, SpawnError(Reason.PATH_NOT_FOUND, "not there", ""))
+    other = Request(server, "bob", "gw.2")
+    if rests:
+        with pytest.raises(SpawnError) as refused:
+            await gate.enter(9, other)
+        assert refused.value.reason is Reason.SERVER_FAILING
+    else:
+        await gate.enter(9, other)

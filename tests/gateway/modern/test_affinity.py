@@ -1,6 +1,7 @@
 """Which child a request is for, of what it says of whose it is."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -131,3 +132,16 @@ def test_the_headers_that_tell_sessions_apart_tell_modern_clients_apart_too() ->
     both = affinity(asked(headers=["one"], isolation=isolation, affinity_header=HEADER)).key
     assert both not in (one, affinity(asked(headers=["one"], affinity_header=HEADER)).key)
     assert refusal(asked(headers=["{{a}}"], isolation=isolation)).reason is Reason.BAD_REQUEST
+
+
+def test_whoever_bears_something_else_of_their_own_has_another_child() -> None:
+    def bearing(token: str, **keys: Any) -> Asked:
+        who = Who(ALICE, header=lambda name: [token] if name == "X-Token" else [])
+        return replace(asked(personal=("header:X-Token",), **keys), who=who)
+
+    one, same, other = (affinity(bearing(token)) for token in ("one", "one", "other"))
+    assert one == same != other
+    assert not one.ephemeral
+    assert "one" not in one.key
+    assert affinity(bearing("one", handle="h")).key != affinity(bearing("other", handle="h")).key
+    assert refusal(asked(personal=("header:X-Token",))).reason is Reason.CREDENTIAL_MISSING
