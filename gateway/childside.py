@@ -49,8 +49,9 @@ class Hearer(Protocol):
 class ChildSide:
     """The far end of one child's `pipes`, its stdin and its stdout, which it owns.
 
-    `limit` bounds a line in bytes, both ways; `counters` gets what is dropped; `notes` are for the next gateway. The
-    hearer is to end `exit_news` seconds after the child's output did.
+    `limit` bounds a line in bytes, both ways; `quotes` is whether the log may show what is no message; `counters` gets
+    what is dropped; `notes` are for the next gateway. The hearer is to end `exit_news` seconds after the child's output
+    did.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class ChildSide:
         limit: int,
         hearer: Hearer,
         *,
+        quotes: bool,
         counters: Counter[str],
         notes: Notes,
         translator: Translator | None = None,
@@ -67,7 +69,7 @@ class ChildSide:
         self._hearer = hearer
         self._limit = limit
         self._counters = counters
-        self._noise = Noise(hearer.__repr__)
+        self._noise = Noise(hearer.__repr__, quotes=quotes)
         self._interpreter = self._interpret(translator, notes) if translator is not None else None
         self._resuming = False
         """Whether the next line may lack its beginning, which an earlier gateway has read."""

@@ -2,7 +2,7 @@
 
 The log shows the first of it, and afterwards how much more there was: a child that writes nothing else must not fill the
 disk. What looks like a secret is not shown; the values of the child's environment are unknown here, so one of no known
-shape would be.
+shape would be. So nothing is shown of a child that was started with something of its user's own.
 """
 
 import time
@@ -27,10 +27,13 @@ _redacted = Redactor({})
 
 
 class Noise:
-    """The noise of the child that `who` describes; `clock` gives seconds."""
+    """The noise of the child that `who` describes; `quotes` is whether any is shown, and `clock` gives seconds."""
 
-    def __init__(self, who: Callable[[], str], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, who: Callable[[], str], clock: Callable[[], float] = time.monotonic, *, quotes: bool = True
+    ) -> None:
         self._who = who
+        self._quotes = quotes
         self._clock = clock
         self._bucket = Bucket(LOGGED_AT_ONCE, LOGGED_PER_SECOND, clock())
         self._untold = 0
@@ -40,6 +43,9 @@ class Noise:
 
     def malformed(self, why: Exception, line: bytes) -> None:
         """It wrote `line`, which is no message."""
+        if not self._quotes:
+            self._log("wrote what is no message ({}), of {} bytes", why, len(line))
+            return
         # Redacted before it is cut: half a secret has no shape any more. Twice what is shown is looked at, and not all.
         shown = _redacted(line[: 2 * LOGGED_BYTES].decode(errors="replace"))[:LOGGED_BYTES]
         self._log("wrote what is no message ({}): {!r}", why, shown)

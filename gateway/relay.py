@@ -108,9 +108,14 @@ class Relay:
             answers_questions=answers_questions, epoch=supervisor.epoch, initialized=resumes is not None
         )
         notes, counters = notes or NoNotes(), self._conversation.counters
-        pipes, limit = (grant.stdin, grant.stdout), policy.max_message_bytes
         self._child: ChildSide | Lane = lane or ChildSide(
-            pipes, limit, self, counters=counters, notes=notes, translator=translator
+            (grant.stdin, grant.stdout),
+            policy.max_message_bytes,
+            self,
+            quotes=not policy.personal,
+            counters=counters,
+            notes=notes,
+            translator=translator,
         )
         pressure = Pressure(pause=self._child.pause, resume=self._child.resume, cut_off=self._cut_off)
         self._remedy = remedy(policy)

@@ -35,7 +35,7 @@ def for_user(spec: ServerSpec, values: Mapping[str, str]) -> ServerSpec:
     if not declared:
         return spec
     own = {name: values[name] for name in declared if name in values}
-    if (why := next(_faults(spec, own), None)) is not None:
+    if (why := next(_faults(spec, own, values), None)) is not None:
         raise _refused(spec, Reason.CREDENTIAL_MALFORMED, why)
     if missing := [said(name) for name in declared if name not in own]:
         raise _refused(spec, Reason.CREDENTIAL_MISSING, f"{', '.join(missing)} did not come with the request")
@@ -55,12 +55,12 @@ def _refused(spec: ServerSpec, reason: Reason, why: str) -> SpawnError:
     return SpawnError(reason, message, message)
 
 
-def _faults(spec: ServerSpec, own: Mapping[str, str]) -> Iterator[str]:
+def _faults(spec: ServerSpec, own: Mapping[str, str], values: Mapping[str, str]) -> Iterator[str]:
     for name, value in own.items():
         if (wrong := fault(value)) is not None:
             yield f"{said(name)} {wrong}"
-    if are_too_long(own.values()):
-        yield f"what it asks for is longer than {MAX_TOGETHER} bytes together"
+    if are_too_long(values.values()):
+        yield f"what came for it is longer than {MAX_TOGETHER} bytes together"
     for name in placeholders(*spec.args):
         if name in own and own[name].startswith("-"):
             yield f"{said(name)} begins with '-', and would be taken for an option"

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-_NAME: Final = re.compile(r"(?:.*/)?([A-Za-z_]+?)[0-9.-]*")
-"""`python` of `/usr/bin/python3.11`."""
+_VERSIONED: Final = re.compile(r"([A-Za-z_]+?)[0-9.-]+")
+"""`python` of `python3.11`."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,15 @@ _PROGRAMS: Final = {
     **dict.fromkeys("lua luajit".split(), _Program(code="e", flags="iEW")),
     **dict.fromkeys("Rscript julia".split(), _Program(code="eE")),
     **dict.fromkeys("npx npm pnpm pnpx yarn bunx".split(), _NPX),
-    **dict.fromkeys("uvx uv pipx".split(), _UV),
+    **dict.fromkeys("uvx uv pipx poetry pdm hatch rye conda micromamba mise".split(), _UV),
     **dict.fromkeys("docker podman nerdctl".split(), _CONTAINER),
 }
 
 _NEVER: Final = _words(
     """env xargs busybox toybox eval exec nice ionice chrt taskset timeout nohup setsid stdbuf time sudo doas su runuser
     setpriv chroot unshare nsenter bwrap firejail flock script watch ssh parallel find strace ltrace gdb expect tclsh
-    awk gawk mawk nawk sed ed vi vim ex make systemd osascript start"""
+    awk gawk mawk nawk sed ed vi vim ex make osascript systemd-run start-stop-daemon dbus-run-session xvfb-run prlimit
+    unbuffer tini dumb-init gosu su-exec"""
 )
 """What runs its own words, or can be told to by any of them. Whoever needs one puts it into a script."""
 
@@ -109,8 +110,10 @@ def evaluates(words: Sequence[str], is_users: Callable[[str], bool]) -> str | No
 
 
 def _name(word: str) -> str:
-    match = _NAME.fullmatch(word)
-    return match[1] if match is not None else ""
+    """The name of a program, without directories and, unless it is known by it, without a version."""
+    last = word.rpartition("/")[2]
+    match = _VERSIONED.fullmatch(last)
+    return match[1] if match is not None and last not in _PROGRAMS and last not in _NEVER else last
 
 
 def _scan(program: _Program, words: Sequence[str], is_users: Callable[[str], bool]) -> str | None:

@@ -123,7 +123,10 @@ class ToolHeaders:
                 with anyio.fail_after(LISTING):
                     owner.schemas = await _listed(relay, server, envelope_of(envelope.message.params))
             except (GatewayError, TimeoutError) as error:
-                logger.debug("the tools of {!r} could not be listed, so no Mcp-Param is checked: {!r}", relay, error)
+                why = (
+                    error.reason if isinstance(error, GatewayError) else "no answer in time"
+                )  # not the child's own words
+                logger.debug("the tools of {!r} could not be listed, so no Mcp-Param is checked: {}", relay, why)
             owner.fresh_until = self._now() + FRESH
             return True
 

@@ -104,6 +104,7 @@ class SharedChild:
             self._pipes,
             self._limit,
             self,
+            quotes=not self.whose.given,
             counters=self.multiplexer.counters,
             notes=self.notes,
             translator=translator,

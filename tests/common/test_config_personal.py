@@ -154,7 +154,7 @@ def test_the_samples_of_the_page_load_and_speak_of_the_same_header(tmp_path: Pat
     gateway, librechat = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     path = tmp_path / "config.yaml"
     path.write_text(gateway)
-    assert load(path, {}).gateway.servers["github"].personal == ("header:X-GitHub-Token",)
+    assert load(path, {"MCP_GATEWAY_TOKEN": "t" * 32}).gateway.servers["github"].personal == ("header:X-GitHub-Token",)
     server = YAML(typ="safe").load(librechat)["mcpServers"]["github"]
     assert server["headers"]["X-GitHub-Token"] == "{{GITHUB_TOKEN}}"
     assert "GITHUB_TOKEN" in server["customUserVars"]

@@ -35,6 +35,8 @@ def verdict(line: str) -> str:
         "uvx --from package server MINE",
         "uv tool run server MINE",
         "uv run python server.py MINE",
+        "poetry run server MINE",
+        "x86_64-linux-gnu-sh-like MINE",
         "docker run -i --rm -e A=b image MINE",
         "perl -w server.pl MINE",
         "server --language python --as MINE",
@@ -97,6 +99,7 @@ def test_there_are_none_beside_code(line: str) -> None:
         "uvx --from MINE server",
         "uv tool run MINE",
         "uv run python MINE",
+        "poetry run MINE",
         "docker run -e A MINE",
         "docker run -v MINE image",
     ],
@@ -107,7 +110,16 @@ def test_they_do_not_say_what_is_run(line: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["env A=b server MINE", "xargs server MINE", "busybox sh MINE", "timeout 9 x MINE", "ssh h MINE", "awk p MINE"],
+    [
+        "env A=b server MINE",
+        "xargs server MINE",
+        "busybox sh MINE",
+        "timeout 9 x MINE",
+        "ssh h MINE",
+        "awk p MINE",
+        "systemd-run x MINE",
+        "/usr/bin/env server MINE",
+    ],
 )
 def test_they_are_no_words_of_a_program_that_runs_its_own(line: str) -> None:
     assert verdict(line) == "never"

@@ -78,6 +78,20 @@ async def test_a_live_session_outlasts_a_request_that_is_refused(place: Gateway)
             assert (await bare.delete("/light/mcp", headers=own)).status_code == 204
 
 
+async def test_each_call_of_a_batch_is_refused(place: Gateway) -> None:
+    async with user(place, "the-right-one", **FRONT) as http:
+        session = await Streamable(http).open("2025-03-26")
+        session.headers[HEADER] = "{{TOKEN}}"
+        answer = await session.post([call(1, "environment"), call(2, "environment")])
+        assert answer.status_code == 200
+        assert [(each["id"], seen(each)) for each in answer.json()] == [
+            (1, "credential_malformed"),
+            (2, "credential_malformed"),
+        ]
+        del session.headers[HEADER]
+        assert {seen(each) for each in (await session.post([call(3, "environment")])).json()} == {"the-right-one"}
+
+
 async def test_on_a_stream_the_refusal_comes_as_an_answer(place: Gateway) -> None:
     async with user(place, "the-right-one", **FRONT) as http, sse(http) as session:
         assert seen(await session.ask(call(1, "environment"))) == "the-right-one"
@@ -152,7 +166,7 @@ def is_memory(fd: Path) -> bool:
 
 # In no log, no error, no file, no command line.
 
-MARKS = [f"marked{number}-{'q' * 20}" for number in range(8)]
+MARKS = [f"marked{number}-{'q' * 20}" for number in range(4)]
 
 
 async def test_what_is_marked_is_found_nowhere(tmp_path: Path) -> None:
@@ -200,6 +214,7 @@ async def use_all(gateway: Gateway, http: httpx2.AsyncClient, mark: str) -> None
         assert await asks(ask, http) == mark
     session = await Streamable(http).open()
     await session.call(1, "complain", text=f"my token is {mark}, which I tell everybody")
+    await session.call(1, "write", text=f'{mark}, which is no message\n{{"{mark}": 1}}\n')
     limits = await session.call(2, "run", script="grep core /proc/self/limits")
     assert limits["out"].split()[4] == "1"
     await session.post(call(3, "die", signal="SIGABRT"))

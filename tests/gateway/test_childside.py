@@ -84,6 +84,7 @@ class Talking:
             (their_stdin, their_stdout),
             LIMIT,
             self.relay,
+            quotes=True,
             counters=self.dropped,
             notes=NoNotes(),
             translator=translator,

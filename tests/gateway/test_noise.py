@@ -52,3 +52,9 @@ def test_what_looks_like_a_secret_is_not_shown_not_even_the_half_of_it_that_a_cu
     noise.malformed(Malformed("no"), b"x" * (LOGGED_BYTES - 10) + b" ghp_" + b"s3cret" * 8)
     assert "abcdefghijkl" not in log[0]
     assert "s3cr" not in log[1]
+
+
+def test_of_a_child_with_something_of_its_users_own_nothing_is_shown(log: list[str]) -> None:
+    noise = Noise(lambda: "it", quotes=False)
+    noise.malformed(Malformed("it is not JSON"), b"the token is hunter2hunter2")
+    assert log == ["it wrote what is no message (it is not JSON), of 27 bytes"]

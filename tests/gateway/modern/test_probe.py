@@ -15,6 +15,7 @@ from common.reasons import Reason
 from gateway.eras import Eras
 from gateway.errors import GatewayError
 from gateway.modern.probe import Probe
+from gateway.personal import Personal
 from supervisor.client import Grant, OpenRefused, SupervisorClient, SupervisorLost
 from tests.support.gateway import LIGHT, MODERN
 from tests.support.processes import PATIENCE
@@ -42,12 +43,14 @@ class Children:
         self.may_open = anyio.Event()
         self.may_open.set()
         self.opened: list[tuple[str, str, str]] = []
+        self.values: list[object] = []
         self.released: list[Reason] = []
         self.running: dict[int, subprocess.Popen[bytes]] = {}
         self.on_open: Callable[[], None] = lambda: None
 
     async def open(self, server: str, label: str, user: str = "", values: object = None) -> Grant:
         self.opened.append((server, label, user))
+        self.values.append(values)
         self.on_open()
         await self.may_open.wait()
         if self.fault is not None:
@@ -262,3 +265,9 @@ async def test_where_no_child_can_be_had_what_was_seen_before_holds_for_a_while_
         with monkeypatch.context() as patched:
             patched.setattr("gateway.modern.probe.RENEWING", 0)
             assert await probe.speaks_modern("s", POLICY) is True
+
+
+async def test_a_child_that_is_asked_has_what_belongs_to_whoever_wants_to_know() -> None:
+    async with probing(command(MODERN)) as (probe, children, _):
+        assert await probe.speaks_modern("s", POLICY, Personal({"header:X-Token": "of-ann"})) is True
+        assert children.values == [{"header:X-Token": "of-ann"}]
