@@ -321,7 +321,7 @@ class Lane:
 
     def _look_idle(self) -> None:
         left = self._used + self.policy.idle_timeout - self._loop.time()
-        if self._holding:
+        if self._holding or self._rider is None:
             self._arm(self.policy.idle_timeout)
         elif left > 0:
             self._arm(left)

@@ -1,6 +1,7 @@
 """A user's own credentials change on a live session: that caller's child is replaced, after its calls have ended."""
 
 import json
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,6 +10,7 @@ import anyio
 import httpx2
 import pytest
 
+from tests.support.gateway import SERVERS as DIRECTORY
 from tests.support.gateway import Gateway, light, running
 from tests.support.rawmcp import HELLO, Streamable, call, notification, request, said, sse
 
@@ -17,12 +19,24 @@ pytestmark = pytest.mark.slow
 ALICE, BOB = {"Authorization": "Bearer alice-secret"}, {"Authorization": "Bearer bob-secret"}
 AUTH = {"bearer": {"tokens": ["alice-secret", "bob-secret"]}}
 HEADER = "X-GitHub-Token"
+LIGHT_SERVER = DIRECTORY / "light.py"
 OWN: dict[str, Any] = {
     "headers": [HEADER],
     "env": {"GITHUB_TOKEN": f"${{header:{HEADER}}}"},
     "allow_shared_uid": True,
 }
+
+
+def unless_good(otherwise: str) -> dict[str, Any]:
+    """The light server, where the token is the good one; what else a shell is to do with it, where it is not."""
+    run = f'"{sys.executable}" -I -S "{LIGHT_SERVER}"'
+    script = f'run() {{ exec {run} "$@"; }}; [ "$GITHUB_TOKEN" = good ] && run; {otherwise}'
+    return {**OWN, "command": "/bin/sh", "args": ["-c", script]}
+
+
 SERVERS = {
+    "refuses": unless_good("run --refuse"),
+    "older": unless_good("sed -u s/2025-11-25/2024-11-05/ | (run)"),
     "light": light(**OWN),
     "shared": light(**OWN, isolation="user"),
 }
@@ -181,7 +195,20 @@ async def test_a_request_without_its_credential_is_refused_and_the_session_goes_
         assert await seen(one) == before
 
 
-async def test_whoever_answers_initialize_otherwise_does_not_take_over(gateway: Gateway) -> None:
+@pytest.mark.parametrize("how", ["refuses", "older"])
+async def test_a_session_ends_whose_new_child_does_not_agree_to_what_the_first_one_did(
+    gateway: Gateway, how: str
+) -> None:
+    async with session(gateway, ALICE, "good", how) as one:
+        await one.call(1, "echo", text="x")
+        one.headers[HEADER] = SECRETS[1]
+        answer = await one.post(call(2, "echo"))
+        assert answer.json()["error"]["data"]["code"] == "start_failed"
+        assert (await one.post(call(3, "echo"))).status_code == 404
+        await gateway.said("gets no child: start_failed: the server (refused|now speaks 2024-11-05)")
+
+
+async def test_the_new_child_hears_the_same_initialize(gateway: Gateway) -> None:
     opening = {**HELLO, "protocolVersion": "2025-06-18"}
     one = Streamable(gateway.http)
     one.headers |= {**ALICE, HEADER: SECRETS[0]}
@@ -189,5 +216,5 @@ async def test_whoever_answers_initialize_otherwise_does_not_take_over(gateway: 
     one.headers["Mcp-Session-Id"] = answer.headers["mcp-session-id"]
     assert answer.json()["result"]["protocolVersion"] == "2025-06-18"
     one.headers[HEADER] = SECRETS[1]
-    assert (await seen(one))[0] == SECRETS[1]  # it has heard the same as the first
+    assert (await seen(one))[0] == SECRETS[1]
     await one.delete()

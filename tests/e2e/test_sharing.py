@@ -12,11 +12,14 @@ import pytest
 
 from tests.support.gateway import Gateway, light, running
 from tests.support.rawmcp import HELLO, Events, Streamable, call, notification, request, said, sse
+from tests.support.rawws import websocket
 
 pytestmark = pytest.mark.slow
 
 ALICE, BOB = {"Authorization": "Bearer alice-secret"}, {"Authorization": "Bearer bob-secret"}
-AUTH = {"bearer": {"tokens": ["alice-secret", "bob-secret"]}}
+FRONT = {"Authorization": "Bearer front-secret"}
+AUTH = {"bearer": {"tokens": ["alice-secret", "bob-secret", {"name": "front", "token": "front-secret"}]}}
+USERS: dict[str, Any] = {"trust_user_header": "X-Gateway-User", "trusted_fronts": ["front"]}
 HEADER = "X-Conversation-Id"
 SERVERS = {
     "light": light(isolation="user"),
@@ -24,6 +27,7 @@ SERVERS = {
     "chat": light(isolation=["user", f"header:{HEADER}"]),
     "alone": light(),
     "mute": light("--mute", isolation="user", start_timeout="1s"),
+    "silent": light("--mute", isolation="user"),
     "grim": light("--refuse", isolation="user"),
     "idle": light(isolation="user", idle_timeout="1500ms", linger="100ms"),
 }
@@ -32,7 +36,7 @@ SERVERS = {
 @pytest.fixture(scope="module")
 async def gateway_of_all(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[Gateway]:
     """A gateway that knows two users."""
-    async with running(SERVERS, tmp_path=tmp_path_factory.mktemp("gateway"), auth=AUTH) as gateway:
+    async with running(SERVERS, tmp_path=tmp_path_factory.mktemp("gateway"), auth=AUTH, **USERS) as gateway:
         yield gateway
 
 
@@ -100,6 +104,46 @@ async def test_never_across_principals_whatever_the_key(shared: Gateway) -> None
             thief = Streamable(shared.http, bob.path)
             thief.headers = {**bob.headers, "Mcp-Session-Id": alice.headers["Mcp-Session-Id"]}
             assert (await thief.post(call(3, "notes"))).status_code == 404
+
+
+async def test_two_users_of_one_front_never_share_a_child(shared: Gateway) -> None:
+    users = [{**FRONT, "X-Gateway-User": user} for user in ("ann", "ben")]
+    async with (
+        session(shared, users[0]) as ann,
+        session(shared, users[1]) as ben,
+        session(shared, users[0]) as ann_again,
+        session(shared, FRONT) as nobody,
+    ):
+        await ann.call(1, "add", text="hers")
+        assert await ann_again.call(1, "notes") == ["hers"]
+        pids = {(await each.call(2, "whoami"))["pid"] for each in (ann, ben, ann_again, nobody)}
+        assert len(pids) == 3
+
+
+async def test_who_hangs_up_on_initialize_takes_it_from_nobody_else(shared: Gateway) -> None:
+    one = Streamable(shared.http, "/silent/mcp")
+    one.headers |= BOB
+    opening = request(0, "initialize", HELLO)
+    async with shared.http.stream("POST", one.path, json=opening, headers=one.headers):
+        async with shared.http.stream("POST", one.path, json=opening, headers=one.headers):
+            assert await counts(shared, "silent") == (2, 1)
+        await shared.said("on silent ended: client_gone")
+        assert await counts(shared, "silent") == (1, 1)
+    await shared.said(r"silent pid \d+ .* is gone: client_gone")
+    assert (await counts(shared, "silent"))[0] == 0
+
+
+async def test_a_websocket_shares_it_too(shared: Gateway) -> None:
+    async with (
+        session(shared, ALICE) as one,
+        websocket(shared.url, headers=ALICE) as two,
+        websocket(shared.url, headers=BOB) as bobs,
+    ):
+        pid = (await one.call(1, "whoami"))["pid"]
+        assert said(await two.ask(call(1, "whoami")))["pid"] == pid
+        assert said(await bobs.ask(call(1, "whoami")))["pid"] != pid
+        await one.post(call(2, "change"))
+        assert (await two.message())["method"] == "notifications/tools/list_changed"
 
 
 async def test_a_conversation_has_a_child_of_its_own_and_so_has_the_user_without_one(shared: Gateway) -> None:
