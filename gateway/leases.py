@@ -118,9 +118,8 @@ class Leases:
         principal = session.principal
         whose = (principal.issuer, principal.subject, session.server)
         opened = choice.to_keep(session, relay.translator)
-        kept = Kept(
-            VERSION, session.id, session.door.value, *whose, opened, relay.version, principal.user, key=session.key
-        )
+        about = (opened, relay.version, principal.user, relay.client)
+        kept = Kept(VERSION, session.id, session.door.value, *whose, *about, key=session.key)
         try:
             state = write(kept)
         except TooLong as error:

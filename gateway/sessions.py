@@ -38,6 +38,9 @@ CHILDLESS_SHARE: Final = MAX_CHILDLESS // 4
 CHILDLESS_RETRY: Final = 30.0
 """Seconds after which somebody who got no id because of that may try again."""
 
+LEAVING_RETRY: Final = 2.0
+"""Seconds after which there may be another gateway in the place of one that is leaving."""
+
 _ID_BYTES: Final = 24
 
 
@@ -184,8 +187,7 @@ class Sessions:
 
     async def spawn(self, session: Session) -> Relay:
         """A child for `session`. Raises GatewayError where none can be had."""
-        if self._refusing is not None:
-            raise GatewayError(self._refusing, "the gateway is shutting down")
+        self._refuse_if_leaving()
         return await self.leases.spawn(session)
 
     def keep(self, session: Session, relay: Relay) -> None:
@@ -228,8 +230,7 @@ class Sessions:
             raise _no_server(server)
 
     def _check_room(self, principal: Principal) -> None:
-        if self._refusing is not None:
-            raise GatewayError(self._refusing, "the gateway is shutting down")
+        self._refuse_if_leaving()
         childless = len(self._by_id) - len(self.leases)
         if childless >= MAX_CHILDLESS:
             message = "too many session ids are waiting to be used; try again later"
@@ -238,6 +239,10 @@ class Sessions:
         if childless >= CHILDLESS_SHARE and principal.handle and self._unused_by(principal) >= CHILDLESS_SHARE:
             message = "too many of your session ids are waiting to be used; use them, or try again later"
             raise refused(Reason.MAX_USER_SESSIONS, message, CHILDLESS_RETRY)
+
+    def _refuse_if_leaving(self) -> None:
+        if self._refusing is not None:
+            raise refused(self._refusing, "the gateway is shutting down", LEAVING_RETRY)
 
     def _unused_by(self, principal: Principal) -> int:
         return sum(each.principal == principal and not each.in_use for each in self._by_id.values())

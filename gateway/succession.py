@@ -56,7 +56,7 @@ def _take_up(sessions: Sessions, inherited: Inherited) -> bool:
         return False
     sessions.leases.attach(session, inherited.grant)
     if session.relay is not None:
-        session.relay.version = kept.revision
+        session.relay.version, session.relay.client = kept.revision, kept.client
     logger.debug("went on with session {} of {} pid {}", masked(session.id), session.server, inherited.grant.pid)
     return True
 

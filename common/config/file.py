@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ByteSize, Field
 
+from common.config.answers import Answers
 from common.config.model import (
     Auth,
     Debug,
@@ -50,8 +51,8 @@ class SessionLimits(Model):
     max_message_bytes: Annotated[ByteSize, Field(ge=1024, le=1 << 30)] = ByteSize(16 * 1024 * 1024)
 
 
-class ServerEntry(SessionLimits, Isolation, Protocol):
-    """One entry under `servers:`. A key of SessionLimits, Isolation or Protocol that it does not give is the file's."""
+class ServerEntry(SessionLimits, Isolation, Protocol, Answers):
+    """One entry under `servers:`. A key of one of these groups that it does not give is the file's."""
 
     command: NonEmpty
     args: tuple[Word, ...] = ()
@@ -62,7 +63,7 @@ class ServerEntry(SessionLimits, Isolation, Protocol):
     limits: Limits = Limits()
 
 
-class ConfigFile(SessionLimits, Isolation, Protocol):
+class ConfigFile(SessionLimits, Isolation, Protocol, Answers):
     """The whole file, as its author sees it. Only the loader handles one."""
 
     hostname: NonEmpty = "127.0.0.1"
@@ -97,7 +98,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol):
             every |= {"user": entry.user, "uid_range": entry.uid_range}
         return Isolation.model_construct(None, **every)
 
-    def _either(self, entry: ServerEntry, group: type[Model]) -> dict[str, Any]:
+    def _either(self, entry: ServerEntry, group: type[BaseModel]) -> dict[str, Any]:
         """The keys of `group`: what the server gives, null included, else what the file has."""
         return {key: getattr(entry if key in entry.model_fields_set else self, key) for key in group.model_fields}
 
@@ -111,6 +112,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol):
                 request_timeout=own.request_timeout,
                 max_message_bytes=own.max_message_bytes,
                 **self._either(entry, Protocol),
+                **self._either(entry, Answers),
             )
         return GatewaySettings(
             hostname=self.hostname,

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from common.config.answers import Answers
 from common.config.values import (
     Cores,
     Count,
@@ -179,7 +180,7 @@ class Protocol(Model):
     """Whether a model may open sessions of its own by a handle, which is put into the schema of every tool."""
 
 
-class ServerPolicy(Protocol):
+class ServerPolicy(Protocol, Answers):
     """What the gateway may know of a server: nothing of how it is started."""
 
     start_timeout: float
