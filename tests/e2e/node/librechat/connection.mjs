@@ -71,7 +71,7 @@ export class Connection {
       } catch (error) {
         await this.#close();
         this.#countFailure(error);
-        if (isTooMany(error) || attempt === TRIES) {
+        if (isTooMany(error) || attempt === TRIES || Date.now() >= deadline) {
           this.state = "error";
           throw error;
         }
