@@ -72,6 +72,8 @@ class Reason(StrEnum):
     UNAUTHENTICATED = "unauthenticated"
     ORIGIN_DENIED = "origin_denied"
     HOST_DENIED = "host_denied"
+    USER_DENIED = "user_denied"
+    """The front names no user that could be one."""
 
     # What became of a call.
     REQUEST_TIMEOUT = "request_timeout"

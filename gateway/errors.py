@@ -37,6 +37,8 @@ _REQUEST = {
     Reason.SESSION_ID_TWICE: (400, INVALID_REQUEST),
     Reason.UNAUTHENTICATED: (401, INVALID_REQUEST),
     Reason.ORIGIN_DENIED: (403, INVALID_REQUEST),
+    # Not 400: at `initialize` that would make the same circuit breaker refuse everybody for the empty field of one.
+    Reason.USER_DENIED: (403, INVALID_REQUEST),
     Reason.SESSION_NOT_FOUND: (404, SESSION_NOT_FOUND),
     Reason.SERVER_NOT_FOUND: (404, INVALID_REQUEST),
     Reason.TOOL_NOT_FOUND: (404, INVALID_PARAMS),

@@ -6,8 +6,9 @@ from pathlib import Path
 from loguru import logger
 
 from common import notify
+from common.config.base import Model
 from common.config.load import Settings
-from common.config.model import GatewaySettings, Model, SupervisorSettings
+from common.config.model import GatewaySettings, SupervisorSettings
 from common.config.source import ConfigError
 from common.config.values import REVEAL_SECRETS
 from supervisor.feasible import load_for_here

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel as _BaseModel
-from pydantic import BeforeValidator, ByteSize, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ByteSize, TypeAdapter, ValidationError
 
 AUTO: Final = "auto"
 _SMALLEST: Final = 64 * 1024
@@ -29,13 +28,11 @@ def _bound(value: object) -> object:
 Bound = Annotated[int | Literal["auto"] | None, BeforeValidator(_bound)]
 
 
-class Answers(_BaseModel):
+class Answers(Model):
     """What holds for every server, and may be given for one: bounds on answers, in bytes; null is no bound.
 
     `auto` is what the client is known to take.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     max_result_bytes: Bound = AUTO
     """Of one whole answer."""

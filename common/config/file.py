@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ByteSize, Field
+from pydantic import BaseModel, ByteSize, Field, model_validator
 
 from common.config.answers import Answers
+from common.config.base import Model
+from common.config.cors import Cors
+from common.config.fronts import check_fronts
 from common.config.model import (
     Auth,
     Debug,
@@ -13,12 +16,12 @@ from common.config.model import (
     Graces,
     Isolation,
     Limits,
-    Model,
     Protocol,
     ServerPolicy,
     ServerSpec,
     SupervisorSettings,
 )
+from common.config.users import Users
 from common.config.values import (
     Count,
     Directory,
@@ -63,7 +66,7 @@ class ServerEntry(SessionLimits, Isolation, Protocol, Answers):
     limits: Limits = Limits()
 
 
-class ConfigFile(SessionLimits, Isolation, Protocol, Answers):
+class ConfigFile(SessionLimits, Isolation, Protocol, Answers, Users):
     """The whole file, as its author sees it. Only the loader handles one."""
 
     hostname: NonEmpty = "127.0.0.1"
@@ -72,6 +75,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Answers):
     allowed_hosts: tuple[HostName, ...] = ()
     debug: Debug = Debug()
     auth: Auth = Auth()
+    cors: Cors | None = None
     drain_timeout: DrainTimeout = 5.0
     max_sessions: Count = 200
     max_user_sessions: Count | None = None
@@ -98,9 +102,17 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Answers):
             every |= {"user": entry.user, "uid_range": entry.uid_range}
         return Isolation.model_construct(None, **every)
 
-    def _either(self, entry: ServerEntry, group: type[BaseModel]) -> dict[str, Any]:
+    def _either(self, entry: ServerEntry, group: type[Model]) -> dict[str, Any]:
         """The keys of `group`: what the server gives, null included, else what the file has."""
         return {key: getattr(entry if key in entry.model_fields_set else self, key) for key in group.model_fields}
+
+    def _users(self) -> Users:
+        return Users.model_construct(None, **{key: getattr(self, key) for key in Users.model_fields})
+
+    @model_validator(mode="after")
+    def _believes_keys_that_it_has(self) -> "ConfigFile":
+        check_fronts(self._users(), self.auth)
+        return self
 
     def gateway(self) -> GatewaySettings:
         """The gateway's part."""
@@ -120,6 +132,8 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Answers):
             node=self.node,
             allowed_hosts=self.allowed_hosts,
             auth=self.auth,
+            users=self._users(),
+            cors=self.cors,
             debug=self.debug,
             drain_timeout=self.drain_timeout,
             servers=policies,

@@ -8,10 +8,8 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ByteSize,
-    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
@@ -19,6 +17,9 @@ from pydantic import (
 )
 
 from common.config.answers import Answers
+from common.config.base import Model
+from common.config.cors import Cors
+from common.config.users import Users
 from common.config.values import (
     Cores,
     Count,
@@ -33,12 +34,6 @@ from common.config.values import (
     VariableName,
     WholeNumber,
 )
-
-
-class Model(BaseModel):
-    """No unknown keys, no silent conversions of what matters, and no value in an error's text."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Limits(Model):
@@ -198,6 +193,8 @@ class GatewaySettings(Model):
     node: str
     allowed_hosts: tuple[str, ...]
     auth: Auth
+    users: Users = Users()
+    cors: Cors | None = None
     debug: Debug
     drain_timeout: float = 5.0
     servers: dict[str, ServerPolicy]

@@ -80,8 +80,8 @@ def json_response(data: bytes, status: int = 200, headers: Mapping[str, str] | N
     return Response(data, status=status, content_type=JSON, headers=dict(headers or {}))
 
 
-def empty(status: int) -> Response:
+def empty(status: int, headers: Mapping[str, str] | None = None) -> Response:
     """An answer without a body."""
-    response = Response(b"", status=status)
+    response = Response(b"", status=status, headers=dict(headers or {}))
     del response.headers["Content-Type"]
     return response

@@ -4,7 +4,8 @@ A WebSocket's handshake is such a request, and is refused before it is one: no b
 requests, before it sends that to another site.
 
 In this order: HEAD is refused, for it would run a GET that opens a session; the `Host` must be ours, where nobody has to
-authenticate (DNS rebinding); the `Origin` must be ours, always (a browser is no way in); then the credentials.
+authenticate (DNS rebinding); the `Origin` must be ours, or a listed one, always (a browser is no way
+in); then the credentials, and on whose behalf they are used.
 """
 
 import ipaddress
@@ -21,8 +22,10 @@ from common.config.model import GatewaySettings
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.http import bodies
+from gateway.http.cors import CrossOrigin
 from gateway.http.streams import abandon
 from gateway.identity.credentials import Authenticator
+from gateway.identity.fronts import Fronts
 from gateway.identity.who import Who
 
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
@@ -30,7 +33,7 @@ Marked = TypeVar("Marked", bound=ResponseTypes)
 TELLING: Final = 1.0
 """Seconds between two lines about callers that are turned away."""
 
-_WORTH_A_LINE: Final = frozenset({Reason.UNAUTHENTICATED, Reason.HOST_DENIED, Reason.ORIGIN_DENIED})
+_WORTH_A_LINE: Final = frozenset({Reason.UNAUTHENTICATED, Reason.HOST_DENIED, Reason.ORIGIN_DENIED, Reason.USER_DENIED})
 _PUBLIC: Final = "/health"
 """Whether all is well may be asked without credentials; it then says no more than that."""
 
@@ -45,6 +48,8 @@ class Guards:
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._authenticator = Authenticator(settings.auth)
+        self._fronts = Fronts(settings.users)
+        self._cors = CrossOrigin(settings.cors)
         self._told = 0.0
         self._allowed_hosts = frozenset(host.lower() for host in settings.allowed_hosts)
 
@@ -55,27 +60,41 @@ class Guards:
         app.after_request(self.finish)
         app.after_websocket(self.finish_handshake)
 
-    async def check(self) -> None:
-        """Raises GatewayError where the request may not pass; leaves who sends it in `g.who`."""
+    async def check(self) -> Response | None:
+        """Raises GatewayError where the request may not pass; leaves who sends it in `g.who`.
+
+        A browser that asks whether a page of a listed origin may ask is answered here, for it sends no credentials.
+        """
         try:
-            self._check()
+            self._check_site()
+            said = self._cors.preflight(asked().method, asked().headers)
+            if said is not None:
+                return bodies.empty(204, said)
+            self._authenticate()
+            return None
         except GatewayError as error:
             self._tell(error)
             raise
 
-    def _check(self) -> None:
+    def _check_site(self) -> None:
         g.who = None
         if asked().method == "HEAD":
             raise GatewayError(Reason.METHOD_NOT_ALLOWED, "HEAD opens nothing here; use GET")
         if not self._authenticator.is_on:
             self._check_host()
         self._check_origin()
+
+    def _authenticate(self) -> None:
         if asked().path.startswith("/.well-known/"):
             raise GatewayError(Reason.ROUTE_NOT_FOUND, "there is nothing here")
         principal = self._authenticator.authenticate(_only("Authorization"))
+        is_public = asked().path.rstrip("/") == _PUBLIC
         if principal is not None:
-            g.who = Who(principal, header=asked().headers.getlist)
-        elif asked().path.rstrip("/") != _PUBLIC:
+            header = asked().headers.getlist
+            if not is_public:  # where nothing is anybody's, it does not matter who the user is
+                principal = self._fronts.speaking(principal, header)
+            g.who = Who(principal, header=header)
+        elif not is_public:
             raise GatewayError(Reason.UNAUTHENTICATED, "expected valid credentials in the header Authorization")
 
     async def finish(self, response: Response) -> Response:
@@ -100,6 +119,7 @@ class Guards:
     def _mark(self, response: Marked) -> Marked:
         if response.status_code == 401:
             response.headers["WWW-Authenticate"] = self._authenticator.challenge
+        response.headers.update(self._cors.answer(asked().headers.get("Origin")))
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
@@ -123,9 +143,10 @@ class Guards:
                 key="allowed_hosts",
             )
 
-    @staticmethod
-    def _check_origin() -> None:
+    def _check_origin(self) -> None:
         origin = _only("Origin")
+        if self._cors.lists(origin):
+            return
         cross_site = (_only("Sec-Fetch-Site") or "").lower() == "cross-site"
         if cross_site or (origin is not None and not _same_origin(origin, _only("Host") or "")):
             raise GatewayError(

@@ -102,12 +102,11 @@ class Reach:
             envelope = replace(envelope, message=message, params=members(message.params))
         whose = affinity(asked)
         # A round of a child for one request alone goes on with it, whoever has got a cookie, say, with its question.
-        if not whose.ephemeral and not self._rounds.knows(envelope.value("requestState")):
+        if not whose.ephemeral and not self._rounds.knows(envelope.value("requestState"), asked.who.principal):
             key = self._key(whose.key, server, envelope)
             relay = await self._sessions.keyed.start(asked.who, server, key, who)
             return Reached(relay, message, bytes, is_ephemeral=False)
-        principal = asked.who.principal
-        claimed = self._rounds.claim((principal.issuer, principal.subject, server), envelope)
+        claimed = self._rounds.claim(asked.who.principal, server, envelope)
         session, message = claimed or (self._sessions.keyed.ephemeral(asked.who, server), message)
         leaving.callback(self._leave, session)
         relay = await begin(session, who)

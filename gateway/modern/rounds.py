@@ -40,8 +40,8 @@ _ASKS: Final = b'"input_required"'
 class _Round:
     session: Session
     relay: Relay
-    whose: bytes
-    """A digest of the principal, the server and the request."""
+    asked: bytes
+    """A digest of the server and the request."""
     state: bytes = field(repr=False)
     """The JSON of the child's own state; empty where it gave none."""
     timer: asyncio.TimerHandle
@@ -69,36 +69,41 @@ class Rounds:
         handle = secrets.token_urlsafe(_HANDLE_BYTES)
         timer = asyncio.get_running_loop().call_later(PATIENCE, self._expire, handle, context=Context())
         state = bytes(result.get(_STATE, b""))
-        self._open[handle] = _Round(session, relay, _whose(session, envelope), state, timer)
+        self._open[handle] = _Round(session, relay, _digest(session.server, envelope), state, timer)
         relay.hold()
         result[_STATE] = Raw(msgspec.json.encode(handle))
         return encode(Response(message.id, msgspec.json.encode(result), b""))
 
-    def knows(self, handle: object) -> bool:
-        """Whether this was given out for a round that is still open."""
-        return isinstance(handle, str) and handle in self._open
+    def knows(self, handle: object, principal: Principal) -> bool:
+        """Whether this was given out to `principal` for a round that is still open."""
+        return self._find(handle, principal) is not None
 
     def keeps(self, session: Session) -> bool:
         """Whether `session` waits for a retry."""
         return any(each.session is session for each in self._open.values())
 
-    def claim(self, session_of: "Whose", envelope: Envelope) -> tuple[Session, Request] | None:
+    def claim(self, principal: Principal, server: str, envelope: Envelope) -> tuple[Session, Request] | None:
         """The session that waits for this request, and the request as its child expects it; None for a first one.
 
-        Raises Rejected where the request bears a state that is none, or not its own, or no longer.
+        Raises Rejected where the request bears a state that is none, or not its own, or no longer. Another principal's
+        is none.
         """
         handle = envelope.value(_STATE)
         if handle is None:
             return None
-        found = self._open.get(handle) if isinstance(handle, str) else None
+        found = self._find(handle, principal)
         if found is None:
             raise _invalid(envelope, "unknown_or_expired")
-        if not secrets.compare_digest(found.whose, _digest(session_of, envelope)):
+        if not secrets.compare_digest(found.asked, _digest(server, envelope)):
             raise _invalid(envelope, "of_another_request")
         self._close(str(handle))
         if found.session.ended is not None:
             raise _invalid(envelope, "session_ended")
         return found.session, _with_state(envelope.message, found.state)
+
+    def _find(self, handle: object, principal: Principal) -> _Round | None:
+        found = self._open.get(handle) if isinstance(handle, str) else None
+        return found if found is not None and found.session.principal == principal else None
 
     def _make_room(self, principal: Principal) -> None:
         """The oldest gives way: most probably nobody will come back for it."""
@@ -116,17 +121,9 @@ class Rounds:
         self._close(handle).session.end(Reason.UNUSED)
 
 
-Whose = tuple[str, str, str]
-"""A principal's issuer and subject, and a server."""
-
-
-def _whose(session: Session, envelope: Envelope) -> bytes:
-    return _digest((session.principal.issuer, session.principal.subject, session.server), envelope)
-
-
-def _digest(whose: Whose, envelope: Envelope) -> bytes:
-    """Of all that a retry must have in common with the request that it repeats."""
-    same = [*whose, envelope.message.method, *(envelope.value(name) for name in ("name", "uri", "arguments"))]
+def _digest(server: str, envelope: Envelope) -> bytes:
+    """Of all that a retry must have in common with the request that it repeats, beside its principal."""
+    same = [server, envelope.message.method, *(envelope.value(name) for name in ("name", "uri", "arguments"))]
     return hashlib.sha256(msgspec.json.encode(same, order="deterministic")).digest()
 
 

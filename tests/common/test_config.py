@@ -21,12 +21,12 @@ servers:
     command: run
 """
 ALL_KEYS = (
-    "affinity_cookie, affinity_header, allowed_hosts, anonymous, auth, caches_dir, debug, drain_timeout, era, group, "
-    "handles, home, hostname, idle_timeout, inherit_env, kill_grace, limits, max_event_bytes, max_lifetime, "
-    "max_message_bytes, max_result_bytes, "
-    "max_sessions, max_user_sessions, modern, no_new_privs, node, packages, port, queue_max, queue_timeout, reaping, "
-    "reattach_grace, request_timeout, resumable, runtime_dir, sandbox, servers, sessions_dir, start_timeout, "
-    "stderr_files, stop_grace, terminate_grace, uid_range, user"
+    "affinity_cookie, affinity_header, allowed_hosts, anonymous, auth, caches_dir, cors, debug, drain_timeout, "
+    "era, group, handles, home, hostname, idle_timeout, inherit_env, kill_grace, limits, max_event_bytes, "
+    "max_lifetime, max_message_bytes, max_result_bytes, max_sessions, max_user_sessions, modern, no_new_privs, "
+    "node, packages, port, queue_max, queue_timeout, reaping, reattach_grace, request_timeout, require_user, "
+    "resumable, runtime_dir, sandbox, servers, sessions_dir, start_timeout, stderr_files, stop_grace, "
+    "terminate_grace, trust_user_header, trusted_fronts, uid_range, user"
 )
 SERVER_KEYS = (
     "affinity_cookie, affinity_header, anonymous, args, command, env, era, group, handles, home, idle_timeout, "

@@ -111,14 +111,22 @@ def test_the_samples_of_configuration_load(tmp_path: Path) -> None:
 
 
 def test_every_key_is_documented_with_its_default() -> None:
-    table = (ROOT / "docs" / "configuration.md").read_text()
+    table = "".join((ROOT / "docs" / name).read_text() for name in ("configuration.md", "users.md"))
     shared = (
         SessionLimits.model_fields.keys() | Isolation.model_fields.keys() | Protocol.model_fields.keys() | {"limits"}
     )
-    keys = [key for key in ConfigFile.model_fields if key not in {"auth", "debug", "limits", "servers"}]
+    keys = [key for key in ConfigFile.model_fields if key not in {"auth", "cors", "debug", "limits", "servers"}]
     keys += [f"servers.NAME.{key}" for key in ServerEntry.model_fields if key not in shared]
     keys += [f"limits.{key}" for key in Limits.model_fields]
-    keys += ["debug.level", "auth.basic.enabled", "auth.basic.credentials", "auth.bearer.enabled", "auth.bearer.tokens"]
+    keys += [
+        "cors.origins",
+        "cors.max_age",
+        "debug.level",
+        "auth.basic.enabled",
+        "auth.basic.credentials",
+        "auth.bearer.enabled",
+        "auth.bearer.tokens",
+    ]
     for key in keys:
         assert f"| `{key}` |" in table, key
     defaults = {"port": "3000", "hostname": "127.0.0.1", "max_sessions": "200", "node": "gw", "debug.level": "info"}

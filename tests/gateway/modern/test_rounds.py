@@ -12,11 +12,12 @@ from common.reasons import Reason
 from gateway.identity.principal import ANONYMOUS, Principal
 from gateway.jsonrpc import Request
 from gateway.modern.envelope import Envelope, Rejected
-from gateway.modern.rounds import MAX_OF_ONE, Rounds, Whose
+from gateway.modern.rounds import MAX_OF_ONE, Rounds
 from gateway.rawjson import members
 from gateway.session import Session
 
-WHOSE: Whose = ("anonymous", "", "s")
+Whose = tuple[Principal, str]
+WHOSE: Whose = (ANONYMOUS, "s")
 
 
 class Held:
@@ -61,7 +62,7 @@ def kept(rounds: Rounds, held: Held, **result: object) -> str:
 def refusal(rounds: Rounds, retry: Envelope, whose: Whose = WHOSE) -> Any:
     """Why a retry is refused."""
     with pytest.raises(Rejected) as raised:
-        rounds.claim(whose, retry)
+        rounds.claim(*whose, retry)
     assert raised.value.status == 400
     return msgspec.json.decode(raised.value.body())["error"]["data"]["reason"]
 
@@ -71,7 +72,7 @@ async def test_a_retry_finds_its_child_which_gets_its_own_state_back_and_is_held
     handle = kept(rounds, held, requestState="own")
     assert held.holds == 1
     assert rounds.keeps(cast("Session", held))
-    claimed = rounds.claim(WHOSE, envelope(requestState=handle, inputResponses={}))
+    claimed = rounds.claim(*WHOSE, envelope(requestState=handle, inputResponses={}))
     assert claimed is not None
     session, message = claimed
     assert session is held  # type: ignore[comparison-overlap]
@@ -82,7 +83,7 @@ async def test_a_retry_finds_its_child_which_gets_its_own_state_back_and_is_held
 
 async def test_a_child_that_gave_no_state_gets_none() -> None:
     rounds, held = Rounds(), Held()
-    claimed = rounds.claim(WHOSE, envelope(requestState=kept(rounds, held)))
+    claimed = rounds.claim(*WHOSE, envelope(requestState=kept(rounds, held)))
     assert claimed is not None
     assert "requestState" not in msgspec.json.decode(claimed[1].params)
 
@@ -98,9 +99,19 @@ async def test_a_handle_is_good_once_and_for_the_same_request_of_the_same_princi
     ):
         assert refusal(rounds, other) == "of_another_request"
     same = envelope(requestState=handle, arguments={"a": 2, "b": 1})
-    assert refusal(rounds, same, ("anonymous", "", "t")) == "of_another_request"
-    assert rounds.claim(WHOSE, same) is not None
+    assert refusal(rounds, same, (ANONYMOUS, "t")) == "of_another_request"
+    assert rounds.claim(*WHOSE, same) is not None
     assert refusal(rounds, same) == "unknown_or_expired"
+
+
+async def test_somebody_elses_state_is_like_one_that_never_was_and_stays_good() -> None:
+    rounds, held = Rounds(), Held()
+    held.principal = Principal("bearer", "librechat", "ann")
+    same = envelope(requestState=kept(rounds, held))
+    for other in (ANONYMOUS, Principal("bearer", "librechat"), Principal("bearer", "librechat", "bob")):
+        assert not rounds.knows(same.value("requestState"), other)
+        assert refusal(rounds, same, (other, "s")) == "unknown_or_expired"
+    assert rounds.claim(held.principal, "s", same) is not None
 
 
 @pytest.mark.parametrize("state", ["", "tampered", 7, True, {}, []])
@@ -109,7 +120,7 @@ async def test_a_state_that_is_none_of_ours_is_refused(state: object) -> None:
 
 
 async def test_a_first_request_has_no_state() -> None:
-    assert Rounds().claim(WHOSE, envelope()) is None
+    assert Rounds().claim(*WHOSE, envelope()) is None
 
 
 async def test_a_child_that_has_ended_meanwhile_cannot_be_found() -> None:
@@ -143,11 +154,11 @@ async def test_of_too_many_rounds_of_one_principal_the_oldest_gives_way() -> Non
     opened = [kept(rounds, each) for each in held]
     assert held[0].ended is Reason.UNUSED
     assert held[0].holds == 0
-    assert not rounds.knows(opened[0])
-    assert all(rounds.knows(each) for each in opened[1:])
+    assert not rounds.knows(opened[0], ANONYMOUS)
+    assert all(rounds.knows(each, ANONYMOUS) for each in opened[1:])
     assert other.ended is None
 
 
 @pytest.mark.parametrize("state", [None, "", 7, [], {}])
 async def test_what_was_never_given_out_is_not_known(state: object) -> None:
-    assert not Rounds().knows(state)
+    assert not Rounds().knows(state, ANONYMOUS)
