@@ -5,6 +5,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, ByteSize, TypeAdapter, ValidationError
 
+from common.config.base import Model
+
 AUTO: Final = "auto"
 _SMALLEST: Final = 64 * 1024
 """Bytes; an error in place of an answer has to fit, and a list of tools ought to."""

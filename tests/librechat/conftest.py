@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.gateway import Gateway, light, running
-from tests.support.librechat import OPERATORS, TOKEN, Chats, LibreChat, chats
+from tests.support.librechat import AUTHORIZATION, OPERATORS, Chats, LibreChat, chats
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ async def shared(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -
     """A gateway with the light server, for all tests of a module that do it no harm."""
     servers = {"light": light(max_user_sessions=2)}
     directory = tmp_path_factory.mktemp("gateway")
-    async with running(servers, tmp_path=directory, env={"MCP_GATEWAY_TOKEN": TOKEN}, **OPERATORS) as gateway:
+    async with running(servers, tmp_path=directory, queue_timeout="200ms", **OPERATORS) as gateway:
         yield gateway
 
 
@@ -29,7 +29,7 @@ async def gateway(shared: Gateway) -> AsyncIterator[Gateway]:
     """The shared gateway, once all that earlier tests opened there has gone, with connections of the test's own."""
     await shared.quiet()
     async with shared.connecting():
-        shared.http.headers["Authorization"] = f"Bearer {TOKEN}"
+        shared.http.headers["Authorization"] = AUTHORIZATION
         yield shared
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.gateway import Gateway, light, running
-from tests.support.librechat import OPERATORS, TOKEN, ChatError, Chats, LibreChat
+from tests.support.librechat import OPERATORS, ChatError, Chats, LibreChat
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ async def test_the_order_of_messages_over_sse(gateway: Gateway, process: Chats) 
 
 
 async def test_an_entry_without_a_user_is_one_session_for_all(gateway: Gateway, process: Chats) -> None:
-    headers = {"Authorization": "Bearer ${MCP_GATEWAY_TOKEN}"}
+    headers = {"Authorization": "${MCP_GATEWAY_AUTHORIZATION}"}
     async with process.librechat(f"{gateway.url}/light/mcp", headers=headers) as chat:
         assert not await chat.do("isPerUser")
         await chat.do("start")
@@ -64,7 +64,7 @@ async def test_r01_initialize_is_a_200_with_a_session_id_and_the_revision_that_w
 
 async def test_r01_a_client_that_does_not_wait_for_initialize_leaves_no_child(process: Chats, tmp_path: Path) -> None:
     servers = {"light": light("--mute")}
-    async with running(servers, tmp_path=tmp_path, env={"MCP_GATEWAY_TOKEN": TOKEN}, **OPERATORS) as gateway:
+    async with running(servers, tmp_path=tmp_path, **OPERATORS) as gateway:
         async with process.librechat(f"{gateway.url}/light/mcp", initTimeout=500) as chat:
             assert await chat.connect("ann") != ["connected"]
             await gateway.said("session .* on light ended: client_gone")

@@ -63,11 +63,57 @@ async def test_r08_who_has_as_many_sessions_as_they_may_gets_a_429_and_nobody_el
 
 
 async def test_r08_a_gateway_without_room_says_429_too(tmp_path: Path, process: Chats) -> None:
-    async with running(tmp_path=tmp_path, max_sessions=1, queue_max=0) as gateway:
-        async with process.librechat(f"{gateway.url}/light/mcp") as chat:
-            assert await chat.connect("ann") == ["connected"]
-            [refusal] = await chat.connect("bob")
-            assert "max_sessions" in refusal
-            assert [each["status"] for each in await chat.journal(user="bob")] == [429]
-            assert (await chat.do("breaker"))["failedRounds"] == 0
-            assert await chat.call("ann", "echo", text="on") == "on"
+    async with (
+        running(tmp_path=tmp_path, max_sessions=1, queue_max=0) as gateway,
+        process.librechat(f"{gateway.url}/light/mcp") as chat,
+    ):
+        assert await chat.connect("ann") == ["connected"]
+        [refusal] = await chat.connect("bob")
+        assert "max_sessions" in refusal
+        assert [each["status"] for each in await chat.journal(user="bob")] == [429]
+        assert (await chat.do("breaker"))["failedRounds"] == 0
+        assert await chat.call("ann", "echo", text="on") == "on"
+
+
+async def test_r06_the_session_of_another_user_is_a_404(chat: LibreChat, gateway: Gateway) -> None:
+    await chat.connect("ann")
+    [session] = (await chat.state("ann"))["sessions"]
+    ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    headers = {"Mcp-Session-Id": session, "Accept": "application/json, text/event-stream"}
+    for user, status in (("bob", 404), ("", 403), ("ann", 200)):
+        answer = await gateway.http.post("/light/mcp", json=ping, headers={**headers, "X-Gateway-User": user})
+        assert answer.status_code == status
+    answer = await gateway.http.delete("/light/mcp", headers={**headers, "X-Gateway-User": "bob"})
+    assert answer.status_code == 404
+    assert await chat.call("ann", "echo", text="on") == "on"
+
+
+@pytest.mark.parametrize(
+    ("header", "user"),
+    [
+        ("{{LIBRECHAT_USER_IDD}}", {}),  # a slip of the pen, which LibreChat sends as it is written
+        ("{{LIBRECHAT_USER_EMAIL}}", {"email": None}),  # what a user has not
+        ("{{LIBRECHAT_BODY_CONVERSATIONID}}", {}),  # outside a chat turn
+    ],
+)
+async def test_r19_a_user_who_is_none_is_refused_in_words_that_say_what_to_mend(
+    gateway: Gateway, process: Chats, header: str, user: dict[str, None]
+) -> None:
+    headers = {"Authorization": "${MCP_GATEWAY_AUTHORIZATION}", "X-Gateway-User": header}
+    async with process.librechat(f"{gateway.url}/light/mcp", headers=headers, users={"ann": user}) as chat:
+        [refusal] = await chat.connect("ann")
+        assert "X-Gateway-User" in refusal
+        assert "librechat.yaml" in refusal
+        assert (await gateway.health())["sessions"] == 0
+
+
+async def test_r19_a_name_that_no_header_can_carry_is_a_user_like_any_other(gateway: Gateway, process: Chats) -> None:
+    headers = {"Authorization": "${MCP_GATEWAY_AUTHORIZATION}", "X-Gateway-User": "{{LIBRECHAT_USER_NAME}}"}
+    users = {"ann": {"name": "Анна"}, "bob": {"name": "Боб"}, "cyd": {"name": "Søren"}}
+    async with process.librechat(f"{gateway.url}/light/mcp", headers=headers, users=users) as chat:
+        who = [await chat.call(user, "whoami") for user in users]
+        assert len({each["pid"] for each in who}) == 3
+        sent = [each["headers"]["x-gateway-user"] for each in await chat.journal(rpc="initialize")]
+        assert [each.startswith("b64:") for each in sent] == [True, True, False]
+        # The log has the name, and not what stood for it on the way.
+        assert "b64:" not in gateway.log

@@ -7,7 +7,7 @@ import pytest
 from gateway import server
 from gateway.http import streams
 from tests.support.gateway import light, running
-from tests.support.librechat import OPERATORS, TOKEN, Chats
+from tests.support.librechat import OPERATORS, Chats
 
 pytestmark = pytest.mark.slow
 
@@ -16,7 +16,7 @@ async def test_r14_a_session_that_nobody_deletes_ends_as_idle_and_the_user_notic
     tmp_path: Path, process: Chats
 ) -> None:
     servers = {"light": light(idle_timeout="300ms")}
-    async with running(servers, tmp_path=tmp_path, env={"MCP_GATEWAY_TOKEN": TOKEN}, **OPERATORS) as gateway:
+    async with running(servers, tmp_path=tmp_path, **OPERATORS) as gateway:
         url = f"{gateway.url}/light/mcp"
         async with process.librechat(url) as chat:
             first = await chat.call("ann", "whoami")

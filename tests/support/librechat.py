@@ -3,6 +3,7 @@
 One process stands for several LibreChats, each with connections, a journal and a circuit breaker of its own.
 """
 
+import base64
 import itertools
 import json
 from collections.abc import AsyncIterator
@@ -22,20 +23,28 @@ LONGEST_ANSWER = 16 * 1024 * 1024
 QUICKLY = 0.05
 """How much of LibreChat's waits before another try remains."""
 
-TOKEN = "s3cret-of-librechat"
+PASSWORD = "s3cret-of-librechat"
+AUTHORIZATION = "Basic " + base64.b64encode(f"librechat:{PASSWORD}".encode()).decode()
 
 SNIPPET: dict[str, Any] = {
     "type": "streamable-http",
     "requiresOAuth": False,
-    "headers": {"Authorization": "Bearer ${MCP_GATEWAY_TOKEN}", "X-Gateway-User": "{{LIBRECHAT_USER_ID}}"},
+    "headers": {"Authorization": "${MCP_GATEWAY_AUTHORIZATION}", "X-Gateway-User": "{{LIBRECHAT_USER_ID}}"},
 }
-"""The entry in `librechat.yaml` that docs/librechat.md has, but for its URL."""
+"""The entry in `librechat.yaml`, but for its URL."""
 
-ENVIRONMENT: dict[str, Any] = {"env": {"MCP_GATEWAY_TOKEN": TOKEN}, "breaker": {"maxCycles": 1000}}
-"""LibreChat's `.env`, as docs/librechat.md has it."""
+ENVIRONMENT: dict[str, Any] = {
+    "env": {"MCP_GATEWAY_AUTHORIZATION": AUTHORIZATION},
+    "breaker": {"maxCycles": 1000},
+}
+"""LibreChat's `.env`."""
 
-OPERATORS: dict[str, Any] = {"auth": {"bearer": {"tokens": ["${MCP_GATEWAY_TOKEN}"]}}}
-"""What docs/librechat.md has in the gateway's configuration."""
+OPERATORS: dict[str, Any] = {
+    "auth": {"basic": {"credentials": [{"username": "librechat", "password": PASSWORD}]}},
+    "trust_user_header": "X-Gateway-User",
+    "trusted_fronts": ["librechat"],
+}
+"""What the gateway's configuration has for it."""
 
 
 class ChatError(Exception):
@@ -81,14 +90,19 @@ class Chats:
             raise ChatError(answer["error"])
         return answer["result"]
 
-    @asynccontextmanager
-    async def librechat(self, url: str, **settings: Any) -> AsyncIterator["LibreChat"]:
+    async def open(self, url: str, **settings: Any) -> "LibreChat":
         """A LibreChat with the server at `url` in its configuration, written as the documentation has it.
 
-        `settings` are other keys of the entry. Its waits before another try are short. Leaving, it says goodbye.
+        `settings` are other keys of the entry. Its waits before another try are short.
         """
         chat = LibreChat(self, next(self._numbers))
         await chat.do("open", **{**SNIPPET, **ENVIRONMENT, "url": url, "factor": QUICKLY, **settings})
+        return chat
+
+    @asynccontextmanager
+    async def librechat(self, url: str, **settings: Any) -> AsyncIterator["LibreChat"]:
+        """The same. Leaving, it says goodbye to the server."""
+        chat = await self.open(url, **settings)
         try:
             yield chat
         finally:
