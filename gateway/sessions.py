@@ -94,6 +94,11 @@ class Sessions:
         """Open no more sessions; those that there are go on."""
         self._refusing = reason
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether there are to be no more sessions, because this gateway is about to end."""
+        return self._refusing is not None
+
     def policy(self, server: str) -> ServerPolicy:
         """What holds for `server`. Raises GatewayError where there is none of that name, and no live session with it."""
         if server in self.policies:

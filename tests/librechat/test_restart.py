@@ -69,7 +69,8 @@ async def test_r12_a_restart_under_load_costs_nobody_a_session(tmp_path: Path, p
                     assert len(await chat.call(user, "notes")) >= load.done[user]
                 await the_same(chat, USERS)
                 await chat.do("close")
-    assert all("the session goes on" in each for each in load.errors), load.errors
+    # A call that finds the old gateway on its way out is told so; most wait for the next one.
+    assert {"the session goes on" in each for each in load.errors} <= {True}, load.errors
 
 
 async def test_r12_a_crash_costs_nobody_a_session_who_is_not_in_the_middle_of_a_call(
