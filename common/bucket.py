@@ -10,11 +10,15 @@ class Bucket:
         self._left = size
         self._filled = now
 
-    def take(self, now: float) -> bool:
-        """Whether one more may pass now."""
+    def has(self, now: float) -> bool:
+        """Whether one more could pass now."""
         self._left = min(self._size, self._left + (now - self._filled) * self._rate)
         self._filled = now
-        if self._left < 1:
+        return self._left >= 1
+
+    def take(self, now: float) -> bool:
+        """Whether one more may pass now."""
+        if not self.has(now):
             return False
         self._left -= 1
         return True

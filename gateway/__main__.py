@@ -19,7 +19,7 @@ from common.config.model import GatewaySettings
 from common.limits import raise_open_files_limit
 from common.prctl import hide_memory
 from common.reasons import Reason
-from gateway.app import bound_bodies, create_app
+from gateway.app import create_app, take_over
 from gateway.drain import LAST_WORDS, drain
 from gateway.hotstate import HotState
 from gateway.server import CannotBind, StopAccepting, bind_or_go_on, serve_http, url
@@ -96,10 +96,9 @@ async def _serve(
     _say_where(settings, where)
     lost = False
 
-    def take_over(part: bytes) -> None:
+    def follow(part: bytes) -> None:
         fresh = GatewaySettings.model_validate_json(part)
-        sessions.take_over(fresh.servers)
-        bound_bodies(app, fresh)
+        take_over(app, fresh, sessions)
         logger.info("the servers for new sessions are now: {}", ", ".join(fresh.servers))
 
     async def until_told_to_end(stop_accepting: StopAccepting) -> None:
@@ -114,7 +113,7 @@ async def _serve(
                 await _leave(settings, sessions, supervisor, signals, stop_accepting)
             tasks.cancel_scope.cancel()
 
-    supervisor.on_settings = take_over
+    supervisor.on_settings = follow
     await serve_http(app, listener, until_told_to_end)
     return 1 if lost else 0
 

@@ -16,6 +16,7 @@ from gateway.http.certificates import CertificateDoor
 from gateway.http.front import Front
 from gateway.http.guards import Guards, asked
 from gateway.http.health import HealthDoor
+from gateway.http.metadata import MetadataDoor
 from gateway.http.rest import RestDoor
 from gateway.http.sse import SseDoor
 from gateway.http.stateless import StatelessDoor
@@ -42,9 +43,15 @@ def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: Superv
     app.url_map.strict_slashes = False  # /mcp and /mcp/ are alike, and nobody is redirected
     app.url_map.merge_slashes = False
     bound_bodies(app, settings)
-    Guards(settings).install(app)
+    guards = app.extensions["guards"] = Guards(settings)
+    guards.install(app)
     streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
-    others = (HealthDoor(sessions, supervisor), RestDoor(sessions), CertificateDoor(sessions.certificates))
+    others = (
+        HealthDoor(sessions, supervisor),
+        RestDoor(sessions),
+        CertificateDoor(sessions.certificates),
+        MetadataDoor(guards),
+    )
     shared = (streamable.blueprint(), Front(streamable, sse).blueprint())
     StatelessDoor(sessions, Probe(supervisor, sessions.eras)).install(*shared)
     for routes in (*(door.blueprint() for door in (*others, sse, WebSocketDoor(sessions))), *shared):
@@ -54,6 +61,15 @@ def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: Superv
     app.register_error_handler(HTTPException, _answer_http_error)
     app.register_error_handler(Exception, _answer_fault)
     return app
+
+
+def take_over(app: Quart, settings: GatewaySettings, sessions: Sessions) -> None:
+    """What `settings` have for new requests holds from now on; whom they admit no more loses their sessions."""
+    guards: Guards = app.extensions["guards"]
+    guards.take_over(settings)
+    sessions.take_over(settings.servers)
+    sessions.end_of_others(guards.authenticator.still_admits)
+    bound_bodies(app, settings)
 
 
 def bound_bodies(app: Quart, settings: GatewaySettings) -> None:

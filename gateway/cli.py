@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from gateway.hash_command import hash_
+
 _CONFIG = click.option(
     "--config",
     type=click.Path(path_type=Path),
@@ -35,3 +37,6 @@ def serve(config: Path, hostname: str | None, port: int | None) -> None:
         options += ["--port", str(port)]
     launcher = [sys.executable, "-P", "-m", "supervisor.launcher"]
     os.execv(sys.executable, [*launcher, os.fspath(config), *options])
+
+
+main.add_command(hash_)

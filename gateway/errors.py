@@ -37,6 +37,7 @@ _REQUEST = {
     Reason.SESSION_ID_TWICE: (400, INVALID_REQUEST),
     Reason.UNAUTHENTICATED: (401, INVALID_REQUEST),
     Reason.ORIGIN_DENIED: (403, INVALID_REQUEST),
+    Reason.SCOPE_MISSING: (403, INVALID_REQUEST),
     # Not 400: at `initialize` that would make the same circuit breaker refuse everybody for the empty field of one.
     Reason.USER_DENIED: (403, INVALID_REQUEST),
     Reason.SESSION_NOT_FOUND: (404, SESSION_NOT_FOUND),
@@ -53,6 +54,8 @@ _REQUEST = {
     Reason.MAX_SESSIONS: (429, REFUSED),
     Reason.MAX_USER_SESSIONS: (429, REFUSED),
     Reason.MAX_IN_FLIGHT: (429, REFUSED),
+    Reason.TOO_MANY_ATTEMPTS: (429, REFUSED),
+    Reason.ISSUER_UNREACHABLE: (503, REFUSED),
 }
 _CALL = {
     Reason.INTERNAL_ERROR: (500, INTERNAL_ERROR),

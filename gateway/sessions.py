@@ -7,7 +7,7 @@ What stands in the table: `gateway.session`, `gateway.session_sets`. Where their
 
 import secrets
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,6 +27,7 @@ from gateway.personal import personal
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
 from gateway.session_sets import GET_AN_ID, SessionSet
+from gateway.shared import SharedSessions
 from supervisor.client import SupervisorClient
 
 MAX_CHILDLESS: Final = 10_000
@@ -76,6 +77,7 @@ class Sessions:
         self.calls = self.leases.calls
         self.certificates = self.leases.certificates
         self.afterlife = Afterlife()
+        self.shared = SharedSessions()
         self.keyed = KeyedSessions(self)
         """Those of clients that have no session themselves."""
         self._node = node
@@ -156,6 +158,12 @@ class Sessions:
         for each in tuple(self._by_id.values()):
             each.end(reason)
         self.afterlife.end()
+
+    def end_of_others(self, is_admitted: Callable[[Principal], bool]) -> None:
+        """End the sessions of those who are admitted no more: an open stream would let them go on."""
+        for each in tuple(self._by_id.values()):
+            if not is_admitted(each.principal):
+                each.end(Reason.CREDENTIALS_REMOVED)
 
     # From one gateway to the next: see gateway.succession.
 

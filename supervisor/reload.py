@@ -1,7 +1,11 @@
-"""SIGHUP: the configuration is read again; its `servers` hold for new sessions, and all else needs a restart."""
+"""SIGHUP: the configuration is read again.
+
+Its `servers` hold for new sessions, and the keys in `TAKEN_OVER` for new requests; all else needs a restart.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from loguru import logger
 
@@ -13,21 +17,24 @@ from common.config.source import ConfigError
 from common.config.values import REVEAL_SECRETS
 from supervisor.feasible import load_for_here
 
+TAKEN_OVER: Final = frozenset({"auth", "cors", "users"})
+"""The keys of the gateway's part, besides `servers`, that it takes over while it runs."""
+
 
 def needs_restart(old: Settings, new: Settings) -> list[str]:
-    """The keys, besides those of servers, that differ."""
+    """The keys that differ, and that a reload does not take over."""
     pairs: tuple[tuple[Model, Model], ...] = ((old.gateway, new.gateway), (old.supervisor, new.supervisor))
     changed = {
         key
         for before, after in pairs
         for key in type(before).model_fields
-        if key != "servers" and getattr(before, key) != getattr(after, key)
+        if key not in TAKEN_OVER | {"servers"} and getattr(before, key) != getattr(after, key)
     }
     return sorted(changed)
 
 
 def take_over(running: Settings, new: Settings) -> Settings:
-    """`running` with the servers of `new`.
+    """`running` with what a reload takes over of `new`.
 
     Whoever decides about a new session reads `servers` where it always was, so it is changed in place; a live child
     keeps the spec that it was started with.
@@ -38,6 +45,7 @@ def take_over(running: Settings, new: Settings) -> Settings:
     ):
         mine.clear()
         mine.update(theirs)  # type: ignore[arg-type] # each pair is of one kind
+    running.gateway = running.gateway.model_copy(update={key: getattr(new.gateway, key) for key in TAKEN_OVER})
     return running
 
 

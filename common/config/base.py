@@ -1,4 +1,4 @@
-"""What every model of the configuration is built on."""
+"""What every part of the configuration's model is made of."""
 
 from pydantic import BaseModel, ConfigDict
 

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ByteSize, Field, model_validator
 
 from common.config.answers import Answers
+from common.config.auth import Auth
 from common.config.base import Model
 from common.config.cors import Cors
 from common.config.fronts import check_fronts
 from common.config.model import (
-    Auth,
     Debug,
     GatewaySettings,
     Graces,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from common.config.model import Auth
+from common.config.auth import Auth
 from common.config.users import Users
 
 Place = tuple[str | int, ...]
@@ -22,12 +22,6 @@ def check_fronts(users: Users, auth: Auth) -> None:
         raise ValidationError.from_exception_data("fronts", details)
 
 
-def names(auth: Auth) -> Iterator[str]:
-    """What the keys are called that are on. A token without a name has none."""
-    if auth.basic is not None and auth.basic_is_on:
-        yield from (each.username for each in auth.basic.credentials)
-
-
 def _problems(users: Users, auth: Auth) -> Iterator[tuple[Place, str]]:
     header = ("trust_user_header",)
     if users.trust_user_header is None:
@@ -38,9 +32,9 @@ def _problems(users: Users, auth: Auth) -> Iterator[tuple[Place, str]]:
     elif not auth.is_on:
         yield header, "without 'auth' anybody could write this header; expected 'auth', and a key for the front"
     elif not users.trusted_fronts:
-        yield header, f"expected 'trusted_fronts', with the names of the keys that are believed{_of(names(auth))}"
+        yield header, f"expected 'trusted_fronts', with the names of the keys that are believed{_of(auth.names())}"
     else:
-        yield from _unknown(users.trusted_fronts, sorted(set(names(auth))))
+        yield from _unknown(users.trusted_fronts, sorted(set(auth.names())))
 
 
 def _unknown(fronts: tuple[str, ...], known: list[str]) -> Iterator[tuple[Place, str]]:

@@ -50,9 +50,9 @@ _EXPECTED = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass
 class Settings:
-    """The file's content, cut in two; no part of either program sees both."""
+    """The file's content, cut in two; no part of either program sees both. A reload changes it."""
 
     gateway: GatewaySettings
     supervisor: SupervisorSettings

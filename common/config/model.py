@@ -13,11 +13,11 @@ from pydantic import (
     Field,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 
 from common.config.answers import Answers
-from common.config.base import Model
+from common.config.auth import Auth
+from common.config.base import Model as Model
 from common.config.cors import Cors
 from common.config.users import Users
 from common.config.values import (
@@ -26,11 +26,8 @@ from common.config.values import (
     Directory,
     HeaderName,
     NameOrId,
-    Secret,
     Size,
-    Token,
     UidRange,
-    UserName,
     VariableName,
     WholeNumber,
 )
@@ -93,58 +90,6 @@ class Isolation(Model):
         if value is not None and info.data.get("user") is not None:
             raise ValueError("expected either 'user' or 'uid_range', not both")
         return value
-
-
-class BasicCredentials(Model):
-    """One user of HTTP Basic authentication."""
-
-    username: UserName
-    password: Secret
-
-
-class BasicAuth(Model):
-    """`auth.basic`."""
-
-    enabled: bool = True
-    credentials: tuple[BasicCredentials, ...] = ()
-
-    @model_validator(mode="after")
-    def _has_credentials(self) -> "BasicAuth":
-        if self.enabled and not self.credentials:
-            raise ValueError("enabled without any credentials; expected at least one under 'credentials'")
-        return self
-
-
-class BearerAuth(Model):
-    """`auth.bearer`."""
-
-    enabled: bool = True
-    tokens: tuple[Token, ...] = ()
-
-    @model_validator(mode="after")
-    def _has_tokens(self) -> "BearerAuth":
-        if self.enabled and not self.tokens:
-            raise ValueError("enabled without any token; expected at least one under 'tokens'")
-        return self
-
-
-class Auth(Model):
-    """`auth`: whatever is on, anything valid admits."""
-
-    basic: BasicAuth | None = None
-    bearer: BearerAuth | None = None
-
-    @property
-    def is_on(self) -> bool:
-        return self.basic_is_on or self.bearer_is_on
-
-    @property
-    def basic_is_on(self) -> bool:
-        return self.basic is not None and self.basic.enabled
-
-    @property
-    def bearer_is_on(self) -> bool:
-        return self.bearer is not None and self.bearer.enabled
 
 
 class Debug(Model):

@@ -23,17 +23,28 @@ from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.http import bodies
 from gateway.http.cors import CrossOrigin
+from gateway.http.lengths import check_length, is_doubtful
 from gateway.http.streams import abandon
-from gateway.identity.credentials import Authenticator
+from gateway.identity.authenticator import Authenticator
+from gateway.identity.denied import Denied
 from gateway.identity.fronts import Fronts
-from gateway.identity.who import Who
 
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 Marked = TypeVar("Marked", bound=ResponseTypes)
 TELLING: Final = 1.0
 """Seconds between two lines about callers that are turned away."""
 
-_WORTH_A_LINE: Final = frozenset({Reason.UNAUTHENTICATED, Reason.HOST_DENIED, Reason.ORIGIN_DENIED, Reason.USER_DENIED})
+_WORTH_A_LINE: Final = frozenset(
+    {
+        Reason.HOST_DENIED,
+        Reason.ISSUER_UNREACHABLE,
+        Reason.ORIGIN_DENIED,
+        Reason.SCOPE_MISSING,
+        Reason.TOO_MANY_ATTEMPTS,
+        Reason.UNAUTHENTICATED,
+        Reason.USER_DENIED,
+    }
+)
 _PUBLIC: Final = "/health"
 """Whether all is well may be asked without credentials; it then says no more than that."""
 
@@ -47,7 +58,8 @@ class Guards:
     """The checks, for one configuration."""
 
     def __init__(self, settings: GatewaySettings) -> None:
-        self._authenticator = Authenticator(settings.auth)
+        self.authenticator = Authenticator(settings.auth)
+        self._servers = settings.servers.keys()
         self._fronts = Fronts(settings.users)
         self._cors = CrossOrigin(settings.cors)
         self._told = 0.0
@@ -60,6 +72,13 @@ class Guards:
         app.after_request(self.finish)
         app.after_websocket(self.finish_handshake)
 
+    def take_over(self, settings: GatewaySettings) -> None:
+        """Credentials, users, origins and servers are these from the next request on."""
+        self.authenticator = Authenticator(settings.auth, self.authenticator)
+        self._fronts = Fronts(settings.users)
+        self._cors = CrossOrigin(settings.cors)
+        self._servers = settings.servers.keys()
+
     async def check(self) -> Response | None:
         """Raises GatewayError where the request may not pass; leaves who sends it in `g.who`.
 
@@ -70,32 +89,41 @@ class Guards:
             said = self._cors.preflight(asked().method, asked().headers)
             if said is not None:
                 return bodies.empty(204, said)
-            self._authenticate()
+            await self._authenticate()
             return None
         except GatewayError as error:
             self._tell(error)
             raise
 
     def _check_site(self) -> None:
-        g.who = None
+        g.who = g.denied = None
+        check_length(asked().headers)
         if asked().method == "HEAD":
             raise GatewayError(Reason.METHOD_NOT_ALLOWED, "HEAD opens nothing here; use GET")
-        if not self._authenticator.is_on:
+        if not self.authenticator.is_on:
             self._check_host()
         self._check_origin()
 
-    def _authenticate(self) -> None:
+    async def _authenticate(self) -> None:
         if asked().path.startswith("/.well-known/"):
-            raise GatewayError(Reason.ROUTE_NOT_FOUND, "there is nothing here")
-        principal = self._authenticator.authenticate(_only("Authorization"))
+            self._check_well_known()
+            return
         is_public = asked().path.rstrip("/") == _PUBLIC
-        if principal is not None:
-            header = asked().headers.getlist
-            if not is_public:  # where nothing is anybody's, it does not matter who the user is
-                principal = self._fronts.speaking(principal, header)
-            g.who = Who(principal, header=header)
-        elif not is_public:
-            raise GatewayError(Reason.UNAUTHENTICATED, "expected valid credentials in the header Authorization")
+        try:
+            who = await self.authenticator.who(asked().headers.getlist, asked().remote_addr or "")
+        except Denied as denied:
+            if not is_public:
+                g.denied = denied
+                raise
+            return
+        # Where nothing is anybody's, it does not matter who the user is.
+        g.who = who if is_public else self._fronts.who(who)
+
+    def _check_well_known(self) -> None:
+        """Nobody has to prove anything who asks how to; where that is not told, there is nothing."""
+        resource = self.authenticator.resource
+        if resource is None or not resource.is_described_at(asked().path, self._servers):
+            raise GatewayError(Reason.ROUTE_NOT_FOUND, "there is nothing here")
 
     async def finish(self, response: Response) -> Response:
         """Headers that hold for every answer; and the request is read to its end, for the next one comes behind it.
@@ -107,6 +135,8 @@ class Guards:
         except BaseException:
             abandon(response)
             raise
+        if is_doubtful(request.headers):
+            response.headers["Connection"] = "close"
         return self._mark(response)
 
     async def finish_handshake(self, response: ResponseTypes | None) -> ResponseTypes | None:
@@ -117,8 +147,8 @@ class Guards:
         return self._mark(response)
 
     def _mark(self, response: Marked) -> Marked:
-        if response.status_code == 401:
-            response.headers["WWW-Authenticate"] = self._authenticator.challenge
+        for challenge in self.authenticator.challenges(response.status_code, g.get("denied")):
+            response.headers.add("WWW-Authenticate", challenge)
         response.headers.update(self._cors.answer(asked().headers.get("Origin")))
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Content-Type-Options"] = "nosniff"
@@ -129,7 +159,8 @@ class Guards:
         now = time.monotonic()
         if error.reason in _WORTH_A_LINE and now - self._told >= TELLING:
             self._told = now
-            logger.warning("turned {} away from {!r}: {}", asked().remote_addr, asked().path[:100], error)
+            why = f"{error.reason}: {error.why}" if isinstance(error, Denied) else error
+            logger.warning("turned {} away from {!r}: {}", asked().remote_addr, asked().path[:100], why)
 
     def _check_host(self) -> None:
         host = _only("Host") or ""

@@ -75,6 +75,7 @@ class SseDoor:
         if relay is None or relay.standing is None or relay.ended is not None:
             raise not_found(session.ended)
         if isinstance(message, Request):
+            self._sessions.shared.look(g.who, server, message)
             relay.request(message, relay.standing)
         elif isinstance(message, Notification):
             relay.notify(message)

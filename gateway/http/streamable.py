@@ -129,6 +129,7 @@ class StreamableDoor:
             session = self._sessions.open(g.who, server, Door.STREAMABLE)
         except GatewayError as error:
             return come_again(error, message.id)
+        self._sessions.shared.look(g.who, server, message)
 
         def hung_up() -> None:
             if session.relay is None or not session.relay.initialized:

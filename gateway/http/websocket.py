@@ -5,6 +5,8 @@ ends the other. The subprotocol is `mcp`. Whoever may not come in, or can have n
 place of the upgrade, so the child is spawned first.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final, NoReturn
 
 import anyio
@@ -40,6 +42,7 @@ _CLOSE_CODES: Final = {
     Reason.BAD_REQUEST: 1002,
     Reason.UNSUPPORTED_MEDIA_TYPE: 1003,
     Reason.INVALID_JSON: 1007,
+    Reason.CREDENTIALS_REMOVED: 1008,
     Reason.CLIENT_GONE: 1008,
     Reason.CLIENT_STALLED: 1008,
     Reason.MESSAGE_TOO_LARGE: 1009,
@@ -90,7 +93,8 @@ class WebSocketDoor:
             relay = await session.start()
             link.begin(session.policy.max_message_bytes)
             await websocket.accept(subprotocol=SUBPROTOCOL)
-            await _exchange(session, relay, link)
+            look = partial(self._sessions.shared.look, g.who, server)
+            await _exchange(session, relay, link, look)
         except GatewayError as error:
             session.end(error.reason)
             raise
@@ -99,10 +103,10 @@ class WebSocketDoor:
             raise
 
 
-async def _exchange(session: Session, relay: Relay, link: Link) -> None:
+async def _exchange(session: Session, relay: Relay, link: Link, look: Callable[[Request], None]) -> None:
     """Carry the messages of an accepted connection, and close it: no error can be answered any more."""
     try:
-        session.end(await _Exchange(session, relay, link).run())
+        session.end(await _Exchange(session, relay, link, look).run())
     except GatewayError as error:  # its child has ended just now
         session.end(error.reason)
     except Exception:
@@ -115,7 +119,8 @@ async def _exchange(session: Session, relay: Relay, link: Link) -> None:
 class _Exchange:
     """The messages of one connection, both ways, until something ends it; each of its tasks waits for one such thing."""
 
-    def __init__(self, session: Session, relay: Relay, link: Link) -> None:
+    def __init__(self, session: Session, relay: Relay, link: Link, look: Callable[[Request], None]) -> None:
+        self._look = look
         self._session = session
         self._relay = relay
         self._link = link
@@ -180,6 +185,7 @@ class _Exchange:
             message = parse(data)
             if isinstance(message, Request):
                 id_ = message.id
+                self._look(message)
                 self._relay.request(message, self._outbox)
             elif isinstance(message, Notification):
                 self._relay.notify(message)

@@ -1,59 +1,61 @@
-"""Basic and Bearer credentials from the configuration, compared in constant time.
+"""What a request presents to prove who sends it. No I/O.
 
-Every configured credential is compared with what was presented, whichever of them matches, and digests of equal length
-are compared instead of texts: neither the time nor a length tells how near a guess was.
+Nothing is decided here: `known` and `tokens` do.
 """
 
 import hashlib
-import hmac
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
 from werkzeug.datastructures import Authorization
 
-from common.config.model import Auth
-from gateway.identity.principal import ANONYMOUS, Principal
+from common.hashes import sha256_of
+
+API_KEY_HEADER: Final = "X-API-Key"
+
+Kind = Literal["basic", "bearer", "apikey"]
 
 
-def _digest(*parts: str) -> bytes:
-    return hashlib.sha256("\0".join(parts).encode()).digest()
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """One secret, how it was presented, and with which name, where it has one. No `repr` shows the secret."""
+
+    kind: Kind
+    secret: str = field(repr=False)
+    username: str = ""
 
 
-class Authenticator:
-    """Decides who presents an `Authorization` header."""
-
-    def __init__(self, auth: Auth) -> None:
-        self.is_on = auth.is_on
-        self.challenge = 'Basic realm="mcp-gateway"' if auth.basic_is_on else 'ApiKey realm="mcp-gateway"'
-        """What `WWW-Authenticate` says. Never Bearer without OAuth: a client would go and look for a login."""
-        self._known: list[tuple[bytes, Principal]] = []
-        if auth.basic is not None and auth.basic_is_on:
-            for each in auth.basic.credentials:
-                digest = _digest("basic", each.username, each.password.get_secret_value())
-                self._known.append((digest, Principal("basic", each.username)))
-        if auth.bearer is not None and auth.bearer_is_on:
-            for token in auth.bearer.tokens:
-                digest = _digest("bearer", token.get_secret_value())
-                # A token has no name: a part of its hash names its principal, not its place in the list, which moves.
-                name = hashlib.sha256(b"principal\0" + digest).hexdigest()[:16]
-                self._known.append((digest, Principal("bearer", name)))
-
-    def authenticate(self, header: str | None) -> Principal | None:
-        """The principal that `header` proves, ANONYMOUS where nobody has to prove anything, None where it fails."""
-        if not self.is_on:
-            return ANONYMOUS
-        presented = _presented(header)
-        found: Principal | None = None
-        for digest, principal in self._known:
-            if hmac.compare_digest(digest, presented):
-                found = principal
-        return found
-
-
-def _presented(header: str | None) -> bytes:
-    """A digest of what the header holds; of nothing that could be configured, where it holds no such thing."""
+def from_authorization(header: str | None) -> Credentials | None:
+    """What the header `Authorization` holds; None where it holds nothing that could be configured."""
     scheme, _, rest = (header or "").partition(" ")
     if scheme.lower() == "bearer":
-        return _digest("bearer", rest.strip())
+        return Credentials("bearer", rest.strip()) if rest.strip() else None
     parsed = Authorization.from_header(header)
     if parsed is not None and parsed.type == "basic":
-        return _digest("basic", parsed.username or "", parsed.password or "")
-    return _digest("none")
+        return Credentials("basic", parsed.password or "", parsed.username or "")
+    return None
+
+
+def from_api_key(header: str | None) -> Credentials | None:
+    """What the header `X-API-Key` holds."""
+    return Credentials("apikey", header.strip()) if header and header.strip() else None
+
+
+def digest(kind: Kind, username: str, hashed: str) -> bytes:
+    """What stands for a secret whose fast hash is `hashed`: of equal length for all, and another for each kind."""
+    return hashlib.sha256("\0".join((kind, username, hashed)).encode()).digest()
+
+
+def digest_of(credentials: Credentials, kind: Kind | None = None) -> bytes:
+    """The same for what was presented, as though it had been presented as `kind`."""
+    hashed = sha256_of(credentials.secret) if is_text(credentials.secret + credentials.username) else ""
+    return digest(kind or credentials.kind, credentials.username if hashed else "", hashed)
+
+
+def is_text(text: str) -> bool:
+    """Whether UTF-8 has all of it: a header may be anything."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -8,12 +8,9 @@ from loguru import logger
 
 from common.config.users import Users
 from common.once import Once
-from gateway.identity.principal import Principal
+from gateway.identity.principal import KEY_ISSUERS, Principal
 from gateway.identity.user import denied, read_user
-
-_KEYS: Final = frozenset({"basic", "bearer", "apikey"})
-"""Issuers whose subjects are names of keys in the configuration. Whom a token's issuer calls so is somebody else."""
-
+from gateway.identity.who import Who
 
 _NAME_THE_KEY: Final = "name the key in 'trusted_fronts' of the gateway's configuration"
 
@@ -29,7 +26,12 @@ class Fronts:
 
     def trusts(self, principal: Principal) -> bool:
         """Whether it is one of the keys that are believed."""
-        return self._header is not None and principal.issuer in _KEYS and principal.subject in self._names
+        return self._header is not None and principal.issuer in KEY_ISSUERS and principal.subject in self._names
+
+    def who(self, who: Who) -> Who:
+        """`who`, as its request says whom it speaks for. Raises GatewayError, as `speaking` does."""
+        speaks_by = self._header or "" if self.trusts(who.principal) else ""
+        return replace(who, principal=self.speaking(who.principal, who.header), speaks_by=speaks_by)
 
     def speaking(self, principal: Principal, header: Callable[[str], Sequence[str]]) -> Principal:
         """`principal` as its request says: on behalf of the user that a trusted front names, else as it is.

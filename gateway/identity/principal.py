@@ -32,5 +32,8 @@ class Principal:
         return hashlib.sha256("\0".join(("handle", *whole)).encode()).hexdigest()[:16]
 
 
+KEY_ISSUERS: Final = frozenset({"basic", "bearer", "apikey"})
+"""Issuers whose subjects are the names of keys in the configuration. Whom a token's issuer calls so is somebody else."""
+
 ANONYMOUS: Final = Principal("anonymous", "")
 """Everybody, where nobody has to say who they are. All anonymous callers are one principal."""

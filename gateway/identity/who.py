@@ -23,3 +23,5 @@ class Who:
     """What the token says of its subject, where it says anything and was verified."""
     header: Callable[[str], Sequence[str]] = field(default=_no_header, repr=False)
     """The values of a header of the request, one for each time that it was sent."""
+    speaks_by: str = ""
+    """The header in which it may say for whom it speaks, where it is a front that is believed."""

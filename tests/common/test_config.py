@@ -12,6 +12,7 @@ from common.config.model import GatewaySettings
 from common.config.session_paths import fill
 from common.config.source import ConfigError, Problem, dotted
 from common.config.values import RESERVED_NAMES, REVEAL_SECRETS
+from common.hashes import sha256_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -158,7 +159,7 @@ def problems(loaded: Loader) -> Complainer:
         ),
         (
             "auth: {basic: {credentials: [{username: u}]}}",
-            "auth.basic.credentials[0].password: this key is missing; expected a value for it",
+            "auth.basic.credentials[0]: expected one of 'password', 'password_hash' and 'password_file'",
         ),
     ],
 )
@@ -249,14 +250,15 @@ def test_the_line_is_the_line_of_the_key_however_deep(problems: Complainer) -> N
               - username: ann
                 password: hunter2
               # the second one
-              - username: ben
+              - usrname: ben
                 pasword: hunter3
         servers:
           fs:
             command: run
     """
     assert problems(text) == [
-        "config.yaml:9: auth.basic.credentials[1].password: this key is missing; expected a value for it",
+        "config.yaml:9: auth.basic.credentials[1].username: this key is missing; expected a value for it",
+        "config.yaml:9: auth.basic.credentials[1].usrname: unknown key; did you mean 'username'?",
         "config.yaml:10: auth.basic.credentials[1].pasword: unknown key; did you mean 'password'?",
     ]
 
@@ -608,7 +610,7 @@ def test_a_variable_is_taken_from_the_environment_wherever_a_text_may_stand(load
     server = settings.supervisor.servers["fs"]
     assert settings.gateway.hostname == "example.com"
     assert settings.gateway.auth.bearer is not None
-    assert settings.gateway.auth.bearer.tokens[0].get_secret_value() == "hunter2"
+    assert settings.gateway.auth.bearer.tokens[0].hashed == sha256_of("hunter2")
     assert server.command == "/opt/run"
     assert server.args == ("--key=hunter2", "example.com-example.com")
     assert server.env == {"KEY": "hunter2"}

@@ -21,6 +21,19 @@ def test_a_front_is_believed_by_its_name(tmp_path: Path) -> None:
     assert load(path, {}).gateway.users == expected
 
 
+@pytest.mark.parametrize(
+    "auth",
+    [
+        "bearer: {tokens: [other, {name: librechat, token: secret}]}",
+        "api_keys: {keys: [{name: librechat, key: secret}]}",
+    ],
+)
+def test_tokens_and_keys_have_names_too(tmp_path: Path, auth: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"auth: {{{auth}}}\n{HEADER}trusted_fronts: [librechat]\n{SERVERS}")
+    assert load(path, {}).gateway.users.trusted_fronts == ("librechat",)
+
+
 def test_by_default_nobody_is_believed(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(SERVERS)
@@ -37,6 +50,7 @@ def test_by_default_nobody_is_believed(tmp_path: Path) -> None:
         (BASIC + HEADER + "trusted_fronts: []\n", "there is 'librechat', 'ann'"),
         (BASIC + HEADER + "trusted_fronts:\n  - ann\n  - libre\n", "5: trusted_fronts[1]: no key under"),
         (BASIC + HEADER + "trusted_fronts: [libre]\n", "there is 'ann', 'librechat'"),
+        ("auth: {bearer: {tokens: [secret]}}\n" + HEADER + "trusted_fronts: [secret]\n", "written {name: …, token: …}"),
         (BASIC + "trusted_fronts: [ann]\n", "2: trusted_fronts: this needs 'trust_user_header'"),
         (BASIC + "require_user: true\n", "2: require_user: this needs 'trust_user_header'"),
         (BASIC + "trust_user_header: Authorization\n", "trust_user_header: this header has a meaning of its own"),

@@ -1,6 +1,7 @@
 """Pages of other sites: refused, unless the configuration lists their origin."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -88,3 +89,13 @@ async def test_whoever_sends_no_origin_is_answered_as_ever(shared: Gateway) -> N
     answer = await shared.http.get("/api/sessionid", headers=TOKEN)
     assert (answer.status_code, answer.headers["vary"]) == (200, "Origin")
     assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+async def test_a_list_of_origins_opens_no_other_host(tmp_path: Path) -> None:
+    async with running(tmp_path=tmp_path, cors={"origins": [APP]}) as gateway:
+        for headers in ({}, {"Origin": APP}):
+            answer = await gateway.http.get("/api/sessionid", headers={**headers, "Host": "rebound.example"})
+            assert (answer.status_code, answer.json()["error"]["code"]) == (421, "host_denied")
+        preflight = {"Origin": APP, "Access-Control-Request-Method": "POST", "Host": "rebound.example"}
+        assert (await gateway.http.request("OPTIONS", "/light/mcp", headers=preflight)).status_code == 421
+        assert (await gateway.http.get("/api/sessionid", headers={"Origin": APP})).status_code == 200

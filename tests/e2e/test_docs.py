@@ -110,6 +110,18 @@ def test_the_samples_of_configuration_load(tmp_path: Path) -> None:
     assert not server.isolation.sandbox.network
 
 
+def test_the_samples_of_the_users_page_load_and_fit_together(tmp_path: Path) -> None:
+    front, librechat, pages = blocks((ROOT / "docs" / "users.md").read_text(), "yaml")
+    path = tmp_path / "config.yaml"
+    path.write_text(front)
+    settings = load(path, {"MCP_GATEWAY_TOKEN": "s3cret-of-librechat", "OTHER_TOKEN": "s3cret-of-another"}).gateway
+    assert settings.users.require_user
+    [entry] = YAML(typ="safe").load(librechat)["mcpServers"].values()
+    assert entry["headers"][settings.users.trust_user_header] == "{{LIBRECHAT_USER_ID}}"
+    path.write_text(pages)
+    assert load(path, {}).gateway.cors is not None
+
+
 def test_every_key_is_documented_with_its_default() -> None:
     table = "".join((ROOT / "docs" / name).read_text() for name in ("configuration.md", "users.md"))
     shared = (

@@ -1,5 +1,7 @@
 """The table of sessions, without children."""
 
+import re
+
 import pytest
 
 from common.reasons import Reason
@@ -31,3 +33,13 @@ async def test_where_nobody_says_who_they_are_they_share_all_of_them() -> None:
         with pytest.raises(GatewayError) as error:
             here.sessions.open_set(Who())
         assert error.value.reason is Reason.MAX_SESSIONS
+
+
+async def test_an_id_is_issued_and_nobody_can_guess_the_next_one() -> None:
+    async with next_gateway() as here:
+        ids = [here.sessions.open_set(Who()).id for _ in range(200)]
+        assert len(set(ids)) == 200
+        assert all(
+            re.fullmatch(r"gw\.[A-Za-z0-9_-]{32}", each) for each in ids
+        )  # 192 random bits behind the node's name
+        assert len({each[3:7] for each in ids}) > 190
