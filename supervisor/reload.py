@@ -100,10 +100,12 @@ class Reloader:
             "changed": sorted(name for name in before.keys() & after.keys() if before[name] != after[name]),
         }
         restart = needs_restart(self._running, new)
+        at_once = sorted(key for key in TAKEN_OVER if getattr(self._running.gateway, key) != getattr(new.gateway, key))
         take_over(self._running, new)
         self._announce(for_gateway(self._running.gateway))
         self.on_change(self._running.supervisor)
         said = "; ".join(f"{what}: {', '.join(names)}" for what, names in changes.items() if names)
-        logger.info("the configuration was read again; servers: {}", said or "as before")
+        besides = f"; changed for new requests: {', '.join(at_once)}" if at_once else ""
+        logger.info("the configuration was read again; servers: {}{}", said or "as before", besides)
         if restart:
             logger.warning("not taken over until a restart: {}", ", ".join(restart))

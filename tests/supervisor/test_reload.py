@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from common.config.load import Settings, load
-from supervisor.reload import Reloader, needs_restart, take_over
+from supervisor.reload import Reloader, for_gateway, needs_restart, take_over
 
 
 def settings(path: Path, text: str) -> Settings:
@@ -36,3 +36,19 @@ def test_a_reload_tells_the_gateway_and_a_mistake_does_not(tmp_path: Path) -> No
     reload()
     assert len(told) == 1
     assert running.supervisor.servers.keys() == {"two"}
+
+
+def test_credentials_are_taken_over_from_wherever_they_were_read(tmp_path: Path) -> None:
+    path, token = tmp_path / "config.yaml", tmp_path / "token"
+    token.write_text("s3cret-one")
+    text = "auth: {bearer: {tokens: [{file: token}]}}\nservers: {one: {command: a}}"
+    running = settings(path, text)
+    told: list[bytes] = []
+    reload = Reloader(path, running, told.append)
+    token.write_text("s3cret-two")  # the file that names it is as before
+    reload()
+    assert b"s3cret-two" in told[0]
+    assert b"s3cret-one" not in told[0]
+    # Whoever connects later gets the same.
+    assert for_gateway(running.gateway) == told[0]
+    assert needs_restart(running, load(path, {})) == []
