@@ -9,6 +9,7 @@ import anyio
 import pytest
 from ruamel.yaml import YAML
 
+from common.config.answers import Answers
 from common.config.file import ConfigFile, ServerEntry, SessionLimits
 from common.config.load import load
 from common.config.model import Isolation, Limits, Protocol
@@ -124,9 +125,8 @@ def test_the_samples_of_the_users_page_load_and_fit_together(tmp_path: Path) -> 
 
 def test_every_key_is_documented_with_its_default() -> None:
     table = "".join((ROOT / "docs" / name).read_text() for name in ("configuration.md", "users.md"))
-    shared = (
-        SessionLimits.model_fields.keys() | Isolation.model_fields.keys() | Protocol.model_fields.keys() | {"limits"}
-    )
+    groups = (SessionLimits, Isolation, Protocol, Answers)
+    shared = {"limits"}.union(*(group.model_fields for group in groups))
     keys = [key for key in ConfigFile.model_fields if key not in {"auth", "cors", "debug", "limits", "servers"}]
     keys += [f"servers.NAME.{key}" for key in ServerEntry.model_fields if key not in shared]
     keys += [f"limits.{key}" for key in Limits.model_fields]

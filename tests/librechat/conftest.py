@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.gateway import Gateway, light, running
-from tests.support.librechat import AUTHORIZATION, OPERATORS, Chats, LibreChat, chats
+from tests.support.librechat import OPERATORS, TOKEN, Chats, LibreChat, chats
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ async def gateway(shared: Gateway) -> AsyncIterator[Gateway]:
     """The shared gateway, once all that earlier tests opened there has gone, with connections of the test's own."""
     await shared.quiet()
     async with shared.connecting():
-        shared.http.headers["Authorization"] = AUTHORIZATION
+        shared.http.headers["Authorization"] = f"Bearer {TOKEN}"
         yield shared
 
 

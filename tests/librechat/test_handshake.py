@@ -33,7 +33,7 @@ async def test_the_order_of_messages_over_sse(gateway: Gateway, process: Chats) 
 
 
 async def test_an_entry_without_a_user_is_one_session_for_all(gateway: Gateway, process: Chats) -> None:
-    headers = {"Authorization": "${MCP_GATEWAY_AUTHORIZATION}"}
+    headers = {"Authorization": "Bearer ${MCP_GATEWAY_TOKEN}"}
     async with process.librechat(f"{gateway.url}/light/mcp", headers=headers) as chat:
         assert not await chat.do("isPerUser")
         await chat.do("start")

@@ -99,7 +99,7 @@ async def test_r06_the_session_of_another_user_is_a_404(chat: LibreChat, gateway
 async def test_r19_a_user_who_is_none_is_refused_in_words_that_say_what_to_mend(
     gateway: Gateway, process: Chats, header: str, user: dict[str, None]
 ) -> None:
-    headers = {"Authorization": "${MCP_GATEWAY_AUTHORIZATION}", "X-Gateway-User": header}
+    headers = {"Authorization": "Bearer ${MCP_GATEWAY_TOKEN}", "X-Gateway-User": header}
     async with process.librechat(f"{gateway.url}/light/mcp", headers=headers, users={"ann": user}) as chat:
         [refusal] = await chat.connect("ann")
         assert "X-Gateway-User" in refusal
@@ -108,7 +108,7 @@ async def test_r19_a_user_who_is_none_is_refused_in_words_that_say_what_to_mend(
 
 
 async def test_r19_a_name_that_no_header_can_carry_is_a_user_like_any_other(gateway: Gateway, process: Chats) -> None:
-    headers = {"Authorization": "${MCP_GATEWAY_AUTHORIZATION}", "X-Gateway-User": "{{LIBRECHAT_USER_NAME}}"}
+    headers = {"Authorization": "Bearer ${MCP_GATEWAY_TOKEN}", "X-Gateway-User": "{{LIBRECHAT_USER_NAME}}"}
     users = {"ann": {"name": "Анна"}, "bob": {"name": "Боб"}, "cyd": {"name": "Søren"}}
     async with process.librechat(f"{gateway.url}/light/mcp", headers=headers, users=users) as chat:
         who = [await chat.call(user, "whoami") for user in users]

@@ -3,7 +3,6 @@
 One process stands for several LibreChats, each with connections, a journal and a circuit breaker of its own.
 """
 
-import base64
 import itertools
 import json
 from collections.abc import AsyncIterator
@@ -23,28 +22,24 @@ LONGEST_ANSWER = 16 * 1024 * 1024
 QUICKLY = 0.05
 """How much of LibreChat's waits before another try remains."""
 
-PASSWORD = "s3cret-of-librechat"
-AUTHORIZATION = "Basic " + base64.b64encode(f"librechat:{PASSWORD}".encode()).decode()
+TOKEN = "s3cret-of-librechat"
 
 SNIPPET: dict[str, Any] = {
     "type": "streamable-http",
     "requiresOAuth": False,
-    "headers": {"Authorization": "${MCP_GATEWAY_AUTHORIZATION}", "X-Gateway-User": "{{LIBRECHAT_USER_ID}}"},
+    "headers": {"Authorization": "Bearer ${MCP_GATEWAY_TOKEN}", "X-Gateway-User": "{{LIBRECHAT_USER_ID}}"},
 }
-"""The entry in `librechat.yaml`, but for its URL."""
+"""The entry in `librechat.yaml` as docs/librechat.md has it, but for its URL and its timeouts."""
 
-ENVIRONMENT: dict[str, Any] = {
-    "env": {"MCP_GATEWAY_AUTHORIZATION": AUTHORIZATION},
-    "breaker": {"maxCycles": 1000},
-}
-"""LibreChat's `.env`."""
+ENVIRONMENT: dict[str, Any] = {"env": {"MCP_GATEWAY_TOKEN": TOKEN}, "breaker": {"maxCycles": 1000}}
+"""LibreChat's `.env` there."""
 
 OPERATORS: dict[str, Any] = {
-    "auth": {"basic": {"credentials": [{"username": "librechat", "password": PASSWORD}]}},
+    "auth": {"bearer": {"tokens": [{"name": "librechat", "token": TOKEN}]}},
     "trust_user_header": "X-Gateway-User",
     "trusted_fronts": ["librechat"],
 }
-"""What the gateway's configuration has for it."""
+"""What the gateway's configuration has for it there; the users of some tests are none."""
 
 
 class ChatError(Exception):
