@@ -4,7 +4,7 @@ from functools import partial
 from http import HTTPStatus
 
 from loguru import logger
-from quart import Quart, Response
+from quart import Quart, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import WebsocketMismatch
 
@@ -84,7 +84,7 @@ async def part_company(sessions: Sessions, response: Response) -> Response:
     Else a client sends its next request on a connection that is about to be closed, and cannot know what became of it:
     LibreChat then gives up the session, which the next gateway would have gone on with.
     """
-    if sessions.is_leaving:
+    if sessions.is_leaving and request.http_version.startswith("1"):  # HTTP/2 has no such header
         response.headers["Connection"] = "close"
     return response
 

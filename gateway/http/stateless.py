@@ -137,7 +137,8 @@ class StatelessDoor:
         outbox = relay.new_outbox()
         leaving.callback(relay.hang_up, outbox)
         relay.request(reached.message, outbox, can_carry_more=bodies.accepts(EVENT_STREAM))
-        fit = relay.fit(client_name(bytes(meta_of(envelope.message.params).get(CLIENT_INFO, b""))))
+        client = client_name(bytes(meta_of(envelope.message.params).get(CLIENT_INFO, b"")))
+        fit = relay.fit(client, endless=envelope.message.method == LISTEN)
         response = await _answer(outbox, reached.through, fit)
         if reached.is_ephemeral:
             self._offer_cookie(response, server, asked)

@@ -5,6 +5,7 @@ import pytest
 
 from tests.support.gateway import Gateway
 from tests.support.librechat import ChatError, Chats, LibreChat
+from tests.support.rawmodern import PREFIX, Modern, call
 
 pytestmark = pytest.mark.slow
 
@@ -73,10 +74,19 @@ async def test_r03_what_a_tool_logs_takes_no_room_from_its_result(chat: LibreCha
 async def test_librechat_itself_loses_its_session_over_what_the_gateway_would_not_send(
     gateway: Gateway, process: Chats
 ) -> None:
-    # A LibreChat of which another name, and a bound below the gateway's, is made: this is what the errors are for.
+    # Here its bound is below the gateway's, so an answer comes that it does not take.
     async with process.librechat(f"{gateway.url}/light/mcp", bounds={"maxResponseBytes": 2 * MIB}) as chat:
         with pytest.raises(ChatError, match="exceeds 2097152 bytes"):
             await chat.result("ann", "big", bytes=3 * MIB)
         await chat.seen(rpc="initialize", status=200, times=2)
         state = await chat.state("ann")
         assert (state["state"], len(state["sessions"])) == ("connected", 2)
+
+
+@pytest.mark.parametrize("name", ["@librechat/api-client", "another"])
+async def test_r03_without_sessions_each_request_says_whose_limits_hold(gateway: Gateway, name: str) -> None:
+    client = Modern(gateway.http, "/light/mcp", **{"X-Gateway-User": "ann"})
+    meta = {f"{PREFIX}clientInfo": {"name": name, "version": "1"}}
+    answer = await client.post(call(1, "big", meta, bytes=int(15.5 * MIB)))
+    assert answer.status_code == 200
+    assert ("error" in answer.json()) == (name != "another")
