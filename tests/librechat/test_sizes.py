@@ -1,9 +1,11 @@
 """Results of all sizes: what LibreChat cannot take becomes an error that says so, and its session goes on."""
 
+from pathlib import Path
+
 import anyio
 import pytest
 
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, running
 from tests.support.librechat import ChatError, Chats, LibreChat
 from tests.support.rawmodern import PREFIX, Modern, call
 
@@ -83,10 +85,11 @@ async def test_librechat_itself_loses_its_session_over_what_the_gateway_would_no
         assert (state["state"], len(state["sessions"])) == ("connected", 2)
 
 
-@pytest.mark.parametrize("name", ["@librechat/api-client", "another"])
-async def test_r03_without_sessions_each_request_says_whose_limits_hold(gateway: Gateway, name: str) -> None:
-    client = Modern(gateway.http, "/light/mcp", **{"X-Gateway-User": "ann"})
-    meta = {f"{PREFIX}clientInfo": {"name": name, "version": "1"}}
-    answer = await client.post(call(1, "big", meta, bytes=int(15.5 * MIB)))
-    assert answer.status_code == 200
-    assert ("error" in answer.json()) == (name != "another")
+async def test_r03_without_sessions_each_request_says_whose_limits_hold(tmp_path: Path) -> None:
+    async with running(tmp_path=tmp_path) as gateway:
+        client = Modern(gateway.http, "/light/mcp")
+        for name, fails in (("@librechat/api-client", True), ("another", False)):
+            meta = {f"{PREFIX}clientInfo": {"name": name, "version": "1"}}
+            answer = await client.post(call(1, "big", meta, bytes=int(15.5 * MIB)))
+            assert answer.status_code == 200
+            assert ("error" in answer.json()) == fails
