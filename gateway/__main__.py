@@ -21,7 +21,7 @@ from common.prctl import hide_memory
 from common.reasons import Reason
 from gateway.app import create_app, take_over
 from gateway.auditfile import CannotWrite
-from gateway.drain import drain
+from gateway.drain import LAST_WORDS, drain
 from gateway.hotstate import HotState
 from gateway.oversight import Oversight, overseeing
 from gateway.server import CannotBind, StopAccepting, bind_or_go_on, serve_http, url
@@ -166,10 +166,13 @@ async def _leave(
     if supervisor.keeps:
         stop_accepting()
     sessions.refuse(Reason.GATEWAY_RESTARTED if supervisor.keeps else Reason.SHUTDOWN)
+    if supervisor.keeps:
+        await anyio.sleep(LAST_WORDS)
     await drain(sessions.calls, settings.drain_timeout, supervisor, signals)
     # Streams end with their sessions, so the server has only short answers left to finish.
     if supervisor.keeps and not supervisor.lost.is_set():
         leave(sessions)
+        await anyio.sleep(LAST_WORDS)
     else:
         sessions.end_all(Reason.SUPERVISOR_LOST if supervisor.lost.is_set() else Reason.SHUTDOWN)
 

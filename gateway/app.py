@@ -1,9 +1,10 @@
 """The application: wiring, and nothing else."""
 
+from functools import partial
 from http import HTTPStatus
 
 from loguru import logger
-from quart import Quart, Response
+from quart import Quart, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import WebsocketMismatch
 
@@ -62,6 +63,7 @@ def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: Superv
     StatelessDoor(sessions, Probe(supervisor, sessions.eras)).install(*shared)
     for routes in (*(door.blueprint() for door in (*others, sse, WebSocketDoor(sessions))), *shared):
         app.register_blueprint(routes)
+    app.after_request(partial(part_company, sessions))
     app.register_error_handler(GatewayError, _answer_error)
     app.register_error_handler(HTTPException, _answer_http_error)
     app.register_error_handler(Exception, _answer_fault)
@@ -82,6 +84,17 @@ def bound_bodies(app: Quart, settings: GatewaySettings) -> None:
     """Quart buffers a body as it comes, wanted or not, so it needs a bound of its own; doors check the server's."""
     largest = max(policy.max_message_bytes for policy in settings.servers.values())
     app.config["MAX_CONTENT_LENGTH"] = largest + bodies.DISCARDED
+
+
+async def part_company(sessions: Sessions, response: Response) -> Response:
+    """Every answer of a gateway that is leaving is the last one on its connection, and says so.
+
+    Else a client sends its next request on a connection that is about to be closed, and cannot know what became of it:
+    LibreChat then gives up the session, which the next gateway would have gone on with.
+    """
+    if sessions.is_leaving and request.http_version.startswith("1"):  # HTTP/2 has no such header
+        response.headers["Connection"] = "close"
+    return response
 
 
 async def _answer_error(error: GatewayError) -> Response:

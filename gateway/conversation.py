@@ -40,6 +40,8 @@ from gateway.jsonrpc import (
     reported_token,
     with_cancelled_id,
 )
+from gateway.rawjson import members
+from gateway.sizes import client_name
 
 UNHEARD_MESSAGES: Final = 64
 UNHEARD_BYTES: Final = 1024 * 1024
@@ -115,6 +117,8 @@ class Conversation:
         """Whether the child has accepted `initialize`."""
         self.version = ""
         """The revision on which both sides agreed, as the child named it; empty before, and where it named none."""
+        self.client = ""
+        """What the client called itself in `initialize`; empty before."""
         self.counters: Counter[str] = Counter()
         """What was dropped, by why."""
 
@@ -158,6 +162,8 @@ class Conversation:
             error = GatewayError(Reason.MAX_IN_FLIGHT, f"{IN_FLIGHT} requests of this session wait for their answers")
             return None, [Answered(stream, error.rpc_body(message.id), call, error)]
         self._calls[call] = Call(message.id, message.method, stream, progress_token(message), can_carry_more)
+        if message.method == "initialize":
+            self.client = client_name(bytes(members(message.params).get("clientInfo", b"")))
         effects: list[Effect] = [ToChild(encode(Request(b"%d" % call, message.method, message.params)))]
         if can_carry_more and stream != self._standing:
             self._open[stream] = None

@@ -2,12 +2,20 @@
 
 from collections.abc import AsyncIterator
 from signal import Signals
-from typing import Protocol
+from typing import Final, Protocol
 
 import anyio
 from loguru import logger
 
 from supervisor.client import SupervisorClient
+
+LAST_WORDS: Final = 0.25
+"""Seconds for which a gateway that leaves its sessions to the next one still answers what comes on old connections: once
+before it lets go of the sessions, and once afterwards.
+
+Each answer is the last on its connection, so hardly any is left in the end on which a client could be sending just then,
+which would not know what became of its request. LibreChat gives up a session over that.
+"""
 
 
 class Calls(Protocol):

@@ -135,9 +135,14 @@ class GatewayError(Exception):
         return {"code": self.reason, "about": self.about}
 
 
+def mebibytes(size: int) -> str:
+    """A size in bytes, for an error's message: as "12.34 MiB", in which no LibreChat finds a status."""
+    return f"{size / (1 << 20):.2f} MiB"
+
+
 def oversized(request_id: bytes, size: int, limit: int) -> bytes:
     """What stands for an answer of the child that is over the limit."""
-    message = f"the server's answer has {size} bytes, and max_message_bytes is {limit}"
+    message = f"the server's answer has {mebibytes(size)}, and max_message_bytes is {limit}"
     error = msgspec.json.encode({"code": INTERNAL_ERROR, "message": message})
     return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (request_id, error)
 

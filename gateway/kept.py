@@ -44,6 +44,8 @@ class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     """Of the protocol, on which its client and its child agreed; empty where an older gateway did not note it."""
     user: str = ""
     """On whose behalf, where its principal speaks for others."""
+    client: str = ""
+    """What its client called itself."""
     key: str | None = None
     """By which it is found, where that is not its id."""
     personal: str = ""

@@ -196,17 +196,9 @@ class Leases:
         principal = session.principal
         whose = (principal.issuer, principal.subject, session.server)
         opened = choice.to_keep(session, relay.translator)
-        kept = Kept(
-            VERSION,
-            session.id,
-            session.door.value,
-            *whose,
-            opened,
-            relay.version,
-            principal.user,
-            key=session.key,
-            personal=session.personal.digest.hex(),
-        )
+        about = (opened, relay.version, principal.user, relay.client)
+        own = session.personal.digest.hex()
+        kept = Kept(VERSION, session.id, session.door.value, *whose, *about, key=session.key, personal=own)
         try:
             state = write(kept)
         except TooLong as error:

@@ -29,6 +29,7 @@ from gateway.performer import Patience, Performer
 from gateway.pressure import Pressure
 from gateway.redelivery import Resumed
 from gateway.sharing.lane import Lane
+from gateway.sizes import Fit, bounds
 from gateway.streams import Streams
 from gateway.talk import Talk
 from gateway.toollists import CALL
@@ -108,6 +109,7 @@ class Relay:
         """Says whether one more request may be passed on. Nobody has to ask: the gateway's own pass whatever it says."""
         self.server = server
         self._supervisor = supervisor
+        self._policy = policy
         self._label = label
         self._on_end = on_end
         self._holds = 0
@@ -183,6 +185,21 @@ class Relay:
     def dropped(self) -> dict[str, int]:
         """How many messages were dropped, by why."""
         return dict(self._conversation.counters + (self._translator.counters if self._translator else Counter()))
+
+    @property
+    def client(self) -> str:
+        """What the client called itself in `initialize`; empty before, and for the many of a modern child."""
+        return self._conversation.client
+
+    @client.setter
+    def client(self, client: str) -> None:
+        """An earlier gateway heard it."""
+        self._conversation.client = client
+
+    def fit(self, client: str | None = None, *, endless: bool = False) -> Fit:
+        """What is too long for a `client`, which is the session's where it is not given; `endless` as for `Fit`."""
+        known = bounds(self._policy, self.client if client is None else client)
+        return Fit(known, self._conversation.counters, endless=endless)
 
     # What the client says. All of it raises the session's end, once there is one.
 

@@ -18,7 +18,7 @@ from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway.afterlife import Afterlife
 from gateway.eras import Eras, remedy
-from gateway.errors import GatewayError, no_server, refused
+from gateway.errors import no_server, refused
 from gateway.hotstate import HotState
 from gateway.identity.principal import Principal
 from gateway.identity.who import Who
@@ -42,6 +42,9 @@ CHILDLESS_SHARE: Final = MAX_CHILDLESS // 4
 
 CHILDLESS_RETRY: Final = 30.0
 """Seconds after which somebody who got no id because of that may try again."""
+
+LEAVING_RETRY: Final = 2.0
+"""Seconds after which there may be another gateway in the place of one that is leaving."""
 
 _ID_BYTES: Final = 24
 
@@ -98,6 +101,11 @@ class Sessions:
     def refuse(self, reason: Reason) -> None:
         """Open no more sessions; those that there are go on."""
         self._refusing = reason
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether there are to be no more sessions, because this gateway is about to end."""
+        return self._refusing is not None
 
     def policy(self, server: str) -> ServerPolicy:
         """What holds for `server`. Raises GatewayError where there is none of that name, and no live session with it."""
@@ -220,8 +228,7 @@ class Sessions:
 
     async def spawn(self, session: Session) -> Relay:
         """A child for `session`. Raises GatewayError where none can be had."""
-        if self._refusing is not None:
-            raise GatewayError(self._refusing, "the gateway is shutting down")
+        self._refuse_if_leaving()
         with counting(self.quotas.refusals):
             return await self.leases.spawn(session)
 
@@ -271,8 +278,7 @@ class Sessions:
             raise no_server(server)
 
     def _check_room(self, principal: Principal) -> None:
-        if self._refusing is not None:
-            raise GatewayError(self._refusing, "the gateway is shutting down")
+        self._refuse_if_leaving()
         with counting(self.quotas.refusals):
             self.quotas.check_sessions(principal)
             self._check_childless(principal)
@@ -286,6 +292,10 @@ class Sessions:
         if childless >= CHILDLESS_SHARE and principal.handle and self._unused_by(principal) >= CHILDLESS_SHARE:
             message = "too many of your session ids are waiting to be used; use them, or try again later"
             raise refused(Reason.MAX_USER_SESSIONS, message, CHILDLESS_RETRY)
+
+    def _refuse_if_leaving(self) -> None:
+        if self._refusing is not None:
+            raise refused(self._refusing, "the gateway is shutting down", LEAVING_RETRY)
 
     def _unused_by(self, principal: Principal) -> int:
         return sum(each.principal == principal and not each.in_use for each in self._by_id.values())

@@ -63,7 +63,7 @@ def _take_up(sessions: Sessions, inherited: Inherited) -> bool:
         return False
     sessions.leases.attach(session, inherited.grant)
     if session.relay is not None:
-        session.relay.version = kept.revision
+        session.relay.version, session.relay.client = kept.revision, kept.client
     logger.debug("went on with session {} of {} pid {}", masked(session.id), session.server, inherited.grant.pid)
     return True
 
@@ -82,7 +82,7 @@ def _take_up_shared(sessions: Sessions, inherited: Inherited) -> bool:
         session.share = None if kept.alone else kept.key
         sessions.leases.rejoin(session, child, left.hello.encode())
         if session.relay is not None:
-            session.relay.version = left.revision
+            session.relay.version, session.relay.client = left.revision, left.client
     sessions.leases.shares.settle(child)
     logger.info("{} sessions share the child of {} pid {}", len(restored), inherited.server, inherited.grant.pid)
     return True

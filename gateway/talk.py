@@ -20,6 +20,8 @@ class Talk(Protocol):
     """Whether the child has shown that it can serve."""
     version: str
     """The revision on which client and child agreed; empty where they did not, or not yet."""
+    client: str
+    """What the client called itself in `initialize`; empty before, and where each request says so anew."""
     counters: Counter[str]
     """What was dropped, by why."""
 

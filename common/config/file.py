@@ -7,6 +7,7 @@ from pydantic import BaseModel, ByteSize, Field, model_validator
 
 from common.config.access import AccessOfFile
 from common.config.amounts import USER_CHILDREN, Amounts, check_amounts
+from common.config.answers import Answers
 from common.config.audit import Audit
 from common.config.auth import Auth
 from common.config.base import Model
@@ -59,7 +60,7 @@ class SessionLimits(Model):
     max_message_bytes: Annotated[ByteSize, Field(ge=1024, le=1 << 30)] = ByteSize(16 * 1024 * 1024)
 
 
-class ServerEntry(SessionLimits, Isolation, Protocol, Sharing):
+class ServerEntry(SessionLimits, Isolation, Protocol, Answers, Sharing):
     """One entry under `servers:`. A key of the groups that it is made of, and that it does not give, is the file's."""
 
     command: NonEmpty
@@ -73,7 +74,7 @@ class ServerEntry(SessionLimits, Isolation, Protocol, Sharing):
     limits: Limits = Limits()
 
 
-class ConfigFile(SessionLimits, Isolation, Protocol, Sharing, Users, Amounts):
+class ConfigFile(SessionLimits, Isolation, Protocol, Answers, Sharing, Users, Amounts):
     """The whole file, as its author sees it. Only the loader handles one."""
 
     hostname: NonEmpty = "127.0.0.1"
@@ -151,6 +152,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Sharing, Users, Amounts):
                 personal=placeholders(*entry.env.values(), *entry.args, entry.path or ""),
                 **self._either(entry, Protocol),
                 **self._either(entry, Sharing),
+                **self._either(entry, Answers),
             )
         return GatewaySettings(
             hostname=self.hostname,

@@ -17,6 +17,7 @@ from pydantic import (
 
 from common.config.access import AccessRules
 from common.config.amounts import Amounts
+from common.config.answers import Answers
 from common.config.audit import Audit
 from common.config.auth import Auth
 from common.config.base import Model as Model
@@ -123,7 +124,7 @@ class Protocol(Model):
     """Whether a model may open sessions of its own by a handle, which is put into the schema of every tool."""
 
 
-class ServerPolicy(Protocol, Sharing):
+class ServerPolicy(Protocol, Answers, Sharing):
     """What the gateway may know of a server: nothing of how it is started."""
 
     start_timeout: float

@@ -16,6 +16,7 @@ from gateway.jsonrpc import Message, Notification, Request, decode
 from gateway.jsonrpc import Response as Answer
 from gateway.outbox import Outbox
 from gateway.relay import Relay
+from gateway.sizes import Fit
 
 QUICK: Final = 1.0
 """Seconds within which an answer is plain JSON."""
@@ -49,7 +50,7 @@ async def answer(
     try:
         settled = await outbox.settle(patience if takes_stream else _PATIENT)
         if settled or not takes_stream:
-            return bodies.json_response(await outbox.take(0) or b"")
+            return bodies.json_response(relay.fit().alone(await outbox.take(0) or b""))
     except anyio.EndOfStream:
         # The client cancelled the request, and has stopped waiting for an answer.
         return bodies.empty(202)
@@ -83,18 +84,18 @@ async def answer_batch(relay: Relay, messages: list[Message], refused: list[Gate
     try:
         ended = await outbox.end(patience if takes_stream else _PATIENT)
         if (ended and outbox.waiting <= len(requests)) or not takes_stream:
-            return await _all_at_once(outbox)
+            return await _all_at_once(outbox, relay.fit())
     except BaseException:
         relay.hang_up(outbox)
         raise
     return stream(relay, outbox)
 
 
-async def _all_at_once(outbox: Outbox) -> Response:
+async def _all_at_once(outbox: Outbox, fit: Fit) -> Response:
     """What is in an outbox that has ended: an array, unless there is more than answers, where a member was cancelled."""
     messages: list[bytes] = []
     while outbox.waiting:
-        messages.append(await outbox.take(0) or b"")
+        messages.append(fit.alone(await outbox.take(0) or b""))
     if not messages:
         return bodies.empty(202)
     if all(isinstance(decode(each), Answer) for each in messages):
@@ -112,4 +113,4 @@ def stream(
         on_hang_up()
 
     begins = relay.record(outbox, request) if relay.initialized else b""
-    return event_stream(EventStream(outbox, close, opening(relay, begins)))
+    return event_stream(EventStream(outbox, close, opening(relay, begins), through=relay.fit().event))

@@ -1,10 +1,12 @@
 """What the two MCP doors share: parsing one message, and finding out what it is."""
 
-from quart import request
+from http import HTTPStatus
+
+from quart import Response, request
 
 from common.reasons import Reason
 from gateway.errors import GatewayError
-from gateway.http.bodies import read_json
+from gateway.http.bodies import json_response, read_json
 from gateway.jsonrpc import Batch, Malformed, Message, NotJson, decode, decode_batch
 
 SESSION_HEADER = "Mcp-Session-Id"
@@ -37,6 +39,22 @@ def parse_batch(body: bytes) -> list[Message]:
         raise GatewayError(Reason.INVALID_JSON, f"expected JSON-RPC messages, but {error}") from None
     except Malformed as error:
         raise GatewayError(Reason.INVALID_MESSAGE, f"expected a batch of JSON-RPC messages, but {error}") from None
+
+
+def is_leaving(error: GatewayError) -> bool:
+    """Whether there is no new session because this gateway is about to end."""
+    return error.reason in (Reason.SHUTDOWN, Reason.GATEWAY_RESTARTED)
+
+
+def come_again(error: GatewayError, request_id: bytes = b"null") -> Response:
+    """The answer to who wants a session and gets none. Of a gateway that is leaving it is a 429, too.
+
+    LibreChat takes a 503 here for the failure of the whole server, and keeps all its users away from it for half a
+    minute or more; after a 429 it tries again with the next call. Raises `error` in all other cases.
+    """
+    if not is_leaving(error):
+        raise error
+    return json_response(error.rpc_body(request_id), HTTPStatus.TOO_MANY_REQUESTS, error.headers)
 
 
 def header_id() -> str | None:

@@ -4,14 +4,14 @@ The stream is the session: it opens with the URL to post to, carries all that th
 The URL is relative to the stream's own, so a path prefix that a proxy puts in front does no harm.
 """
 
-from quart import Blueprint, Response, g
+from quart import Blueprint, Response, g, request
 
 from common.reasons import Reason
 from gateway import sse
 from gateway.errors import GatewayError
 from gateway.http import admitted, bodies
 from gateway.http.bodies import EVENT_STREAM
-from gateway.http.mcp import SESSION_QUERY, query_id, read_message
+from gateway.http.mcp import SESSION_QUERY, come_again, query_id, read_message
 from gateway.http.streams import EventStream, event_stream
 from gateway.jsonrpc import Notification, Request
 from gateway.session import Door, not_found
@@ -33,7 +33,7 @@ class SseDoor:
 
     async def get_sse(self, server: str) -> Response:
         """A stream at `/{server}/sse`; one posts to its neighbour."""
-        return await self.get(server, "message")
+        return await self.get(server, "../message" if request.path.endswith("/") else "message")
 
     async def get(self, server: str, post_to: str) -> Response:
         """Open a session, whose stream this is; `post_to` is the path to post to, relative to it."""
@@ -41,12 +41,15 @@ class SseDoor:
         if not bodies.accepts(EVENT_STREAM):
             raise GatewayError(Reason.NOT_ACCEPTABLE, f"expected an Accept header with {EVENT_STREAM}")
         await admitted.admit_opening(server)
-        session = self._sessions.open(g.who, server, Door.SSE)
+        try:
+            session = self._sessions.open(g.who, server, Door.SSE)
+        except GatewayError as error:
+            return come_again(error)
         try:
             relay = await session.start()
         except GatewayError as error:
             session.end(error.reason)
-            raise
+            return come_again(error)
         except BaseException:
             session.end(Reason.CLIENT_GONE)
             raise

@@ -33,6 +33,7 @@ from gateway.http.streams import EventStream, event_stream
 from gateway.identity.principal import ANONYMOUS
 from gateway.jsonrpc import Notification, Request, decode
 from gateway.jsonrpc import Response as RpcResponse
+from gateway.meta import CLIENT_INFO, meta_of
 from gateway.modern import cookies
 from gateway.modern.affinity import Asked, heeds_cookies
 from gateway.modern.conversation import LISTEN
@@ -43,6 +44,7 @@ from gateway.modern.reach import AnsweredHere, Reach, not_served
 from gateway.modern.toolheaders import ToolHeaders
 from gateway.outbox import Outbox
 from gateway.sessions import Sessions
+from gateway.sizes import Fit, client_name
 
 COMMIT: Final = 15.0
 """Seconds of silence after which an answer becomes an event stream, under the timeouts of proxies."""
@@ -138,7 +140,9 @@ class StatelessDoor:
         leaving.callback(relay.hang_up, outbox)
         relay.calls.check()
         relay.request(reached.message, outbox, who=g.who, can_carry_more=bodies.accepts(EVENT_STREAM))
-        response = await _answer(outbox, reached.through)
+        client = client_name(bytes(meta_of(envelope.message.params).get(CLIENT_INFO, b"")))
+        fit = relay.fit(client, endless=envelope.message.method == LISTEN)
+        response = await _answer(outbox, reached.through, fit)
         if reached.is_ephemeral:
             self._offer_cookie(response, server, asked)
         return response
@@ -171,13 +175,13 @@ def _when_over(callback: Callable[[], None]) -> None:
     task.add_done_callback(lambda _: callback())
 
 
-async def _answer(outbox: Outbox, through: Callable[[bytes], bytes]) -> Response:
+async def _answer(outbox: Outbox, through: Callable[[bytes], bytes], fit: Fit) -> Response:
     """The answer in `outbox`: JSON if it comes soon and alone, else an event stream."""
     takes_stream = bodies.accepts(EVENT_STREAM)
     if not await outbox.settle(COMMIT if takes_stream else _PATIENT) and takes_stream:
-        return event_stream(EventStream(outbox, lambda: None, through=through))
+        return event_stream(EventStream(outbox, lambda: None, through=lambda data: fit.event(through(data))))
     try:
-        data = through(await outbox.take(0) or b"")
+        data = fit.alone(through(await outbox.take(0) or b""))
     except anyio.EndOfStream:
         raise GatewayError(Reason.INTERNAL_ERROR, "the request ended without an answer") from None
     return _ready(data, outbox.failure.modern_status if outbox.failure is not None else _status(data))

@@ -23,7 +23,7 @@ from gateway.events import Kind, read_id, write_id
 from gateway.http import admitted, bodies
 from gateway.http.answers import answer, answer_batch, opening
 from gateway.http.bodies import EVENT_STREAM, JSON
-from gateway.http.mcp import LAST_EVENT_ID, SESSION_HEADER, header_id, parse, parse_batch
+from gateway.http.mcp import LAST_EVENT_ID, SESSION_HEADER, come_again, header_id, is_leaving, parse, parse_batch
 from gateway.http.streams import EventStream, event_stream
 from gateway.jsonrpc import Message, Notification, Request, is_batch
 from gateway.personal import FAULTS
@@ -98,7 +98,8 @@ class StreamableDoor:
             relay.hang_up(resumed.outbox)
             afterlife.leave(id_, resumed.outbox)
 
-        return event_stream(EventStream(resumed.outbox, leave, opening(relay, resumed.id, comes_back=last is not None)))
+        begins = opening(relay, resumed.id, comes_back=last is not None)
+        return event_stream(EventStream(resumed.outbox, leave, begins, through=relay.fit(endless=True).event))
 
     async def delete(self, server: str) -> Response:
         """End a session."""
@@ -129,9 +130,9 @@ class StreamableDoor:
         try:
             session = self._sessions.open(g.who, server, Door.STREAMABLE)
         except GatewayError as error:
-            if error.reason not in FAULTS:
-                raise
-            return bodies.json_response(error.rpc_body(message.id))
+            if error.reason in FAULTS:
+                return bodies.json_response(error.rpc_body(message.id))
+            return come_again(error, message.id)
         self._sessions.shared.look(g.who, server, message)
         session.hello = message.params
 
@@ -146,8 +147,8 @@ class StreamableDoor:
             response = await answer(relay, outbox, on_hang_up=hung_up)
         except GatewayError as error:
             session.end(error.reason)
-            if error.status == HTTPStatus.TOO_MANY_REQUESTS:
-                raise
+            if error.status == HTTPStatus.TOO_MANY_REQUESTS or is_leaving(error):
+                return come_again(error, message.id)
             return bodies.json_response(error.rpc_body(message.id), headers=error.headers)
         except BaseException:
             session.end(Reason.CLIENT_GONE)

@@ -26,7 +26,7 @@ class EventStream(ResponseBody):
 
     Whoever waits for anything between making it and beginning it must `abandon` its answer where the wait is cancelled:
     else it is never begun, never ends, and whatever is to end with it lives on.
-    Every message passes `through` on its way.
+    Every message passes `through` on its way; one of which nothing is left there is not sent.
     """
 
     def __init__(
@@ -59,7 +59,8 @@ class EventStream(ResponseBody):
                 event = await self._outbox.take_event(KEEP_ALIVE)
             except anyio.EndOfStream:
                 return
-            yield sse.COMMENT if event is None else sse.message(self._through(event.data), event.id)
+            data = self._through(event.data) if event is not None else b""
+            yield sse.message(data, event.id) if event is not None and data else sse.COMMENT
 
 
 def event_stream(body: EventStream) -> Response:

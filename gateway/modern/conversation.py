@@ -92,6 +92,8 @@ class ModernConversation:
         """Whether the child has shown that it can serve."""
         self.version = LATEST_MODERN_VERSION
         """The revision that is spoken. Each request says so itself, so there is nothing to agree on."""
+        self.client = ""
+        """Unknown: each request says so of its own."""
         self.counters: Counter[str] = Counter()
         """What was dropped, by why."""
 

@@ -26,6 +26,8 @@ class KeptSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     """Of the protocol, on which its client and the child agreed."""
     hello: str = ""
     """The params of its client's `initialize`, where another child might have to hear them again."""
+    client: str = ""
+    """What its client called itself."""
 
     def __repr__(self) -> str:
         return f"<KeptSession on {self.door}>"

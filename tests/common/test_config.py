@@ -24,17 +24,18 @@ servers:
 ALL_KEYS = (
     "access, affinity_cookie, affinity_header, allowed_hosts, anonymous, audit, auth, caches_dir, cors, debug, "
     "drain_timeout, era, group, handles, home, hostname, idle_timeout, inherit_env, isolation, kill_grace, "
-    "limits, linger, max_lifetime, max_message_bytes, max_sessions, max_user_sessions, modern, no_new_privs, "
-    "node, packages, port, queue_max, queue_timeout, quotas, rate_limit_on_error, rate_limit_storage, "
-    "rate_limits, reaping, reattach_grace, request_timeout, require_user, resumable, runtime_dir, sandbox, "
-    "servers, sessions_dir, start_timeout, stderr_files, stop_grace, terminate_grace, trust_user_header, "
-    "trusted_fronts, uid_range, user"
+    "limits, linger, max_event_bytes, max_lifetime, max_message_bytes, max_result_bytes, max_sessions, "
+    "max_user_sessions, modern, no_new_privs, node, packages, port, queue_max, queue_timeout, quotas, "
+    "rate_limit_on_error, rate_limit_storage, rate_limits, reaping, reattach_grace, request_timeout, "
+    "require_user, resumable, runtime_dir, sandbox, servers, sessions_dir, start_timeout, stderr_files, "
+    "stop_grace, terminate_grace, trust_user_header, trusted_fronts, uid_range, user"
 )
 SERVER_KEYS = (
     "affinity_cookie, affinity_header, allow_shared_uid, anonymous, args, command, env, era, group, handles, "
-    "headers, home, idle_timeout, inherit_env, isolation, kill_grace, limits, linger, max_lifetime, "
-    "max_message_bytes, max_sessions, max_user_sessions, modern, no_new_privs, packages, path, request_timeout, "
-    "resumable, sandbox, start_timeout, stderr_files, stop_grace, terminate_grace, uid_range, user"
+    "headers, home, idle_timeout, inherit_env, isolation, kill_grace, limits, linger, max_event_bytes, "
+    "max_lifetime, max_message_bytes, max_result_bytes, max_sessions, max_user_sessions, modern, no_new_privs, "
+    "packages, path, request_timeout, resumable, sandbox, start_timeout, stderr_files, stop_grace, "
+    "terminate_grace, uid_range, user"
 )
 PROTOCOL = {
     "resumable": True,
@@ -132,6 +133,18 @@ def problems(loaded: Loader) -> Complainer:
         ("max_message_bytes: big", "max_message_bytes: expected a size such as 512KiB or 16MiB"),
         ("max_message_bytes: 1 parsec", "max_message_bytes: expected a size such as 512KiB or 16MiB"),
         ("max_message_bytes: 10", "max_message_bytes: expected a value greater than or equal to 1024"),
+        (
+            "max_result_bytes: some",
+            "max_result_bytes: expected 'auto', null, or a size between 64KiB and 1GiB, such as 15MiB",
+        ),
+        (
+            "max_event_bytes: 1KiB",
+            "max_event_bytes: expected 'auto', null, or a size between 64KiB and 1GiB, such as 15MiB",
+        ),
+        (
+            "max_event_bytes: true",
+            "max_event_bytes: expected 'auto', null, or a size between 64KiB and 1GiB, such as 15MiB",
+        ),
         ("max_message_bytes: 2GiB", "max_message_bytes: expected a value less than or equal to 1073741824"),
         (
             "auth: {basic: {enabled: true}}",
@@ -401,6 +414,8 @@ def test_a_server_has_the_default_limits(loaded: Loader) -> None:
         "idle_timeout": 1800.0,
         "isolation": ("session",),
         "linger": 300.0,
+        "max_result_bytes": "auto",
+        "max_event_bytes": "auto",
         "personal": (),
         **PROTOCOL,
     }

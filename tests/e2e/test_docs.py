@@ -9,6 +9,7 @@ import anyio
 import pytest
 from ruamel.yaml import YAML
 
+from common.config.answers import Answers
 from common.config.file import ConfigFile, ServerEntry, SessionLimits
 from common.config.load import load
 from common.config.model import Isolation, Limits, Protocol
@@ -138,10 +139,8 @@ def test_the_sample_of_shared_children_loads(tmp_path: Path) -> None:
 
 def test_every_key_is_documented_with_its_default() -> None:
     table = "".join(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))
-    shared = (
-        SessionLimits.model_fields.keys() | Isolation.model_fields.keys() | Protocol.model_fields.keys() | {"limits"}
-    )
-    shared |= Sharing.model_fields.keys()
+    groups = (SessionLimits, Isolation, Protocol, Answers, Sharing)
+    shared = {"limits"}.union(*(group.model_fields for group in groups))
     keys = [key for key in ConfigFile.model_fields if key not in {"auth", "cors", "debug", "limits", "servers"}]
     keys += [f"servers.NAME.{key}" for key in ServerEntry.model_fields if key not in shared]
     keys += [f"limits.{key}" for key in Limits.model_fields]

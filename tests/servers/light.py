@@ -15,6 +15,7 @@ NOTES = []
 HELD = {}
 CANCELLED = []
 ASKED = {}
+GREETING = {}
 
 
 def send(message):
@@ -55,9 +56,14 @@ def notes(arguments, request):
     return text(NOTES)
 
 
+def greeting(arguments, request):
+    """What the client said in `initialize`."""
+    return text(GREETING)
+
+
 def hold(arguments, request):
-    """Answers when `release` is called."""
-    HELD[request["id"]] = arguments.get("text", "")
+    """Answers when `release` is called, with a text or with so many bytes."""
+    HELD[request["id"]] = arguments.get("text", "x" * arguments.get("bytes", 0))
     complain({"text": "holding"}, request)
 
 
@@ -251,9 +257,9 @@ def deaf(arguments, request):
 TOOLS = {
     function.__name__: function
     for function in (
-        echo, whoami, environment, add, notes, hold, release, fail_held, held, progress, log, change, ask, wonder,
-        give_up, write, write_bytes, complain, big, flood, die, close_stdout, fail, refuse, helper, hog, breed, grow,
-        spin, stray, run, forker, rabbit, deaf,
+        echo, whoami, environment, greeting, add, notes, hold, release, fail_held, held, progress, log, change, ask,
+        wonder, give_up, write, write_bytes, complain, big, flood, die, close_stdout, fail, refuse, helper, hog, breed,
+        grow, spin, stray, run, forker, rabbit, deaf,
     )
 }  # fmt: skip
 TOOLS["path/like tool"] = echo
@@ -276,6 +282,7 @@ def handle(message):
         if "--chatty" in sys.argv:
             params = {"level": "info", "data": "about to answer"}
             send({"jsonrpc": "2.0", "method": "notifications/message", "params": params})
+        GREETING.update(message["params"])
         info = {"name": "light", "version": "1"}
         version = message["params"]["protocolVersion"]
         answer(message["id"], {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info})
