@@ -35,7 +35,10 @@ from doctor.processes import Hidden, began, is_alive, kill, left_of
 from doctor.rows import AS_ROOT, Looked, Server
 
 _TROUBLE: Final = (Refused, Strange, httpx2.HTTPError, TimeoutError)
-_NOT_FOR_US: Final = frozenset({"server_not_found", "max_sessions", "max_user_sessions", "unauthenticated"})
+_NOT_FOR_US: Final = frozenset(
+    """max_key_calls max_key_sessions max_sessions max_user_calls max_user_sessions rate_limited rate_limits_unknown
+    scope_missing server_not_found tool_not_found unauthenticated user_denied""".split()
+)
 """Codes that say nothing of the server, but that the made-up users may not use it, or not now."""
 
 _LOOK_AGAIN: Final = 0.1

@@ -30,8 +30,8 @@ from gateway.refusals import counting
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
 from gateway.session_sets import GET_AN_ID, SessionSet
-from gateway.shared import SharedSessions
 from gateway.sharing.whose import key_of
+from gateway.unnamed import UnnamedUsers
 from supervisor.client import SupervisorClient
 
 MAX_CHILDLESS: Final = 10_000
@@ -83,7 +83,7 @@ class Sessions:
         self.calls = self.leases.calls
         self.certificates = self.leases.certificates
         self.afterlife = Afterlife()
-        self.shared = SharedSessions()
+        self.unnamed = UnnamedUsers()
         self.keyed = KeyedSessions(self)
         """Those of clients that have no session themselves."""
         self._node = node

@@ -77,7 +77,7 @@ class SseDoor:
         if relay is None or relay.standing is None or relay.ended is not None:
             raise not_found(session.ended)
         if isinstance(message, Request):
-            self._sessions.shared.look(g.who, server, message)
+            self._sessions.unnamed.look(g.who, server, message)
             admitted.request(relay, message, relay.standing, refused)
         elif isinstance(message, Notification):
             relay.notify(message)

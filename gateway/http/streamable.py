@@ -133,7 +133,7 @@ class StreamableDoor:
             if error.reason in FAULTS:
                 return bodies.json_response(error.rpc_body(message.id))
             return come_again(error, message.id)
-        self._sessions.shared.look(g.who, server, message)
+        self._sessions.unnamed.look(g.who, server, message)
         session.hello = message.params
 
         def hung_up() -> None:

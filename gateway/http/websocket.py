@@ -95,7 +95,7 @@ class WebSocketDoor:
             relay = await session.start()
             link.begin(session.policy.max_message_bytes)
             await websocket.accept(subprotocol=SUBPROTOCOL)
-            look = partial(self._sessions.shared.look, g.who, server)
+            look = partial(self._sessions.unnamed.look, g.who, server)
             await _exchange(session, relay, link, look)
         except GatewayError as error:
             session.end(error.reason)

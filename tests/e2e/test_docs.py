@@ -92,13 +92,19 @@ async def test_one_url_serves_either_kind_of_client(tmp_path: Path) -> None:
                 assert not (await session.call_tool("whoami")).is_error
 
 
-def test_the_librechat_snippet_is_yaml_and_keeps_librechats_rules() -> None:
-    gateway, librechat = (YAML(typ="safe").load(block) for block in blocks(section("Connect LibreChat"), "yaml"))
-    assert gateway["auth"]["bearer"]["tokens"] == ["${MCP_GATEWAY_TOKEN}"]
+def test_the_librechat_snippets_load_and_keep_librechats_rules(tmp_path: Path) -> None:
+    gateway, librechat, own = (YAML(typ="safe").load(block) for block in blocks(section("Connect LibreChat"), "yaml"))
+    [token] = gateway["auth"]["bearer"]["tokens"]
+    assert token == {"name": gateway["trusted_fronts"][0], "token": "${MCP_GATEWAY_TOKEN}"}
+    assert gateway["trust_user_header"] == "X-Gateway-User"
     server = librechat["mcpServers"]["notepad"]
     assert server["type"] == "streamable-http"
     assert server["headers"]["X-Gateway-User"] == "{{LIBRECHAT_USER_ID}}"
     assert librechat["mcpSettings"]["allowedAddresses"][0] in server["url"]
+    path = tmp_path / "config.yaml"
+    YAML().dump(gateway | own, path)
+    [server] = load(path, {"MCP_GATEWAY_TOKEN": "s3cret-of-librechat"}).gateway.servers.values()
+    assert server.personal == ("header:X-GitHub-Token",)
 
 
 def test_the_samples_of_configuration_load(tmp_path: Path) -> None:

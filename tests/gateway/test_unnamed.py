@@ -9,7 +9,7 @@ from loguru import logger
 from gateway.identity.principal import ANONYMOUS, Principal
 from gateway.identity.who import Who
 from gateway.jsonrpc import Request
-from gateway.shared import LIBRECHAT, SharedSessions
+from gateway.unnamed import LIBRECHAT, UnnamedUsers
 
 KEY = Principal("bearer", "librechat")
 
@@ -29,7 +29,7 @@ def lines() -> Iterator[list[str]]:
 
 
 def test_librechat_without_a_user_is_noticed_and_both_files_are_named(lines: list[str]) -> None:
-    SharedSessions().look(Who(KEY), "fs", hello())
+    UnnamedUsers().look(Who(KEY), "fs", hello())
     assert lines == [
         "bearer:librechat has opened a session with 'fs' and named no user, so all its users may share one child; write "
         "X-Gateway-User: '{{LIBRECHAT_USER_ID}}' under its 'headers' in librechat.yaml, and 'trust_user_header: "
@@ -38,15 +38,15 @@ def test_librechat_without_a_user_is_noticed_and_both_files_are_named(lines: lis
 
 
 def test_a_trusted_front_is_noticed_whatever_it_calls_itself_and_the_one_line_is_named(lines: list[str]) -> None:
-    SharedSessions().look(Who(KEY, speaks_by="X-User"), "fs", hello("another-chat"))
+    UnnamedUsers().look(Who(KEY, speaks_by="X-User"), "fs", hello("another-chat"))
     assert lines[0].endswith("write X-User: '{{LIBRECHAT_USER_ID}}' under its 'headers' in librechat.yaml\n")
 
 
 def test_it_is_said_once_for_each_key_and_server(lines: list[str]) -> None:
-    shared = SharedSessions()
+    unnamed = UnnamedUsers()
     for principal in (KEY, KEY, Principal("basic", "x"), ANONYMOUS, ANONYMOUS):
         for server in ("fs", "git", "fs"):
-            shared.look(Who(principal), server, hello())
+            unnamed.look(Who(principal), server, hello())
     assert len(lines) == 6
 
 
@@ -62,5 +62,5 @@ def test_it_is_said_once_for_each_key_and_server(lines: list[str]) -> None:
     ],
 )
 def test_whoever_is_one_user_or_no_front_is_left_alone(lines: list[str], who: Who, message: Request) -> None:
-    SharedSessions().look(who, "fs", message)
+    UnnamedUsers().look(who, "fs", message)
     assert lines == []

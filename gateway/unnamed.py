@@ -21,7 +21,7 @@ HEADER: Final = "X-Gateway-User"
 """What the header is called where the configuration names none yet."""
 
 
-class SharedSessions:
+class UnnamedUsers:
     """Looks at how sessions are opened; says what it found once for each key and server."""
 
     def __init__(self) -> None:
