@@ -77,6 +77,7 @@ class Reloader:
         self._running = running
         self._announce = announce
         self._prepare = prepare
+        self._reloads = 0
 
     def __call__(self) -> None:
         """Take over what can be; a file with a mistake in it changes nothing, and each mistake is a line in the log."""
@@ -101,6 +102,7 @@ class Reloader:
         }
         restart = needs_restart(self._running, new)
         at_once = sorted(key for key in TAKEN_OVER if getattr(self._running.gateway, key) != getattr(new.gateway, key))
+        self._number(new, *changes["new"], *changes["changed"])
         take_over(self._running, new)
         self._announce(for_gateway(self._running.gateway))
         self.on_change(self._running.supervisor)
@@ -109,3 +111,12 @@ class Reloader:
         logger.info("the configuration was read again; servers: {}{}", said or "as before", besides)
         if restart:
             logger.warning("not taken over until a restart: {}", ", ".join(restart))
+
+    def _number(self, new: Settings, *started_otherwise: str) -> None:
+        """Have the gateway's part say which servers are started otherwise from now on: no child of theirs is joined."""
+        self._reloads += 1
+        for name, policy in new.gateway.servers.items():
+            before = self._running.gateway.servers.get(name)
+            same = before is not None and name not in started_otherwise
+            generation = before.generation if before is not None and same else self._reloads
+            new.gateway.servers[name] = policy.model_copy(update={"generation": generation})
