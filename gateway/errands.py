@@ -5,7 +5,7 @@ door; the gateway's own requests do not. The conversation and the clocks know no
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 
 from gateway.access import EVERYTHING, Permission
@@ -26,6 +26,8 @@ class _Errand:
     message: Request
     permission: Permission
     began: float
+    secrets: tuple[str, ...] = field(repr=False)
+    """What its child was given: the session's next request may bring other values."""
 
 
 class Errands:
@@ -71,7 +73,8 @@ class Errands:
         """`message`, which was checked, is in flight from now on, as `call`."""
         permission = EVERYTHING if message.method != LIST else self._permission(who)
         if self._audit is not None or not permission.every_tool:
-            self._errands[call] = _Errand(who, message, permission, self._now())
+            secrets = tuple(self._audit.secrets()) if self._audit is not None else ()
+            self._errands[call] = _Errand(who, message, permission, self._now(), secrets)
 
     def answered(self, call: int, answer: bytes, failure: GatewayError | None) -> bytes:
         """The answer to `call`, as the client gets it; `failure` is set where it is the gateway's own."""
@@ -93,4 +96,5 @@ class Errands:
     def _called(self, errand: _Errand, call: int, came: Outcome) -> None:
         if self._audit is not None:
             took = (self._now() - errand.began) * 1000
-            self._audit.called(errand.who.principal, errand.message, call, came, took)
+            about = (errand.who.principal, errand.message, call, came, took)
+            self._audit.called(*about, secrets=errand.secrets)

@@ -1,6 +1,6 @@
 """Who may use what, and what is recorded of it: the rules and the audit log, for all sessions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from common.config.audit import STDERR
@@ -49,8 +49,10 @@ class Oversight:
         def current() -> int:
             return session.relay.pid if session.relay is not None else pid
 
+        def secrets() -> Iterable[str]:
+            return session.personal.values.values()
+
         if self.audit.is_on:
-            secrets = session.personal.values.values()
             audit = self.audit.of_session(session.id, server, session.door.value, current, secrets)
         return Errands(server, lambda who: self.permission(who, server), audit)
 

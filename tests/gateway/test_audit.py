@@ -31,8 +31,9 @@ class Log:
         self.lines: list[bytes] = []
         self.audit = Audit(self.lines.append, arguments=arguments, now=lambda: NOW)
         self.clock = 0.0
+        self.secrets = ["t0ken-of-ann", "no"]
         self.permission: Permission = EVERYTHING
-        session = self.audit.of_session("gw.abcdefghij", "light", "REST", lambda: 4711, ["t0ken-of-ann", "no"])
+        session = self.audit.of_session("gw.abcdefghij", "light", "REST", lambda: 4711, lambda: self.secrets)
         self.errands = Errands("light", lambda _: self.permission, session, now=lambda: self.clock)
 
     @property
@@ -56,13 +57,23 @@ def test_a_call_is_a_line_once_it_is_over() -> None:
     assert repr(log.errands) == "<Errands: 0>"
 
 
+def test_a_call_shows_no_secret_of_its_own_child_though_the_session_has_another_by_now() -> None:
+    log = Log(arguments=True)
+    log.errands.begin(1, CALL, ANN)
+    log.secrets = ["t0ken-of-later"]
+    log.errands.answered(1, OK, None)
+    log.errands.begin(2, Request(b"8", "tools/call", b'{"name":"echo","arguments":{"text":"t0ken-of-later"}}'), ANN)
+    log.errands.answered(2, OK, None)
+    assert not any(b"t0ken" in line for line in log.lines)
+
+
 def test_the_page_shows_a_line_as_it_is() -> None:
     [sample] = re.findall("```json\n(.*)```", (ROOT / "docs" / "access.md").read_text(), re.DOTALL)
     lines: list[bytes] = []
     audit = Audit(lines.append, now=lambda: NOW)
-    session = audit.of_session("gw.x3Vb1abcdefg", "fs", "Streamable HTTP", lambda: 4711, [])
+    session = audit.of_session("gw.x3Vb1abcdefg", "fs", "Streamable HTTP", lambda: 4711, list)
     message = Request(b"1", "tools/call", b'{"name":"read_file"}')
-    session.called(Principal("bearer", "librechat", "u1"), message, 16777217, {"outcome": "ok"}, 12.34)
+    session.called(Principal("bearer", "librechat", "u1"), message, 16777217, {"outcome": "ok"}, 12.34, secrets=())
     assert lines == [sample.encode()]
 
 
