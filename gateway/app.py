@@ -76,7 +76,7 @@ def take_over(app: Quart, settings: GatewaySettings, sessions: Sessions) -> None
     guards.take_over(settings)
     sessions.oversight.take_over(settings)
     sessions.take_over(settings.servers)
-    sessions.end_of_others(guards.authenticator.still_admits)
+    sessions.end_of_others(guards.still_admits)
     bound_bodies(app, settings)
 
 
