@@ -67,6 +67,7 @@ def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: Superv
     app.register_error_handler(GatewayError, _answer_error)
     app.register_error_handler(HTTPException, _answer_http_error)
     app.register_error_handler(Exception, _answer_fault)
+    sessions.end_of_others(guards.still_admits)  # who was taken out while there was no gateway
     return app
 
 
@@ -76,7 +77,7 @@ def take_over(app: Quart, settings: GatewaySettings, sessions: Sessions) -> None
     guards.take_over(settings)
     sessions.oversight.take_over(settings)
     sessions.take_over(settings.servers)
-    sessions.end_of_others(guards.authenticator.still_admits)
+    sessions.end_of_others(guards.still_admits)
     bound_bodies(app, settings)
 
 

@@ -67,8 +67,12 @@ class Rule:
         if wanted.key is not None and wanted.key != key_name(principal):
             return False
         if wanted.tool is not None or "tool" in wanted.per:
-            return use.method == CALL and fnmatchcase(use.tool, wanted.tool or "*") and self._is_for(use.server)
+            return use.method == CALL and self._is_for(use.server) and self._names(use.tool)
         return self._is_for(use.server)
+
+    def _names(self, tool: str) -> bool:
+        """Whether a call of `tool` counts. One that may be of any does: nobody gets by with a name written twice."""
+        return not tool or fnmatchcase(tool, self.settings.tool or "*")
 
     def _is_for(self, server: str) -> bool:
         if not server:  # an id for no server yet

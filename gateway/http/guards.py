@@ -28,6 +28,8 @@ from gateway.http.streams import abandon
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.denied import Denied
 from gateway.identity.fronts import Fronts
+from gateway.identity.principal import Principal
+from gateway.identity.resource import is_described_at
 
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 Marked = TypeVar("Marked", bound=ResponseTypes)
@@ -59,7 +61,6 @@ class Guards:
 
     def __init__(self, settings: GatewaySettings) -> None:
         self.authenticator = Authenticator(settings.auth)
-        self._servers = settings.servers.keys()
         self._fronts = Fronts(settings.users)
         self._cors = CrossOrigin(settings.cors)
         self._told = 0.0
@@ -77,7 +78,10 @@ class Guards:
         self.authenticator = Authenticator(settings.auth, self.authenticator)
         self._fronts = Fronts(settings.users)
         self._cors = CrossOrigin(settings.cors)
-        self._servers = settings.servers.keys()
+
+    def still_admits(self, principal: Principal) -> bool:
+        """Whether `principal`, who was let in once, could be let in now: by itself, and on whose behalf it asks."""
+        return self.authenticator.still_admits(principal) and self._fronts.still_believe(principal)
 
     async def check(self) -> Response | None:
         """Raises GatewayError where the request may not pass; leaves who sends it in `g.who`.
@@ -121,8 +125,7 @@ class Guards:
 
     def _check_well_known(self) -> None:
         """Nobody has to prove anything who asks how to; where that is not told, there is nothing."""
-        resource = self.authenticator.resource
-        if resource is None or not resource.is_described_at(asked().path, self._servers):
+        if self.authenticator.resource is None or not is_described_at(asked().path):
             raise GatewayError(Reason.ROUTE_NOT_FOUND, "there is nothing here")
 
     async def finish(self, response: Response) -> Response:

@@ -103,6 +103,12 @@ def test_a_rule_for_one_key_is_not_about_a_token_that_has_its_name_for_a_subject
     assert not rule(key="ci").is_about(Principal("https://issuer.example", "ci"), ECHO)
 
 
+def test_a_call_that_may_be_of_any_tool_counts_for_every_rule_about_tools() -> None:
+    hidden = Use("light", "tools/call", "")
+    assert all(rule(tool=tool).is_about(ANN.principal, hidden) for tool in ("echo", "a*", "*"))
+    assert not rule(tool="echo", server="other").is_about(ANN.principal, hidden)
+
+
 @pytest.mark.parametrize(
     ("per", "alike"),
     [
