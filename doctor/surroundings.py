@@ -82,8 +82,8 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def health(report: Mapping[str, Any], known: set[str]) -> Iterator[Finding]:
-    """What `/health` says, held against the servers that the file has."""
+def health(report: Mapping[str, Any], known: set[str], *, rules: bool = False) -> Iterator[Finding]:
+    """What `/health` says, held against the servers that the file has; with `rules` it may not say all to everybody."""
     if "version" not in report:
         text = "the gateway tells nothing but its status: it did not take the doctor's credentials"
         yield Finding("health", "", Verdict.FAILED, text, "is this the configuration that it runs with?")
@@ -101,7 +101,12 @@ def health(report: Mapping[str, Any], known: set[str]) -> Iterator[Finding]:
             f"well; trees are kept whole by: {printable(str(report.get('reaping')))}; nothing ever outlived its session"
         )
         yield Finding("health", "", Verdict.OK, text)
-    yield from _served(report.get("servers") or {}, known)
+    served = report.get("servers") or {}
+    if rules and (hidden := known - set(served)):
+        text = f"kept by `access` from the key that asks, or not served: {', '.join(sorted(hidden))}"
+        yield Finding("servers", "", Verdict.NOTE, text, "their own rows say whether the two users may use them")
+        known = known - hidden
+    yield from _served(served, known)
 
 
 def _version(running: str) -> Finding:
