@@ -121,6 +121,19 @@ async def test_whoever_may_not_now_is_recorded_too(tmp_path: Path) -> None:
     assert (found[0]["tool"], found[0]["session"]) == ("echo", "gw")
 
 
+async def test_strangers_fill_no_disk_and_those_left_out_are_counted(tmp_path: Path) -> None:
+    path, asked = tmp_path / "audit.jsonl", 400
+    async with running(tmp_path=tmp_path, auth=AUTH, audit={"file": str(path)}) as gateway:
+        for _ in range(asked):
+            assert (await gateway.http.get("/api/sessionid")).status_code == 401
+        # Whoever is known is always recorded, with how many there were before.
+        assert (await gateway.http.get("/absent/sse", headers=ANN)).status_code == 404
+    lines = lines_of(path.read_text())
+    assert len(lines) < asked
+    assert (lines[-1]["subject"], lines[-1]["reason"]) == ("ann", "server_not_found")
+    assert len(lines) + sum(line.get("leftOut", 0) for line in lines) == asked + 1
+
+
 async def test_a_gateway_that_cannot_write_its_audit_log_says_so_and_does_not_start(tmp_path: Path) -> None:
     keys = {"runtime_dir": str(tmp_path / "runtime"), "audit": {"file": "absent/audit.jsonl"}}
     config = write_config(tmp_path / "config.yaml", {**QUICK, **keys, "port": 0, "servers": {"light": LIGHT}})
