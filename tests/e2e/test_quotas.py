@@ -255,12 +255,16 @@ async def test_the_other_doors_have_the_same_limits(module: Gateway, users: User
     assert code(answers[2]) == (429, "rate_limited")
     modern = await Modern(http, "/rated/mcp").post(modern_call(1, "echo", text="x"))
     assert code(modern) == (429, "rate_limited")
+    assert (modern.headers["X-RateLimit-Limit"], modern.headers["X-RateLimit-Remaining"]) == ("2", "0")
     async with sse(http, "/rated/sse", hello=False) as stream:
         assert "result" in await stream.ask(request(0, "initialize", HELLO))
-        assert (await stream.ask(call(1, "echo", text="x")))["error"]["data"]["code"] == "rate_limited"
+        posted = await stream.post(call(1, "echo", text="x"))
+        assert (posted.status_code, posted.headers["X-RateLimit-Remaining"]) == (202, "0")
+        assert (await stream.events.message())["error"]["data"]["code"] == "rate_limited"
     # That was more than six with the stream: what is refused by a rule has passed those before it.
     answer = await http.get("/rated/sse", headers={"Accept": "*/*"})
     assert code(answer) == (429, "rate_limited")
+    assert (answer.headers["X-RateLimit-Limit"], answer.headers["X-RateLimit-Remaining"]) == ("6", "0")
     with pytest.raises(Refused) as refused:
         async with websocket(module.url, "/rated/ws", headers=whose(http)):
             pass
