@@ -101,12 +101,7 @@ def health(report: Mapping[str, Any], known: set[str], *, rules: bool = False) -
             f"well; trees are kept whole by: {printable(str(report.get('reaping')))}; nothing ever outlived its session"
         )
         yield Finding("health", "", Verdict.OK, text)
-    served = report.get("servers") or {}
-    if rules and (hidden := known - set(served)):
-        text = f"kept by `access` from the key that asks, or not served: {', '.join(sorted(hidden))}"
-        yield Finding("servers", "", Verdict.NOTE, text, "their own rows say whether the two users may use them")
-        known = known - hidden
-    yield from _served(served, known)
+    yield from _served(report.get("servers") or {}, known, rules=rules)
 
 
 def _version(running: str) -> Finding:
@@ -117,9 +112,12 @@ def _version(running: str) -> Finding:
     return Finding("version", "", Verdict.WARNING, text, "restart the gateway after an upgrade")
 
 
-def _served(served: Mapping[str, Any], known: set[str]) -> Iterator[Finding]:
+def _served(served: Mapping[str, Any], known: set[str], *, rules: bool) -> Iterator[Finding]:
     missing, strange = known - set(served), set(served) - known
-    if missing or strange:
+    if missing and rules and not strange:
+        text = f"not served, or kept by `access` from the key that asks: {', '.join(sorted(missing))}"
+        yield Finding("servers", "", Verdict.NOTE, text, "their own rows say whether the two users may use them")
+    elif missing or strange:
         parts = [f"not served: {', '.join(sorted(missing))}"] if missing else []
         parts += [f"not in the file: {', '.join(sorted(map(printable, strange)))}"] if strange else []
         remedy = "send SIGHUP after a change, or give the file that it runs with"
