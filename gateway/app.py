@@ -48,10 +48,9 @@ def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: Superv
     guards = app.extensions["guards"] = Guards(settings)
     guards.install(app)
     audited.install(app, sessions)
-    rates = Rates(settings.amounts) if settings.amounts.rate_limits else None
-    admitted.install(app, Admittance([rates] if rates else [], sessions.quotas.refusals))
-    if rates is not None:
-        app.after_serving(rates.close)
+    rates = app.extensions["rates"] = Rates(settings.amounts)
+    admitted.install(app, Admittance([rates], sessions.quotas.refusals))
+    app.after_serving(rates.close)
     streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
     others = (
         HealthDoor(sessions, supervisor, rates),
@@ -74,7 +73,10 @@ def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: Superv
 def take_over(app: Quart, settings: GatewaySettings, sessions: Sessions) -> None:
     """What `settings` have for new requests holds from now on; whom they admit no more loses their sessions."""
     guards: Guards = app.extensions["guards"]
+    rates: Rates = app.extensions["rates"]
     guards.take_over(settings)
+    rates.take_over(settings.amounts)
+    sessions.quotas.take_over(settings.amounts.quotas)
     sessions.oversight.take_over(settings)
     sessions.take_over(settings.servers)
     sessions.end_of_others(guards.still_admits)

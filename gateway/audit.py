@@ -81,14 +81,14 @@ class Audit:
     def of_session(
         self, id_: str, server: str, door: str, pid: Callable[[], int], secrets: Iterable[str]
     ) -> "SessionAudit":
-        """For the calls of one session, which go to the child `pid()`. None of the `secrets` is in any line."""
+        """For a call of one session, which goes to the child `pid()`. None of the `secrets` is in any line."""
         about = {"session": masked(id_), "door": door, "server": server}
         return SessionAudit(self, about, pid, tuple(each for each in secrets if len(each) >= SHORTEST))
 
 
 @dataclass(frozen=True, slots=True)
 class SessionAudit:
-    """The audit log, as one session writes it."""
+    """The audit log, as one session writes it of a request."""
 
     audit: Audit
     about: Mapping[str, Value]
@@ -110,7 +110,7 @@ class SessionAudit:
         self.audit.record("call", principal, {**self.about, **facts})
 
     def denied(self, principal: Principal, message: Request, error: GatewayError) -> None:
-        """The request may not be made, so it never was."""
+        """The request may not be made, or not now, so it never was."""
         parts = members(message.params) if message.method == CALL else {}
         self.audit.refused(principal, error, **self.about, method=message.method, tool=_name_in(parts))
 

@@ -82,6 +82,8 @@ def compare(session: Session, who: Who) -> None:
     own = personal(who, session.policy)
     if own.digest != session.personal.digest:
         session.heed(own)
+    elif not session.personal.values:
+        session.personal = own  # what an earlier gateway was given: again known by more than its digest
 
 
 def personal(who: Who, policy: ServerPolicy) -> Personal:

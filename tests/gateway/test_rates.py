@@ -245,6 +245,31 @@ async def test_a_redis_that_says_nothing_holds_up_one_request_for_a_moment_and_t
     assert len(lines) == 1
 
 
+async def test_other_rules_hold_from_then_on_and_what_was_counted_stays_counted() -> None:
+    async with counting({"per": "user", "limit": "2/year"}) as rates:
+        assert await passed(rates, (ANN, ECHO), (ANN, ECHO), (ANN, ECHO)) == [True, True, False]
+        rates.take_over(Amounts())
+        assert (rates.is_on, await rates(ANN, ECHO)) == (False, None)
+        other = {"per": "user", "limit": "2/year", "server": "other"}
+        again = {"rate_limits": [other, {"per": "user", "limit": "2/year"}]}
+        rates.take_over(Amounts.model_validate(again))
+        assert await passed(rates, (ANN, ECHO), (BOB, ECHO), (BOB, ELSEWHERE)) == [False, True, True]
+
+
+async def test_counts_begin_anew_where_they_are_kept_elsewhere(tmp_path: Path, lines: list[str]) -> None:
+    rules: dict[str, Any] = {"rate_limits": [{"per": "user", "limit": "1/year"}]}
+    async with counting(*rules["rate_limits"]) as rates:
+        assert await passed(rates, (ANN, ECHO), (ANN, ECHO)) == [True, False]
+        there = {"rate_limit_storage": f"redis+unix://{tmp_path}/none", "rate_limit_on_error": "deny"}
+        rates.take_over(Amounts.model_validate(rules | there))
+        with pytest.raises(GatewayError) as error:
+            await rates(ANN, ECHO)
+        assert (error.value.reason, rates.report()["storage"]) == (Reason.RATE_LIMITS_UNKNOWN, "redis")
+        rates.take_over(Amounts.model_validate(rules))
+        assert await passed(rates, (ANN, ECHO), (ANN, ECHO)) == [True, False]
+        assert rates.report() == {"storage": "memory", "answers": True, "faults": 1}
+
+
 async def test_no_address_and_no_password_is_ever_told(tmp_path: Path, lines: list[str]) -> None:
     url = f"redis+unix://user:s3cret@{tmp_path}/none"
     async with counting({"per": "user", "limit": "1/year"}, rate_limit_storage=url) as rates:
