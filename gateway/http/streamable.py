@@ -20,7 +20,7 @@ from gateway import sse
 from gateway.afterlife import Afterlife
 from gateway.errors import GatewayError
 from gateway.events import Kind, read_id, write_id
-from gateway.http import admitted, bodies
+from gateway.http import admitted, audited, bodies
 from gateway.http.answers import answer, answer_batch, opening
 from gateway.http.bodies import EVENT_STREAM, JSON
 from gateway.http.mcp import LAST_EVENT_ID, SESSION_HEADER, come_again, header_id, is_leaving, parse, parse_batch
@@ -131,6 +131,7 @@ class StreamableDoor:
             session = self._sessions.open(g.who, server, Door.STREAMABLE)
         except GatewayError as error:
             if error.reason in FAULTS:
+                audited.refused(error)
                 return bodies.json_response(error.rpc_body(message.id))
             return come_again(error, message.id)
         self._sessions.unnamed.look(g.who, server, message)
