@@ -109,8 +109,8 @@ def test_a_problem_names_the_line_of_the_file_that_is_missing(tmp_path: Path) ->
         ),
         (
             credentials(password_hash="hunter2"),
-            "basic.credentials[0].password_hash: expected a hash as 'mcp-gateway hash' prints it; a shell needs it in single "
-            "quotes",
+            "basic.credentials[0].password_hash: expected a hash as 'mcp-gateway hash' prints it; a shell needs it in "
+            "single quotes",
         ),
         (
             credentials(pasword_hash=ARGON2),
