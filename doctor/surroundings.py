@@ -123,7 +123,7 @@ def _served(served: Mapping[str, Any], known: set[str], *, rules: bool) -> Itera
         remedy = "send SIGHUP after a change, or give the file that it runs with"
         yield Finding("servers", "", Verdict.FAILED, "; ".join(parts), remedy)
     else:
-        yield Finding("servers", "", Verdict.OK, "those of the file are served")
+        yield Finding("servers", "", Verdict.OK, "all of the file are served")
     for name in sorted(known & set(served)):
         if why := served[name].get("failing"):
             text = f"it is given a rest: {printable(str(why))}"

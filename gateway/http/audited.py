@@ -12,7 +12,7 @@ from quart import Quart, current_app, g
 from common.bucket import Bucket
 from common.reasons import Reason
 from gateway.errors import GatewayError
-from gateway.http.guards import asked
+from gateway.http.guards import Guards, asked
 from gateway.identity.who import Who
 from gateway.personal import FAULTS
 from gateway.sessions import Sessions
@@ -66,7 +66,13 @@ def install(app: Quart, sessions: Sessions) -> None:
 
 
 def refused(error: GatewayError) -> None:
-    """`error` is about to be the answer; where it means that somebody was refused, that is recorded."""
+    """`error` is about to be the answer; where it means that somebody was refused, that is recorded.
+
+    That a request lacks what a child is to be given of its user's own is told in the log, for somebody wrote it wrong.
+    """
+    if error.reason in FAULTS:
+        guards: Guards = current_app.extensions["guards"]
+        guards.tell(error)
     recorder: _Recorder | None = current_app.extensions.get(_RECORDER)
     if recorder is not None:
         recorder(error)

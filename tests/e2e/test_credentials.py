@@ -66,6 +66,7 @@ async def test_a_live_session_outlasts_a_request_that_is_refused(place: Gateway)
             answer = await http.post("/light/mcp", json=call(7, "echo", text="x"), headers={**own, HEADER: wrong})
             assert (answer.status_code, answer.json()["id"]) == (200, 7)
             assert answer.json()["error"]["data"]["about"] == {"header": HEADER}
+        await place.said(f"credential_malformed: the header {HEADER} ")
         twice = httpx2.Headers([*own.items(), (HEADER, "the-right-one"), (HEADER, "the-right-one"), *FRONT.items()])
         async with httpx2.AsyncClient(base_url=place.url) as plain:
             answer = await plain.post("/light/mcp", json=call(8, "echo", text="x"), headers=twice)
