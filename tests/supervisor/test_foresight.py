@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import msgspec
 import pytest
 
 from common.config.model import Isolation, ServerSpec
@@ -69,7 +68,7 @@ def test_what_users_of_a_range_cannot_start_is_told(way: str, place: Path) -> No
         each.chmod(0o755)
     command = {"itself": program, "a link": place / "link"}.get(way, script)
     spec = server(str(command), user=None, uid_range="600000-600009")
-    spec = msgspec.structs.replace(spec, env={"PATH": str(closed)})
+    spec = spec.model_copy(update={"env": {"PATH": str(closed)}})
     closed.chmod(0o755)
     assert list(warnings([spec])) == []
     closed.chmod(0o700)
