@@ -8,6 +8,7 @@ the supervisor makes one renewal a second of it.
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 import anyio
@@ -28,7 +29,7 @@ from gateway.identity.principal import Principal
 from gateway.kept import VERSION, Kept, TooLong, write
 from gateway.modern.conversation import ModernConversation
 from gateway.oversight import Oversight
-from gateway.personal import NOTHING, Personal
+from gateway.personal import NOTHING, Personal, compare
 from gateway.quotas import Quotas
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
@@ -257,7 +258,7 @@ class Leases:
         if lane is None:
             self.certificates.expect(grant.lease, session.principal)
             notes = self._hot_state.slot(grant.lease) if self._hot_state is not None else None
-        return Relay(
+        relay = Relay(
             lane or self._supervisor,
             grant,
             session.server,
@@ -274,6 +275,9 @@ class Leases:
             errands=self._oversight.errands(session, grant.pid),
             lane=lane,
         )
+        if lane is not None:
+            relay.heed = partial(compare, session)
+        return relay
 
     def _talk(self, session: Session, resumes: UnderWay | None, lane: Lane | None) -> Talk | None:
         """The conversation, where it is not one of a legacy client that is alone with its child."""

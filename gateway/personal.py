@@ -75,15 +75,16 @@ def compare(session: Session, who: Who) -> None:
     """Have `session` heed what `who` bears with this request, where its child was started with something else.
 
     To be called for each request to the child, and for no other: a stream that is opened again may still bear what was
-    right when it was first opened, and whoever ends a session need bear nothing.
+    right when it was first opened, and whoever ends a session need bear nothing. And right before it is passed on:
+    whatever is awaited in between, another request of the session may bear something else.
 
     Raises GatewayError where something is missing or malformed, and what `heed` raises.
     """
     own = personal(who, session.policy)
     if own.digest != session.personal.digest:
         session.heed(own)
-    elif not session.personal.values:
-        session.personal = own  # what an earlier gateway was given: again known by more than its digest
+    elif own.values and not session.personal.values:
+        session.personal = own  # which an earlier gateway knew, and of which this one had the digest alone
 
 
 def personal(who: Who, policy: ServerPolicy) -> Personal:

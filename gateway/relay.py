@@ -103,6 +103,8 @@ class Relay:
         """Whether another gateway could go on with the child."""
         self.on_list_changed: Callable[[], None] = lambda: None
         """Called when the child says that its tools are others now."""
+        self.heed: Callable[[Who], None] = lambda _: None
+        """Called with the sender of each request before it is passed on. Raises GatewayError where it may not be."""
         self.on_ready: Callable[[], None] = lambda: None
         """Called when the child has accepted `initialize`, before the client hears of it."""
         self.calls = calls
@@ -212,6 +214,7 @@ class Relay:
         if who is not None:
             try:
                 message = self.errands.check(message, who)
+                self.heed(who)
             except GatewayError as error:
                 self.refuse(message, outbox, error)
                 return

@@ -8,7 +8,7 @@ from gateway.caller import Caller
 from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
 from gateway.identity.who import Who
-from gateway.personal import compare
+from gateway.personal import personal
 from gateway.session import Session, not_found
 from gateway.unused import arm_unused
 
@@ -51,7 +51,7 @@ class SessionSet:
 
         Raises GatewayError where the set has ended, perhaps while a request to it was still being read; and where that
         session has: its state is lost, and going on with a fresh child in its place would hide that. Also for what is
-        missing or malformed of the user's own, or was changed and cannot be heeded.
+        missing or malformed of the user's own. What was changed of that the session's relay heeds, with each call.
         """
         if self.ended is not None:
             raise not_found(self.ended, remedy=GET_AN_ID)
@@ -63,7 +63,7 @@ class SessionSet:
         if session is None or session.ended is not None:
             session = self._table.add_to_set(self, server, who)
             self._by_server[server] = session
-        compare(session, who)
+        personal(who, session.policy)
         return session
 
     async def caller(self, server: str, who: Who) -> Caller:

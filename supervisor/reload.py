@@ -91,6 +91,7 @@ class Reloader:
         self._running = running
         self._announce = announce
         self._prepare = prepare
+        self._reloads = 0
 
     def __call__(self) -> None:
         """Take over what can be; a file with a mistake in it changes nothing, and each mistake is a line in the log."""
@@ -115,6 +116,7 @@ class Reloader:
         }
         restart = needs_restart(self._running, new)
         at_once = holds_at_once(self._running.gateway, new.gateway)
+        self._number(new, *changes["new"], *changes["changed"])
         take_over(self._running, new)
         self._announce(for_gateway(self._running.gateway))
         self.on_change(self._running.supervisor)
@@ -123,3 +125,12 @@ class Reloader:
         logger.info("the configuration was read again; servers: {}{}", said or "as before", besides)
         if restart:
             logger.warning("not taken over until a restart: {}", ", ".join(restart))
+
+    def _number(self, new: Settings, *started_otherwise: str) -> None:
+        """Have the gateway's part say which servers are started otherwise from now on: no child of theirs is joined."""
+        self._reloads += 1
+        for name, policy in new.gateway.servers.items():
+            before = self._running.gateway.servers.get(name)
+            same = before is not None and name not in started_otherwise
+            generation = before.generation if before is not None and same else self._reloads
+            new.gateway.servers[name] = policy.model_copy(update={"generation": generation})

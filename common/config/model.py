@@ -133,6 +133,8 @@ class ServerPolicy(Protocol, Answers, Sharing):
     idle_timeout: float = 1800.0
     personal: tuple[str, ...] = ()
     """The placeholders of its configuration that are each user's own, such as `header:X-GitHub-Token`."""
+    generation: int = 0
+    """Another one after each reload that has changed how it is started, which the gateway is not told otherwise."""
 
 
 class GatewaySettings(Model):

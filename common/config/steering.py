@@ -12,7 +12,10 @@ _NAMES: Final = frozenset(
     locpath nlspath hostaliases localdomain res_options resolv_host_conf getconf_dir nis_path tzdir openssl_conf
     openssl_engines openssl_modules ssl_cert_file ssl_cert_dir sslkeylogfile requests_ca_bundle curl_ca_bundle curl_home
     ssh_askpass sudo_askpass virtual_env docker_host docker_config docker_context kubeconfig
-    dbus_session_bus_address r_profile r_environ wgetrc inputrc""".split()
+    dbus_session_bus_address r_profile r_environ wgetrc inputrc zdotdir fpath psmodulepath terminfo terminfo_dirs
+    tcllibpath krb5_config gnupghome java_opts maven_opts gradle_opts jvm_opts aws_config_file
+    aws_shared_credentials_file odbcini odbcsysini odbcinstini mysql_home pgservicefile pgsysconfdir tns_admin
+    oracle_home qt_plugin_path gtk_modules gtk_path gio_extra_modules julia_load_path julia_depot_path""".split()
 )
 _PREFIXES: Final = tuple(
     """ld_ dyld_ node_ python git_ npm_ uv_ pip_ xdg_ bash_func_ yarn_ pnpm_ corepack_ bun_ deno_ gem_ bundle_ cargo_

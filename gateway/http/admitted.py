@@ -12,7 +12,7 @@ from gateway.errors import GatewayError
 from gateway.http import audited
 from gateway.jsonrpc import Message, Request
 from gateway.outbox import Outbox
-from gateway.personal import compare
+from gateway.personal import personal
 from gateway.relay import Relay
 from gateway.session import Session
 
@@ -59,13 +59,13 @@ async def admit_opening(server: str = "") -> None:
 async def refusal(session: Session, message: Message) -> GatewayError | None:
     """Why a message of a live session may not pass; None where it may. Only requests are ever refused.
 
-    The session heeds what the request bears of its user's own, or refuses it.
+    What it bears of its user's own is looked at here, and heeded by the relay, once the request is passed on.
     """
     if not isinstance(message, Request):
         return None
     try:
         await admit(use_of(session.server, message))
-        compare(session, g.who)
+        personal(g.who, session.policy)
     except GatewayError as error:
         return error
     return None

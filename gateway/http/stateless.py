@@ -43,6 +43,7 @@ from gateway.modern.probe import Probe
 from gateway.modern.reach import AnsweredHere, Reach, not_served
 from gateway.modern.toolheaders import ToolHeaders
 from gateway.outbox import Outbox
+from gateway.personal import personal
 from gateway.sessions import Sessions
 from gateway.sizes import Fit, client_name
 
@@ -134,8 +135,9 @@ class StatelessDoor:
         except AnsweredHere as here:
             return _ready(here.answer)
         relay = reached.relay
-        relay.on_list_changed = lambda: self._tool_headers.forget(server, asked.who.principal)
-        await self._tool_headers.check(relay, server, g.who.principal, envelope)
+        whose = (asked.who.principal, personal(asked.who, asked.policy).digest)
+        relay.on_list_changed = lambda: self._tool_headers.forget(server, whose)
+        await self._tool_headers.check(relay, server, whose, envelope)
         outbox = relay.new_outbox()
         leaving.callback(relay.hang_up, outbox)
         relay.calls.check()

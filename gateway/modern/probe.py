@@ -48,6 +48,8 @@ class Ear:
     def __init__(self) -> None:
         self.answered = anyio.Event()
         self.speaks_modern = False
+        self.ended = False
+        """Whether there was no answer, and will be none."""
 
     def on_line(self, line: bytes) -> None:
         """Anything but the answer is passed over."""
@@ -64,6 +66,7 @@ class Ear:
 
     def on_closed(self) -> None:
         """There will be no answer."""
+        self.ended = not self.answered.is_set()
         self.answered.set()
 
 
@@ -106,15 +109,21 @@ class Probe:
         while (known := self._eras.modern(server)) is None:  # still, where the configuration was read again meanwhile
             attempt = self._asking.get(server)
             if attempt is None:
-                await self._try(server, policy, own)
+                if await self._try(server, policy, own) is None:
+                    return False
                 continue
             await attempt.over.wait()
-            if (failure := attempt.failure) is not None:
+            # A child that one user's values have kept from starting says nothing of another's.
+            if (failure := attempt.failure) is not None and not policy.personal:
                 raise GatewayError(failure.reason, failure.message, **failure.about)
         return known
 
-    async def _try(self, server: str, policy: ServerPolicy, own: Personal) -> None:
-        """Ask one child, for all that want to know by now. Raises GatewayError."""
+    async def _try(self, server: str, policy: ServerPolicy, own: Personal) -> bool | None:
+        """Ask one child, for all that want to know by now. Raises GatewayError.
+
+        None where it says nothing of the others: one that is given something of a user's own, and ends without a word,
+        may not have liked that.
+        """
         attempt = self._asking[server] = _Attempt()
         edition = self._eras.edition
         within = min(policy.start_timeout, RENEWING) if self._eras.remembers(server) else policy.start_timeout
@@ -122,18 +131,23 @@ class Probe:
             found = await self._ask(await grant(self._supervisor, server, "probe", "", within, own), policy)
         except GatewayError as error:
             if self._eras.prolong(server):
-                return  # whoever has a child already needs no other one to be had
+                return self._eras.modern(server)  # whoever has a child already needs no other one to be had
             attempt.failure = error
             raise
         finally:
             del self._asking[server]
             attempt.over.set()
+        if found is None and policy.personal and not self._eras.handshake(server):
+            return None
+        found = bool(found)
         self._eras.saw(server, modern=found, edition=edition)
         logger.info(
             "server '{}' {} revision {}", server, "speaks" if found else "does not speak", LATEST_MODERN_VERSION
         )
+        return found
 
-    async def _ask(self, granted: Grant, policy: ServerPolicy) -> bool:
+    async def _ask(self, granted: Grant, policy: ServerPolicy) -> bool | None:
+        """What the child says, or is taken to say by not saying it; None where it ends."""
         ear = Ear()
         channel = Channel(granted.stdin, granted.stdout, policy.max_message_bytes, ear)
         try:
@@ -141,6 +155,6 @@ class Probe:
                 channel.write(encode(request(int(_ID), "server/discover", {"_meta": meta.OWN_ENVELOPE})))
             with anyio.move_on_after(self._patience):
                 await ear.answered.wait()
-            return ear.speaks_modern
+            return None if ear.ended else ear.speaks_modern
         finally:
             self._supervisor.release(granted.lease, Reason.REQUEST_DONE, channel.detach())

@@ -2,8 +2,9 @@
 
 A tool's schema may say of an argument that it is repeated in a header `Mcp-Param-…` (`x-mcp-header`), so that whatever
 stands in between can route by it. Only the child knows the schemas, so the gateway asks for its list, once for each
-server and principal, and keeps of it no more than those annotations. A list may change, and a child tells so only those
-who listen: what is kept is forgotten after a while, and nobody is refused by it before the child was asked again.
+server, principal and set of credentials, and keeps of it no more than those annotations. A list may change, and a child
+tells so only those who listen: what is kept is forgotten after a while, and nobody is refused by it before the child was
+asked again.
 
 Where the child's list cannot be had, nothing is checked: the check must not break a call that works.
 """
@@ -52,6 +53,9 @@ _PREFIX: Final = MCP_PARAM_HEADER_PREFIX.lower()
 _CALL: Final = "tools/call"
 _NOTHING: Final = (b"{}", b"null")
 
+Whose = tuple[Principal, bytes]
+"""A principal, and the digest of what their child is given of the user's own: with that its tools may be others."""
+
 Schemas = dict[str, dict[str, Any]]
 """Of each tool that has any annotation: its input schema, and nothing of it but those."""
 
@@ -78,23 +82,26 @@ class ToolHeaders:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._owners: OrderedDict[tuple[str, Principal], _Owner] = OrderedDict()
+        self._owners: OrderedDict[tuple[str, Principal, bytes], _Owner] = OrderedDict()
 
     def __repr__(self) -> str:
         return f"<ToolHeaders: {len(self._owners)} lists>"
 
-    def forget(self, server: str, principal: Principal) -> None:
+    def forget(self, server: str, whose: Whose) -> None:
         """The child has said that its tools are others now."""
-        self._owners.pop((server, principal), None)
+        self._owners.pop((server, *whose), None)
 
-    async def check(self, relay: Relay, server: str, principal: Principal, envelope: Envelope) -> None:
-        """Raises Rejected where headers and arguments disagree. The child of `relay` is asked where need be."""
+    async def check(self, relay: Relay, server: str, whose: Whose, envelope: Envelope) -> None:
+        """Raises Rejected where headers and arguments disagree. The child of `relay` is asked where need be.
+
+        `whose` it is says what else has the same tools.
+        """
         if envelope.message.method != _CALL:
             return
         headers = [(name, value) for name, value in envelope.headers if name.lower().startswith(_PREFIX)]
         if not headers and bytes(envelope.params.get("arguments", b"{}")) in _NOTHING:
             return  # nothing could be violated either way
-        owner = self._owner(server, principal)
+        owner = self._owner(server, whose)
         # Of two that agree on an old list the second is not asked; of one that disagrees the newest list decides.
         asked = await self._refresh(owner, relay, server, envelope, older_than=self._now())
         rejection = _rejection(owner.schemas, envelope, headers)
@@ -104,9 +111,9 @@ class ToolHeaders:
         if rejection is not None:
             raise rejection
 
-    def _owner(self, server: str, principal: Principal) -> _Owner:
-        owner = self._owners.setdefault((server, principal), _Owner())
-        self._owners.move_to_end((server, principal))
+    def _owner(self, server: str, whose: Whose) -> _Owner:
+        owner = self._owners.setdefault((server, *whose), _Owner())
+        self._owners.move_to_end((server, *whose))
         if len(self._owners) > MAX_OWNERS:
             self._owners.popitem(last=False)
         return owner

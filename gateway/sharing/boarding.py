@@ -32,7 +32,7 @@ def lane_of(session: Session, shares: Shares, epoch: int) -> Lane:
     key = key_alone(session.id) if session.share is None else session.share
     lane = Lane(
         shares,
-        Whose(principal, server, key, session.personal.digest),
+        Whose(principal, server, key, session.personal.digest, generation=session.policy.generation),
         session.policy,
         label=masked(session.id),
         epoch=epoch,

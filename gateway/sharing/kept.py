@@ -49,6 +49,7 @@ class KeptChild(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     given: str = ""
     """The digest of what it was given of its user's own, in hexadecimal digits."""
     askable: str = ""
+    generation: int = 0
     opened: str = ""
     """What the translator has to know, where there is one."""
     initialized: bool = False

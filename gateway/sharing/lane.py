@@ -16,6 +16,7 @@ from typing import Final
 import anyio
 import msgspec
 from loguru import logger
+from msgspec import Raw
 
 from common.config.model import ServerPolicy
 from common.reasons import Reason
@@ -32,8 +33,11 @@ from gateway.sharing.waiting import Wait, Waiting
 from gateway.sharing.whose import Whose, may_be_asked
 
 MAX_WAITING: Final = 2
-"""So many times `max_message_bytes` may wait for a child; a request beyond that gets an error at once."""
+"""So many times `max_message_bytes` may wait for a child. A request beyond that gets an error at once, and a
+notification is dropped.
+"""
 
+_CANCELLED: Final = "notifications/cancelled"
 _LIST_CHANGED: Final = "notifications/tools/list_changed"
 
 
@@ -222,7 +226,7 @@ class Lane:
             case Response():  # an answer to the child that it still has
                 if self._child is not None:
                     self._child.from_lane(self, message)
-            case Notification(method="notifications/cancelled"):
+            case Notification(method=method) if method == _CANCELLED:
                 if not self._waiting.take_back(cancelled_id(message)) and self._child is not None:
                     self._child.from_lane(self, message)
                     self._answered.set()
@@ -230,6 +234,8 @@ class Lane:
                 error = GatewayError(Reason.MAX_IN_FLIGHT, "too much waits for the server's process to be started")
                 line = error.rpc_body(message.id)
                 self._loop.call_soon(self.hear, decode(line), line, None)
+            case Notification() if self._waiting.is_full:
+                logger.warning("session {}: too much waits for its child; a notification is dropped", self.label)
             case _:
                 self._waiting.add(Wait(message, self.whose, self.personal))
                 if self._moving is None:
@@ -261,6 +267,7 @@ class Lane:
         await self._calm()
         moves = self._child is not None
         self._depart(Reason.CREDENTIAL_CHANGED)
+        self._withdraw_questions()
         with anyio.fail_after(self.policy.start_timeout):
             self._take(await self._station.reach(wait.whose, self, wait.personal))
             if self.rider.initialized:
@@ -274,6 +281,12 @@ class Lane:
         while self._child is not None and self._child.in_flight(self):
             self._answered = anyio.Event()
             await self._answered.wait()
+
+    def _withdraw_questions(self) -> None:
+        """Let the client forget what the child that was left has asked it: the next one may use the same ids."""
+        for question in self.notes.questions:
+            withdrawn = notification(_CANCELLED, {"requestId": Raw(question), "reason": "the server was started anew"})
+            self.rider.hear(withdrawn, encode(withdrawn))
 
     async def _shake_hands_again(self) -> None:
         """Say to a new child what the client said to the first. Raises GatewayError where its answer is another."""

@@ -14,6 +14,11 @@ class LaneNotes:
     def __repr__(self) -> str:
         return f"<LaneNotes: {len(self._calls)} calls, {len(self._questions)} questions>"
 
+    @property
+    def questions(self) -> tuple[bytes, ...]:
+        """The child's questions that are open."""
+        return tuple(self._questions)
+
     def go(self, notes: Notes) -> None:
         """From now on they are in `notes`."""
         for call in self._calls:

@@ -235,7 +235,7 @@ class Shares:
     def take_up(self, grant: Grant, left: kept.KeptChild, policy: ServerPolicy) -> SharedChild:
         """Go on with a child that an earlier gateway left, still without its sessions."""
         principal = Principal(left.issuer, left.subject, left.user)
-        whose = Whose(principal, left.server, left.key, bytes.fromhex(left.given), left.askable)
+        whose = Whose(principal, left.server, left.key, bytes.fromhex(left.given), left.askable, left.generation)
         under_way = self._hot_state.take_over(grant.lease) if self._hot_state is not None else UnderWay()
         child = SharedChild(
             self,
@@ -306,6 +306,7 @@ def _own_part(child: SharedChild) -> kept.KeptChild:
         user=whose.principal.user,
         given=whose.given.hex(),
         askable=whose.askable,
+        generation=whose.generation,
         opened=child.opened,
         initialized=child.multiplexer.initialized,
         alone=child.alone,

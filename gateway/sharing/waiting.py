@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Final
 
 from gateway.jsonrpc import Message, Request, Response
 from gateway.personal import Personal
@@ -17,8 +18,12 @@ class Wait:
     personal: Personal
 
 
+_COST: Final = 64
+"""Bytes that a message counts for besides its params: one without any is not for nothing."""
+
+
 class Waiting:
-    """The queue. It holds no more than `limit` bytes of params, and then one more message."""
+    """The queue. It holds no more than `limit` bytes, and then one more message."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -33,7 +38,7 @@ class Waiting:
 
     @property
     def is_full(self) -> bool:
-        """Whether there is no room for another request."""
+        """Whether there is no room for another message."""
         return self._bytes > self._limit
 
     @property
@@ -65,4 +70,4 @@ class Waiting:
 
 
 def _size(message: Message) -> int:
-    return 0 if isinstance(message, Response) else len(message.params)
+    return _COST if isinstance(message, Response) else _COST + len(message.params)

@@ -27,6 +27,8 @@ class Whose:
     """The digest of what the child is given of its user's own."""
     askable: str = ""
     """What the child may ask its client, for it is told that once."""
+    generation: int = 0
+    """Of its server's configuration, by which the child was started."""
 
 
 def key_of(who: Who, policy: ServerPolicy) -> str | None:

@@ -130,7 +130,8 @@ def test_a_header_is_allowed_once_in_whichever_case(problems: Complainer) -> Non
     "name",
     """LD_PRELOAD PATH HOME TMPDIR TMP TEMP NODE_OPTIONS PYTHONPATH PYTHONSTARTUP BASH_ENV ENV GIT_SSH_COMMAND
     npm_config_registry NPM_CONFIG_PREFIX UV_INDEX_URL http_proxy HTTPS_PROXY All_Proxy PERL5LIB RUBYOPT SHELL
-    JAVA_TOOL_OPTIONS GLIBC_TUNABLES GCONV_PATH SSL_CERT_FILE XDG_CONFIG_HOME""".split(),
+    JAVA_TOOL_OPTIONS GLIBC_TUNABLES GCONV_PATH SSL_CERT_FILE XDG_CONFIG_HOME ZDOTDIR
+    AWS_CONFIG_FILE ODBCSYSINI""".split(),
 )
 def test_what_steers_a_loader_is_known_in_any_case(name: str) -> None:
     assert steers(name)

@@ -13,6 +13,8 @@ import pytest
 from tests.support.gateway import SERVERS as DIRECTORY
 from tests.support.gateway import Gateway, light, running
 from tests.support.rawmcp import HELLO, Streamable, call, notification, request, said, sse
+from tests.support.rawmodern import call as modern_call
+from tests.support.rawmodern import headers_of
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +39,7 @@ def unless_good(otherwise: str) -> dict[str, Any]:
 SERVERS = {
     "refuses": unless_good("run --refuse"),
     "older": unless_good("sed -u s/2025-11-25/2024-11-05/ | (run)"),
+    "other": unless_good("run --region"),
     "light": light(**OWN),
     "shared": light(**OWN, isolation="user"),
 }
@@ -137,6 +140,44 @@ async def test_a_call_is_never_made_with_a_value_that_did_not_come_with_it(gatew
         assert len(answers) == 6
 
 
+async def test_rest_calls_that_wait_for_the_first_child_are_made_with_what_came_with_each(gateway: Gateway) -> None:
+    answers: dict[int, str] = {}
+
+    async def ask(http: httpx2.AsyncClient, set_: str, number: int) -> None:
+        own = {HEADER: SECRETS[number % 2]}
+        answer = await http.post("/api/light/environment", params={"sessionId": set_}, json={}, headers=own)
+        answers[number] = answer.text
+
+    async with httpx2.AsyncClient(base_url=gateway.url, headers=ALICE) as http:
+        set_ = (await http.get("/api/sessionid")).json()["sessionId"]
+        async with anyio.create_task_group() as tasks:
+            for number in range(6):
+                tasks.start_soon(ask, http, set_, number)
+        await http.delete("/api/sessionid", params={"sessionId": set_})
+    for number, text in answers.items():
+        assert SECRETS[number % 2] in text
+        assert SECRETS[1 - number % 2] not in text
+    assert len(answers) == 6
+
+
+async def test_the_first_childs_question_is_withdrawn_and_the_next_one_may_ask_under_its_id(gateway: Gateway) -> None:
+    async with session(gateway, ALICE, SECRETS[0]) as one:
+        async with one.streaming(call(1, "wonder")) as events:
+            assert (await events.message())["id"] == "w1"
+            assert said(await events.message()) == "asked"
+        one.headers[HEADER] = SECRETS[1]
+        async with one.streaming(call(2, "ask", method="roots/list")) as events:
+            withdrawn = await events.message()
+            assert withdrawn["method"] == "notifications/cancelled"
+            assert withdrawn["params"]["requestId"] == "w1"
+            late = {"jsonrpc": "2.0", "id": "w1", "result": {"roots": ["late"]}}
+            assert (await one.post(late)).status_code == 202
+            question = await events.message()
+            answer = {"jsonrpc": "2.0", "id": question["id"], "result": {"roots": []}}
+            assert (await one.post(answer)).status_code == 202
+            assert said(await events.message()) == {"roots": []}
+
+
 async def test_what_waits_for_the_new_child_may_be_cancelled(gateway: Gateway) -> None:
     async with session(gateway, ALICE, SECRETS[0]) as one:
         async with one.streaming(call(7, "hold")) as events:
@@ -218,3 +259,12 @@ async def test_the_new_child_hears_the_same_initialize(gateway: Gateway) -> None
     one.headers[HEADER] = SECRETS[1]
     assert (await seen(one))[0] == SECRETS[1]
     await one.delete()
+
+
+async def test_of_a_client_without_sessions_too_each_set_of_credentials_has_its_own_tools(gateway: Gateway) -> None:
+    message = modern_call(1, "echo", text="x")
+    for secret, status in (("good", 200), (SECRETS[1], 400), ("good", 200)):
+        headers = {**headers_of(message), **ALICE, HEADER: secret}
+        answer = await gateway.http.post("/other/mcp", json=message, headers=headers)
+        assert answer.status_code == status, answer.text
+    assert answer.json()["result"]["content"][0]["text"] == "x"

@@ -4,13 +4,14 @@ import os
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
 
-from tests.support.gateway import Gateway, light, running
+from tests.support.gateway import QUICK, Gateway, light, running, write_config
 from tests.support.rawmcp import HELLO, Events, Streamable, call, notification, request, said, sse
 from tests.support.rawws import websocket
 
@@ -357,3 +358,25 @@ async def test_a_session_is_idle_on_its_own_while_others_use_the_child(shared: G
             assert await used.call(3, "release") == 1
             assert said(await events.message()) == ""
         assert (await used.call(4, "whoami"))["pid"] == pid
+
+
+async def test_after_a_reload_nobody_joins_a_child_that_was_started_otherwise(tmp_path: Path) -> None:
+    servers = {"light": light(isolation="user"), "same": light(isolation="user")}
+    config = {"port": 0, **QUICK, "runtime_dir": str(tmp_path / "runtime"), "auth": AUTH}
+    async with (
+        running(servers, tmp_path=tmp_path, auth=AUTH) as gateway,
+        session(gateway, ALICE) as one,
+        session(gateway, ALICE, "same") as kept,
+    ):
+        pids = [(await each.call(1, "whoami"))["pid"] for each in (one, kept)]
+        later = {**servers, "light": light("--another", isolation="user")}
+        write_config(tmp_path / "config.yaml", {**config, "servers": later})
+        os.kill(gateway.program("supervisor"), signal.SIGHUP)
+        await gateway.said("the servers for new sessions are now")
+        async with session(gateway, ALICE) as two, session(gateway, ALICE) as three:
+            fresh = (await two.call(1, "whoami"))["pid"]
+            assert fresh != pids[0]
+            assert (await three.call(1, "whoami"))["pid"] == fresh
+            assert (await one.call(2, "whoami"))["pid"] == pids[0]
+        async with session(gateway, ALICE, "same") as another:
+            assert (await another.call(1, "whoami"))["pid"] == pids[1]

@@ -34,7 +34,8 @@ def at(http: httpx2.AsyncClient, session: Streamable) -> Streamable:
 
 @pytest.mark.parametrize("end", ENDS, ids=lambda end: end.name)
 async def test_a_shared_child_outlives_its_gateway_with_all_its_sessions(tmp_path: Path, end: signal.Signals) -> None:
-    async with supervisor(tmp_path, {"light": light(isolation="user")}, auth=AUTH) as (program, path):
+    servers = {"light": light(isolation="user", linger="400ms")}
+    async with supervisor(tmp_path, servers, auth=AUTH, drain_timeout="300ms") as (program, path):
         async with gateway(path) as front:
             front.http.headers |= ALICE
             one, two = await Streamable(front.http).open(), await Streamable(front.http).open()
@@ -49,11 +50,13 @@ async def test_a_shared_child_outlives_its_gateway_with_all_its_sessions(tmp_pat
             assert await one.call(2, "whoami") == await two.call(2, "whoami") == who
             assert await two.call(3, "notes") == ["kept"]
             assert (await two.call(4, "held"))["held"] == 0  # what was in flight was cancelled
-            assert (await (await Streamable(front.http).open()).call(1, "whoami")) == who
+            three = await Streamable(front.http).open()
+            assert await three.call(1, "whoami") == who
             assert (await one.delete()).status_code == 204
             assert (await front.http.post("/light/mcp", json=call(5, "echo"), headers=one.headers)).status_code == 404
             assert await two.call(5, "echo", text="on") == "on"
-        await program.said("is gone: ")
+            assert {(await each.delete()).status_code for each in (two, three)} == {204}
+            await program.said(rf"{who['pid']} .*is gone: lingered")
 
 
 async def test_a_child_without_sessions_lingers_in_the_next_gateway(tmp_path: Path) -> None:

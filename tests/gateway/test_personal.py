@@ -184,7 +184,7 @@ def test_a_later_gateway_compares_with_what_it_was_left() -> None:
     session = Opened(remembered(bytes.fromhex(own.digest.hex())), asking(TOKEN))
     compare(session, bearing("one"))
     assert session.heeded == []
-    assert session.personal.values == {TOKEN: "one"}  # for the audit log, which shows none
+    assert session.personal.values == {TOKEN: "one"}  # known again, so that the audit log can leave it out
     compare(session, bearing("two"))
     assert len(session.heeded) == 1
     compare(Opened(remembered(b""), asking()), bearing())

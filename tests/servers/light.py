@@ -287,7 +287,10 @@ def handle(message):
         version = message["params"]["protocolVersion"]
         answer(message["id"], {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info})
     elif method == "tools/list":
-        tools = [{"name": name, "inputSchema": {"type": "object"}} for name in TOOLS]
+        schema = {"type": "object"}
+        if "--region" in sys.argv:
+            schema["properties"] = {"text": {"type": "string", "x-mcp-header": "Region"}}
+        tools = [{"name": name, "inputSchema": schema} for name in TOOLS]
         half = len(tools) // 2
         cursor = (message.get("params") or {}).get("cursor")
         answer(message["id"], {"tools": tools[half:]} if cursor else {"tools": tools[:half], "nextCursor": "2"})

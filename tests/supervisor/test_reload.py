@@ -67,3 +67,18 @@ def test_credentials_are_taken_over_from_wherever_they_were_read(tmp_path: Path)
     # Whoever connects later gets the same.
     assert for_gateway(running.gateway) == told[0]
     assert needs_restart(running, load(path, {})) == []
+
+
+def test_the_gateway_learns_which_servers_are_started_otherwise_from_now_on(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    running = settings(path, "servers: {same: {command: a}, other: {command: a}, gone: {command: a}}")
+    reload = Reloader(path, running, lambda _: None)
+
+    def generations(text: str) -> dict[str, int]:
+        path.write_text(text)
+        reload()
+        return {name: policy.generation for name, policy in running.gateway.servers.items()}
+
+    assert generations("servers: {same: {command: a}, other: {command: b}}") == {"same": 0, "other": 1}
+    again = generations("linger: 1s\nservers: {same: {command: a}, other: {command: b}, gone: {command: a}}")
+    assert again == {"same": 0, "other": 1, "gone": 2}  # not what it was before: it may have children still

@@ -267,6 +267,43 @@ async def test_where_no_child_can_be_had_what_was_seen_before_holds_for_a_while_
             assert await probe.speaks_modern("s", POLICY) is True
 
 
+async def test_a_child_that_one_users_values_end_says_nothing_of_other_users_children() -> None:
+    personal = POLICY.model_copy(update={"personal": ("header:X",)})
+    async with probing(["/bin/true"]) as (probe, children, eras):
+        assert not await probe.speaks_modern("s", personal, Personal({"header:X": "bad"}))
+        assert eras.modern("s") is None
+        children.command = command(MODERN)
+        assert await probe.speaks_modern("s", personal, Personal({"header:X": "good"}))
+    async with probing(["/bin/true"]) as (probe, children, eras):
+        eras.saw("s", edition=eras.edition, handshake=True)  # it does serve, so what it ends over is the revision
+        assert not await probe.speaks_modern("s", personal)
+        assert eras.modern("s") is False
+
+
+async def test_who_waits_for_another_users_child_that_cannot_be_had_asks_their_own() -> None:
+    personal = POLICY.model_copy(update={"personal": ("header:X",)})
+    refused: list[GatewayError] = []
+    async with probing(command(MODERN)) as (probe, children, _):
+        children.may_open = anyio.Event()
+        children.fault = OpenRefused(Reason.CREDENTIAL_MALFORMED, "no name that one directory may have")
+
+        async def first() -> None:
+            try:
+                await probe.speaks_modern("s", personal, Personal({"header:X": "bad"}))
+            except GatewayError as error:
+                refused.append(error)
+            children.fault = None
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(first)
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(probe.speaks_modern, "s", personal, Personal({"header:X": "good"}))
+            await anyio.wait_all_tasks_blocked()
+            children.may_open.set()
+        assert [error.reason for error in refused] == [Reason.CREDENTIAL_MALFORMED]
+        assert len(children.opened) == 2
+
+
 async def test_a_child_that_is_asked_has_what_belongs_to_whoever_wants_to_know() -> None:
     async with probing(command(MODERN)) as (probe, children, _):
         assert await probe.speaks_modern("s", POLICY, Personal({"header:X-Token": "of-ann"})) is True

@@ -34,7 +34,7 @@ def test_what_waits_is_heard_in_its_order() -> None:
 
 
 def test_there_is_a_bound_to_what_waits() -> None:
-    waiting = Waiting(100)
+    waiting = Waiting(200)
     waiting.add(waits(1, 90))
     assert not waiting.is_full
     waiting.add(waits(2, 90))
