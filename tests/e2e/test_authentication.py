@@ -11,10 +11,11 @@ import anyio
 import pytest
 from argon2 import PasswordHasher
 from ruamel.yaml import YAML
-from wsproto.events import CloseConnection
+from wsproto.events import CloseConnection, Event, TextMessage
 
 from common.hashes import sha256_of
 from tests.support.gateway import Gateway, running, write_config
+from tests.support.processes import PATIENCE
 from tests.support.rawmcp import BOTH, HELLO, call, request, sse
 from tests.support.rawws import websocket
 from tests.support.tokens import SECRET, token
@@ -91,11 +92,12 @@ async def test_a_websocket_does_not_outlive_its_token(gateway: Gateway) -> None:
     expires = int(time.time()) + 2
     async with websocket(gateway.url, headers=eve(exp=expires)) as connection:
         answers = 0
-        while True:
-            await connection.send(call(answers, "echo", text="hi"))
-            if isinstance(event := await connection.event(), CloseConnection):
-                break
-            answers += 1
+        event: Event | None = None
+        with anyio.fail_after(PATIENCE):
+            while not isinstance(event, CloseConnection):
+                await connection.send(call(answers, "echo", text="hi"))
+                event = await connection.event()
+                answers += isinstance(event, TextMessage)
     assert (event.code, event.reason) == (1008, "credentials_expired")
     assert answers > 0
     assert time.time() >= expires
