@@ -20,7 +20,7 @@ from gateway import sse
 from gateway.afterlife import Afterlife
 from gateway.errors import GatewayError
 from gateway.events import Kind, read_id, write_id
-from gateway.http import admitted, audited, bodies
+from gateway.http import admitted, audited, bodies, spared
 from gateway.http.answers import answer, answer_batch, opening
 from gateway.http.bodies import EVENT_STREAM, JSON
 from gateway.http.mcp import LAST_EVENT_ID, SESSION_HEADER, come_again, header_id, is_leaving, parse, parse_batch
@@ -132,7 +132,7 @@ class StreamableDoor:
         except GatewayError as error:
             if error.reason in FAULTS:
                 audited.refused(error)
-                return bodies.json_response(error.rpc_body(message.id))
+                return bodies.json_response(error.rpc_body(message.id), spared.status(error, HTTPStatus.OK))
             return come_again(error, message.id)
         self._sessions.unnamed.look(g.who, server, message)
         session.hello = message.params
@@ -150,12 +150,15 @@ class StreamableDoor:
             session.end(error.reason)
             if error.status == HTTPStatus.TOO_MANY_REQUESTS or is_leaving(error):
                 return come_again(error, message.id)
-            return bodies.json_response(error.rpc_body(message.id), headers=error.headers)
+            status = HTTPStatus.FORBIDDEN if spared.concerns(session) else HTTPStatus.OK
+            return bodies.json_response(error.rpc_body(message.id), status, error.headers)
         except BaseException:
             session.end(Reason.CLIENT_GONE)
             raise
         if session.ended is None:
             response.headers[SESSION_HEADER] = session.id
+        elif spared.concerns(session):
+            response.status_code = HTTPStatus.FORBIDDEN
         return response
 
     async def _batch(self, server: str, body: bytes) -> Response:
