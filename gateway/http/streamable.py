@@ -21,7 +21,7 @@ from gateway.afterlife import Afterlife
 from gateway.errors import GatewayError
 from gateway.events import Kind, read_id, write_id
 from gateway.http import admitted, audited, bodies, spared
-from gateway.http.answers import answer, answer_batch, opening
+from gateway.http.answers import QUICK, answer, answer_batch, opening
 from gateway.http.bodies import EVENT_STREAM, JSON
 from gateway.http.mcp import LAST_EVENT_ID, SESSION_HEADER, come_again, header_id, is_leaving, parse, parse_batch
 from gateway.http.streams import EventStream, event_stream
@@ -145,7 +145,9 @@ class StreamableDoor:
             relay = await session.start()
             outbox = relay.new_outbox()
             relay.request(message, outbox, who=g.who, can_carry_more=bodies.accepts(EVENT_STREAM))
-            response = await answer(relay, outbox, on_hang_up=hung_up)
+            # A stream's status is out before it is known whether the child refuses its user.
+            quick = session.policy.start_timeout if spared.concerns(session) else QUICK
+            response = await answer(relay, outbox, on_hang_up=hung_up, quick=quick)
         except GatewayError as error:
             session.end(error.reason)
             if error.status == HTTPStatus.TOO_MANY_REQUESTS or is_leaving(error):
