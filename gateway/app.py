@@ -12,7 +12,7 @@ from common.config.model import GatewaySettings
 from common.reasons import Reason
 from gateway.admittance import Admittance
 from gateway.errors import GatewayError
-from gateway.http import admitted, audited, bodies
+from gateway.http import admitted, audited, bodies, spared
 from gateway.http.certificates import CertificateDoor
 from gateway.http.front import Front
 from gateway.http.guards import Guards, asked
@@ -104,7 +104,8 @@ async def _answer_error(error: GatewayError) -> Response:
     audited.refused(error)
     speaks_json_rpc = asked().blueprint in _SPEAKS_JSON_RPC
     body = error.rpc_body() if speaks_json_rpc else error.rest_body()
-    return bodies.json_response(body, error.status, error.headers)
+    status = spared.status(error, error.status) if speaks_json_rpc else error.status
+    return bodies.json_response(body, status, error.headers)
 
 
 async def _answer_http_error(error: HTTPException) -> Response:
