@@ -71,21 +71,22 @@ async def test_a_child_without_sessions_lingers_in_the_next_gateway(tmp_path: Pa
             await program.said(rf"{pid} .*is gone: lingered")
 
 
-@pytest.mark.parametrize("isolation", ["session", "user"])
-async def test_a_session_whose_credentials_change_knows_so_after_a_restart(tmp_path: Path, isolation: str) -> None:
-    async with supervisor(tmp_path, {"light": light(**OWN, isolation=isolation)}, auth=AUTH) as (program, path):
+async def test_a_session_whose_credentials_change_knows_so_after_a_restart(tmp_path: Path) -> None:
+    servers = {"alone": light(**OWN), "shared": light(**OWN, isolation="user")}
+    async with supervisor(tmp_path, servers, auth=AUTH) as (program, path):
         async with gateway(path) as front:
             front.http.headers |= {**ALICE, HEADER: "marked-one"}
-            one = await Streamable(front.http).open()
-            who = await one.call(1, "whoami")
+            sessions = [await Streamable(front.http, f"/{server}/mcp").open() for server in servers]
+            before = [await each.call(1, "whoami") for each in sessions]
             await stop(front, signal.SIGKILL)
         async with gateway(path) as front:
-            front.http.headers |= {**ALICE, HEADER: "marked-one"}
-            at(front.http, one)
-            assert await one.call(2, "whoami") == who
-            front.http.headers[HEADER] = "marked-two"
-            assert (await one.call(3, "environment"))["GITHUB_TOKEN"] == "marked-two"
-            assert await one.call(4, "whoami") != who
-            await program.said(rf"{who['pid']} .*is gone: credential_changed")
+            for one, who in zip(sessions, before, strict=True):
+                front.http.headers |= {**ALICE, HEADER: "marked-one"}
+                at(front.http, one)
+                assert await one.call(2, "whoami") == who
+                front.http.headers[HEADER] = "marked-two"
+                assert (await one.call(3, "environment"))["GITHUB_TOKEN"] == "marked-two"
+                assert await one.call(4, "whoami") != who
+                await program.said(rf"{who['pid']} .*is gone: credential_changed")
             assert "marked" not in front.log
         assert "marked" not in program.log

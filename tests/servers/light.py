@@ -1,16 +1,15 @@
 """A stdio MCP server without the SDK: it starts in milliseconds, costs little, and does what a test tells it to.
 
-Run it with `python -I -S light.py`. Its tools, by name, are the functions below that take `arguments`.
+Run it with `python -I -S light.py`. Its tools, by name, are the functions below that take `arguments`. What only some of
+them need is imported there: it would double the time that a child takes to start, of which the tests start thousands.
 """
 
 import json
 import os
-import secrets
 import signal
-import subprocess
 import sys
 
-INSTANCE = secrets.token_hex(4)
+INSTANCE = os.urandom(4).hex()
 NOTES = []
 HELD = {}
 CANCELLED = []
@@ -183,6 +182,8 @@ def refuse(arguments, request):
 
 def helper(arguments, request):
     """Start a helper in a session of its own that ignores SIGTERM and does not end by itself."""
+    import subprocess
+
     script = "trap '' TERM HUP INT; echo ready; while :; do sleep 1000; done"
     process = subprocess.Popen(["/bin/sh", "-c", script], start_new_session=True, stdout=subprocess.PIPE)
     process.stdout.readline()
@@ -197,6 +198,8 @@ def hog(arguments, request):
 
 def breed(arguments, request):
     """Start so many helpers that do nothing."""
+    import subprocess
+
     for _ in range(arguments["count"]):
         subprocess.Popen(["/bin/sleep", "1000"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     return text("bred")
@@ -212,12 +215,16 @@ def grow(arguments, request):
 
 def spin(arguments, request):
     """Start a helper that uses a whole processor."""
+    import subprocess
+
     process = subprocess.Popen(["/bin/sh", "-c", "while :; do :; done"], stdin=subprocess.DEVNULL)
     return text(str(process.pid))
 
 
 def stray(arguments, request):
     """Start a helper that has no parent, and takes off every mark by which it could be known that it can."""
+    import subprocess
+
     script = "echo $$; trap '' TERM; exec >/dev/null; while :; do sleep 1000; done"
     get_away = 'prlimit --pid $$ --rttime=unlimited: 2>/dev/null; exec setsid --fork env -i /bin/sh -c "$0"'
     process = subprocess.Popen(["sh", "-c", get_away, script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
@@ -228,12 +235,16 @@ def stray(arguments, request):
 
 def run(arguments, request):
     """Run a shell's script, and answer with its status and all that it says."""
+    import subprocess
+
     done = subprocess.run(["/bin/sh", "-c", arguments["script"]], stdin=subprocess.DEVNULL, capture_output=True)
     return text({"status": done.returncode, "out": done.stdout.decode(), "err": done.stderr.decode()})
 
 
 def forker(arguments, request):
     """Start something that starts helpers without end, each in a session of its own."""
+    import subprocess
+
     script = "while :; do setsid sleep 1000 & sleep 0.01; done"
     subprocess.Popen(["setsid", "sh", "-c", script], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     return text("forking")
@@ -241,6 +252,8 @@ def forker(arguments, request):
 
 def rabbit(arguments, request):
     """Start something that is another process every few milliseconds."""
+    import subprocess
+
     run = 'exec setsid --fork sh -c "$RUN"'
     command = ["setsid", "--fork", "sh", "-c", run]
     subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env={**os.environ, "RUN": run})
