@@ -456,6 +456,7 @@ def test_a_server_has_the_default_limits(loaded: Loader) -> None:
         "max_result_bytes": "auto",
         "max_event_bytes": "auto",
         "personal": (),
+        "generation": 0,
         **PROTOCOL,
     }
     assert settings.supervisor.servers["fs"].model_dump() == {
