@@ -22,6 +22,8 @@ class Reason(StrEnum):
     """The session was for one request alone."""
     CREDENTIALS_REMOVED = "credentials_removed"
     """What the client proves itself with is no longer in the configuration."""
+    CREDENTIALS_EXPIRED = "credentials_expired"
+    """The token with which the client opened its connection has expired, and it asked for more on it."""
     UNUSED = "unused"
     """The session id was issued, and nobody used it in time."""
     LINGERED = "lingered"

@@ -149,7 +149,7 @@ async def _findings(wanted: Wanted) -> AsyncIterator[Finding]:
 
 
 async def _of_gateway(wanted: Wanted, settings: Settings, examination: Examination | None) -> AsyncIterator[Finding]:
-    yield Finding("configuration", "", Verdict.OK, f"{len(settings.gateway.servers)} servers")
+    yield Finding("configuration", "", Verdict.OK, f"it is good; its servers: {', '.join(settings.gateway.servers)}")
     for each in _unknown_servers(wanted, settings):
         yield each
     if examination is not None:

@@ -70,7 +70,8 @@ class Examination:
             yield Finding("gateway", "", Verdict.OK, "it answers")
             if found := surroundings.clock(answer.headers.get("Date"), datetime.now(UTC)):
                 yield found
-            for finding in surroundings.health(report, set(self.settings.gateway.servers)):
+            known, has_rules = set(self.settings.gateway.servers), self.settings.gateway.access is not None
+            for finding in surroundings.health(report, known, rules=has_rules):
                 yield finding
         self.challenges_bearer = await self._asks_for_bearer()
 

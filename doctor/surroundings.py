@@ -82,8 +82,8 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def health(report: Mapping[str, Any], known: set[str]) -> Iterator[Finding]:
-    """What `/health` says, held against the servers that the file has."""
+def health(report: Mapping[str, Any], known: set[str], *, rules: bool = False) -> Iterator[Finding]:
+    """What `/health` says, held against the servers that the file has; with `rules` it may not say all to everybody."""
     if "version" not in report:
         text = "the gateway tells nothing but its status: it did not take the doctor's credentials"
         yield Finding("health", "", Verdict.FAILED, text, "is this the configuration that it runs with?")
@@ -101,7 +101,7 @@ def health(report: Mapping[str, Any], known: set[str]) -> Iterator[Finding]:
             f"well; trees are kept whole by: {printable(str(report.get('reaping')))}; nothing ever outlived its session"
         )
         yield Finding("health", "", Verdict.OK, text)
-    yield from _served(report.get("servers") or {}, known)
+    yield from _served(report.get("servers") or {}, known, rules=rules)
 
 
 def _version(running: str) -> Finding:
@@ -112,15 +112,18 @@ def _version(running: str) -> Finding:
     return Finding("version", "", Verdict.WARNING, text, "restart the gateway after an upgrade")
 
 
-def _served(served: Mapping[str, Any], known: set[str]) -> Iterator[Finding]:
+def _served(served: Mapping[str, Any], known: set[str], *, rules: bool) -> Iterator[Finding]:
     missing, strange = known - set(served), set(served) - known
-    if missing or strange:
+    if missing and rules and not strange:
+        text = f"not served, or kept by `access` from the key that asks: {', '.join(sorted(missing))}"
+        yield Finding("servers", "", Verdict.NOTE, text, "their own rows say whether the two users may use them")
+    elif missing or strange:
         parts = [f"not served: {', '.join(sorted(missing))}"] if missing else []
         parts += [f"not in the file: {', '.join(sorted(map(printable, strange)))}"] if strange else []
         remedy = "send SIGHUP after a change, or give the file that it runs with"
         yield Finding("servers", "", Verdict.FAILED, "; ".join(parts), remedy)
     else:
-        yield Finding("servers", "", Verdict.OK, f"the {len(known)} of the file are served")
+        yield Finding("servers", "", Verdict.OK, "all of the file are served")
     for name in sorted(known & set(served)):
         if why := served[name].get("failing"):
             text = f"it is given a rest: {printable(str(why))}"

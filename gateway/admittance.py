@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-import msgspec
-
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.identity.who import Who
 from gateway.jsonrpc import Request
+from gateway.toollists import tool_named
 
 OPEN: Final = "initialize"
 """The method of whatever opens a session, also where a door has another way of saying so."""
@@ -28,7 +27,8 @@ FREE: Final = "ping"
 class Use:
     """What a request is for. `server` is empty where a session id is asked for that is no server's yet.
 
-    `tool` is empty for all but calls of tools, and for a call that names none, which its child will refuse.
+    `tool` is empty for all but calls of tools, and for a call that names none, or of which it cannot be told for sure how
+    its child will read it: that may be a call of any.
     """
 
     server: str
@@ -92,21 +92,6 @@ def nearer(one: Standing | None, other: Standing | None) -> Standing | None:
     return min(one, other, key=lambda each: (each.remaining, -each.reset))
 
 
-class _Call(msgspec.Struct):
-    name: str = ""
-
-
-_call_decoder = msgspec.json.Decoder(_Call)
-
-
 def use_of(server: str, message: Request) -> Use:
     """What `message` is for."""
-    return Use(server, message.method, _tool_of(message.params) if message.method == CALL else "")
-
-
-def _tool_of(params: bytes) -> str:
-    """The tool that is called. Where the name stands twice, it is the last one, as it is to most who read JSON."""
-    try:
-        return _call_decoder.decode(params).name
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
+    return Use(server, message.method, (tool_named(message.params) or "") if message.method == CALL else "")

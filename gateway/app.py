@@ -12,7 +12,7 @@ from common.config.model import GatewaySettings
 from common.reasons import Reason
 from gateway.admittance import Admittance
 from gateway.errors import GatewayError
-from gateway.http import admitted, audited, bodies
+from gateway.http import admitted, audited, bodies, spared
 from gateway.http.certificates import CertificateDoor
 from gateway.http.front import Front
 from gateway.http.guards import Guards, asked
@@ -48,10 +48,9 @@ def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: Superv
     guards = app.extensions["guards"] = Guards(settings)
     guards.install(app)
     audited.install(app, sessions)
-    rates = Rates(settings.amounts) if settings.amounts.rate_limits else None
-    admitted.install(app, Admittance([rates] if rates else [], sessions.quotas.refusals))
-    if rates is not None:
-        app.after_serving(rates.close)
+    rates = app.extensions["rates"] = Rates(settings.amounts)
+    admitted.install(app, Admittance([rates], sessions.quotas.refusals))
+    app.after_serving(rates.close)
     streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
     others = (
         HealthDoor(sessions, supervisor, rates),
@@ -67,16 +66,20 @@ def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: Superv
     app.register_error_handler(GatewayError, _answer_error)
     app.register_error_handler(HTTPException, _answer_http_error)
     app.register_error_handler(Exception, _answer_fault)
+    sessions.end_of_others(guards.still_admits)  # who was taken out while there was no gateway
     return app
 
 
 def take_over(app: Quart, settings: GatewaySettings, sessions: Sessions) -> None:
     """What `settings` have for new requests holds from now on; whom they admit no more loses their sessions."""
     guards: Guards = app.extensions["guards"]
+    rates: Rates = app.extensions["rates"]
     guards.take_over(settings)
+    rates.take_over(settings.amounts)
+    sessions.quotas.take_over(settings.amounts.quotas)
     sessions.oversight.take_over(settings)
     sessions.take_over(settings.servers)
-    sessions.end_of_others(guards.authenticator.still_admits)
+    sessions.end_of_others(guards.still_admits)
     bound_bodies(app, settings)
 
 
@@ -101,7 +104,8 @@ async def _answer_error(error: GatewayError) -> Response:
     audited.refused(error)
     speaks_json_rpc = asked().blueprint in _SPEAKS_JSON_RPC
     body = error.rpc_body() if speaks_json_rpc else error.rest_body()
-    return bodies.json_response(body, error.status, error.headers)
+    status = spared.status(error, error.status) if speaks_json_rpc else error.status
+    return bodies.json_response(body, status, error.headers)
 
 
 async def _answer_http_error(error: HTTPException) -> Response:

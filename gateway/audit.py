@@ -79,30 +79,24 @@ class Audit:
         self.record("refused", principal, {**about, "reason": error.reason})
 
     def of_session(
-        self, id_: str, server: str, door: str, pid: Callable[[], int], secrets: Callable[[], Iterable[str]]
+        self, id_: str, server: str, door: str, pid: Callable[[], int], secrets: Iterable[str]
     ) -> "SessionAudit":
-        """For the calls of one session, which go to the child `pid()`. `secrets()` are what it is given now."""
+        """For a call of one session, which goes to the child `pid()`. None of the `secrets` is in any line."""
         about = {"session": masked(id_), "door": door, "server": server}
-        return SessionAudit(self, about, pid, secrets)
+        return SessionAudit(self, about, pid, tuple(each for each in secrets if len(each) >= SHORTEST))
 
 
 @dataclass(frozen=True, slots=True)
 class SessionAudit:
-    """The audit log, as one session writes it."""
+    """The audit log, as one session writes it of a request."""
 
     audit: Audit
     about: Mapping[str, Value]
     pid: Callable[[], int]
-    secrets: Callable[[], Iterable[str]] = field(repr=False)
-    """Those of its child now; a later request may bring others."""
+    secrets: tuple[str, ...] = field(repr=False)
 
-    def called(
-        self, principal: Principal, message: Request, call: int, came: Outcome, ms: float, *, secrets: Iterable[str]
-    ) -> None:
-        """The request `message`, known to the child as `call`, is over, and this `came` of it.
-
-        None of the `secrets`, which were those of its child, is in the line.
-        """
+    def called(self, principal: Principal, message: Request, call: int, came: Outcome, ms: float) -> None:
+        """The request `message`, known to the child as `call`, is over, and this `came` of it."""
         parts = members(message.params) if message.method == CALL else {}
         facts: dict[str, Value] = {
             "method": message.method,
@@ -112,13 +106,23 @@ class SessionAudit:
         }
         facts |= {**came, "ms": round(ms, 1)}
         if self.audit.arguments and "arguments" in parts:
-            facts["arguments"] = _shown(bytes(parts["arguments"]), secrets)
+            facts["arguments"] = self._shown(bytes(parts["arguments"]))
         self.audit.record("call", principal, {**self.about, **facts})
 
     def denied(self, principal: Principal, message: Request, error: GatewayError) -> None:
-        """The request may not be made, so it never was."""
+        """The request may not be made, or not now, so it never was."""
         parts = members(message.params) if message.method == CALL else {}
         self.audit.refused(principal, error, **self.about, method=message.method, tool=_name_in(parts))
+
+    def _shown(self, arguments: bytes) -> Value:
+        """The arguments as JSON in ASCII; as the beginning of their text, where they are longer than that may be."""
+        try:
+            shown = json.dumps(msgspec.json.decode(arguments), separators=(",", ":"))
+        except (msgspec.MsgspecError, RecursionError):
+            return "unreadable"
+        for secret in self.secrets:
+            shown = shown.replace(json.dumps(secret)[1:-1], REDACTED)
+        return Raw(shown.encode()) if len(shown) <= LONGEST_ARGUMENTS else shown
 
 
 def outcome(answer: bytes, failure: GatewayError | None) -> Outcome:
@@ -134,18 +138,6 @@ def outcome(answer: bytes, failure: GatewayError | None) -> Outcome:
     if read.error is not None:
         return {"outcome": "error", "code": read.error.code}
     return {"outcome": "tool_error" if read.result is not None and read.result.isError else "ok"}
-
-
-def _shown(arguments: bytes, secrets: Iterable[str]) -> Value:
-    """The arguments as JSON in ASCII; as the beginning of their text, where they are longer than that may be."""
-    try:
-        shown = json.dumps(msgspec.json.decode(arguments), separators=(",", ":"))
-    except (msgspec.MsgspecError, RecursionError):
-        return "unreadable"
-    for secret in secrets:
-        if len(secret) >= SHORTEST:
-            shown = shown.replace(json.dumps(secret)[1:-1], REDACTED)
-    return Raw(shown.encode()) if len(shown) <= LONGEST_ARGUMENTS else shown
 
 
 def _name_in(parts: Mapping[str, Raw]) -> str | None:

@@ -4,12 +4,13 @@ Every request of a client comes by here before its child hears of it, and its an
 door; the gateway's own requests do not. The conversation and the clocks know nothing of either.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import monotonic
 
 from gateway.access import EVERYTHING, Permission
 from gateway.audit import Outcome, SessionAudit, outcome
+from gateway.effects import Answered, Effect
 from gateway.errors import GatewayError
 from gateway.identity.who import Who
 from gateway.jsonrpc import Request
@@ -26,21 +27,21 @@ class _Errand:
     message: Request
     permission: Permission
     began: float
-    secrets: tuple[str, ...] = field(repr=False)
-    """What its child was given: the session's next request may bring other values."""
+    audit: SessionAudit | None
 
 
 class Errands:
     """Those of one session with `server`.
 
-    `permission(who)` is what the sender of a request may use now; `audit` is None where no record is kept.
+    `permission(who)` is what the sender of a request may use now. `audit()` is the record as the session has it now,
+    with what its user gives at this moment; it is None where none is kept.
     """
 
     def __init__(
         self,
         server: str = "",
         permission: Callable[[Who], Permission] = _everything,
-        audit: SessionAudit | None = None,
+        audit: Callable[[], SessionAudit] | None = None,
         now: Callable[[], float] = monotonic,
     ) -> None:
         self._server = server
@@ -65,23 +66,32 @@ class Errands:
         return self._permission(who).tool(tool)
 
     def denied(self, message: Request, who: Who, error: GatewayError) -> None:
-        """The request is answered with `error`, for its sender may not use what it asks for."""
+        """The request is answered with `error`: its sender may not use what it asks for, or not now."""
         if self._audit is not None:
-            self._audit.denied(who.principal, message, error)
+            self._audit().denied(who.principal, message, error)
+
+    def enter(self, call: int | None, message: Request, who: Who, effects: Sequence[Effect]) -> None:
+        """The conversation has taken `message`, as `call`; without one it answers itself, perhaps with a refusal."""
+        if call is not None:
+            self.begin(call, message, who)
+            return
+        for effect in effects:
+            if isinstance(effect, Answered) and effect.failure is not None:
+                self.denied(message, who, effect.failure)
 
     def begin(self, call: int, message: Request, who: Who) -> None:
         """`message`, which was checked, is in flight from now on, as `call`."""
         permission = EVERYTHING if message.method != LIST else self._permission(who)
         if self._audit is not None or not permission.every_tool:
-            secrets = tuple(self._audit.secrets()) if self._audit is not None else ()
-            self._errands[call] = _Errand(who, message, permission, self._now(), secrets)
+            audit = self._audit() if self._audit is not None else None
+            self._errands[call] = _Errand(who, message, permission, self._now(), audit)
 
     def answered(self, call: int, answer: bytes, failure: GatewayError | None) -> bytes:
         """The answer to `call`, as the client gets it; `failure` is set where it is the gateway's own."""
         errand = self._errands.pop(call, None)
         if errand is None:
             return answer
-        if self._audit is not None:
+        if errand.audit is not None:
             self._called(errand, call, outcome(answer, failure))
         if errand.permission.every_tool:
             return answer
@@ -94,7 +104,6 @@ class Errands:
             self._called(errand, call, {"outcome": "cancelled"})
 
     def _called(self, errand: _Errand, call: int, came: Outcome) -> None:
-        if self._audit is not None:
+        if errand.audit is not None:
             took = (self._now() - errand.began) * 1000
-            about = (errand.who.principal, errand.message, call, came, took)
-            self._audit.called(*about, secrets=errand.secrets)
+            errand.audit.called(errand.who.principal, errand.message, call, came, took)

@@ -11,13 +11,16 @@ from common.hashes import LONG_ENOUGH, looks_random, sha256_of
 @click.command("hash")
 @click.option("--token", is_flag=True, help="It is a long random text, not of a person's choosing: hash it fast.")
 @click.option("--new", is_flag=True, help="Make a new token, and print it with its hash.")
-def hash_(token: bool, new: bool) -> None:
+@click.argument("given", nargs=-1, metavar="")
+def hash_(token: bool, new: bool, given: tuple[str, ...]) -> None:
     """Print the hash of a secret, for `password_hash` or `hash` in the configuration.
 
     The secret is asked for, or read from standard input where that is no terminal; it is never an argument, which
     everybody on this machine could read. The hash is argon2id, which is slow on purpose: right for what people choose.
     With --token it is SHA-256, which is right for long random texts, and costs nothing to check.
     """
+    if given:  # click's own complaint would show it again
+        raise click.UsageError("expected the secret on standard input: an argument can be read by everybody here")
     if new:
         made = secrets.token_urlsafe(32)
         click.echo(f"token: {made}\nhash: {sha256_of(made)}")

@@ -1,6 +1,6 @@
 """Who may use what, and what is recorded of it: the rules and the audit log, for all sessions."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from common.config.audit import STDERR
@@ -8,7 +8,7 @@ from common.config.model import GatewaySettings
 from common.logs import masked
 from common.reasons import Reason
 from gateway.access import Access, Permission
-from gateway.audit import Audit, Value
+from gateway.audit import Audit, SessionAudit, Value
 from gateway.auditfile import Appender, AuditFile
 from gateway.errands import Errands
 from gateway.errors import GatewayError, no_server
@@ -44,17 +44,15 @@ class Oversight:
     def errands(self, session: Session, pid: int) -> Errands:
         """For the requests of `session`, whose child is `pid`, until it is another."""
         server = session.server
-        audit = None
 
         def current() -> int:
             return session.relay.pid if session.relay is not None else pid
 
-        def secrets() -> Iterable[str]:
-            return session.personal.values.values()
+        def audit() -> SessionAudit:
+            secrets = session.personal.values.values()
+            return self.audit.of_session(session.id, server, session.door.value, current, secrets)
 
-        if self.audit.is_on:
-            audit = self.audit.of_session(session.id, server, session.door.value, current, secrets)
-        return Errands(server, lambda who: self.permission(who, server), audit)
+        return Errands(server, lambda who: self.permission(who, server), audit if self.audit.is_on else None)
 
     def denied(self, who: Who, server: str, message: Request, error: GatewayError) -> None:
         """`who` may not use what `message` asks for of `server`, and has no session yet."""

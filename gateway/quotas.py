@@ -82,6 +82,10 @@ class Quotas:
     def __repr__(self) -> str:
         return f"<Quotas: sessions {self.sessions!r}, children {self.children!r}, calls {self.calls!r}>"
 
+    def take_over(self, settings: Settings) -> None:
+        """It may be this much from now on. Whoever has more keeps it, and gets no more until they have less."""
+        self._settings = settings
+
     def check_sessions(self, principal: Principal) -> None:
         """Raises GatewayError where they may have no more sessions."""
         user, key = self._settings.user.sessions, self._of_key(principal).sessions

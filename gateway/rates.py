@@ -22,6 +22,7 @@ from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 from loguru import logger
+from pydantic import SecretStr
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -67,8 +68,12 @@ class Rule:
         if wanted.key is not None and wanted.key != key_name(principal):
             return False
         if wanted.tool is not None or "tool" in wanted.per:
-            return use.method == CALL and fnmatchcase(use.tool, wanted.tool or "*") and self._is_for(use.server)
+            return use.method == CALL and self._is_for(use.server) and self._names(use.tool)
         return self._is_for(use.server)
+
+    def _names(self, tool: str) -> bool:
+        """Whether a call of `tool` counts. One that may be of any does: nobody gets by with a name written twice."""
+        return not tool or fnmatchcase(tool, self.settings.tool or "*")
 
     def _is_for(self, server: str) -> bool:
         if not server:  # an id for no server yet
@@ -96,16 +101,13 @@ class Rates:
     """
 
     def __init__(self, settings: Amounts, now: Callable[[], float] = time.monotonic, *, wait: float = WAIT) -> None:
-        rules = (Rule(each, parse(each.limit)) for each in settings.rate_limits)
-        self._rules = sorted(rules, key=lambda rule: rule.rank)
-        self._denies = settings.rate_limit_on_error == "deny"
         self._now = now
         self._wait = wait
-        self._pool: BlockingConnectionPool | None = None
-        self._counter = SlidingWindowCounterRateLimiter(self._storage(settings))
-        self._faulty = False
-        self._rests_until = float("-inf")
         self._faults = 0
+        self._pools: list[BlockingConnectionPool] = []
+        """Of every Redis that there was; the last one may be in use."""
+        self._count_in(settings.rate_limit_storage)
+        self._follow(settings)
 
     def __repr__(self) -> str:
         state = "does not answer" if self._faulty else "answers"
@@ -113,7 +115,29 @@ class Rates:
 
     @property
     def _where(self) -> str:
-        return "memory" if self._pool is None else "redis"
+        return "memory" if self._url is None else "redis"
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is any limit."""
+        return bool(self._rules)
+
+    def take_over(self, settings: Amounts) -> None:
+        """These rules hold from now on. What was counted stays counted, unless it is to be counted elsewhere."""
+        if settings.rate_limit_storage != self._url:
+            self._count_in(settings.rate_limit_storage)
+        self._follow(settings)
+
+    def _follow(self, settings: Amounts) -> None:
+        rules = (Rule(each, parse(each.limit)) for each in settings.rate_limits)
+        self._rules = sorted(rules, key=lambda rule: rule.rank)
+        self._denies = settings.rate_limit_on_error == "deny"
+
+    def _count_in(self, url: SecretStr | None) -> None:
+        self._url = url
+        self._counter = SlidingWindowCounterRateLimiter(MemoryStorage() if url is None else self._redis(url))
+        self._faulty = False
+        self._rests_until = float("-inf")
 
     def report(self) -> dict[str, object]:
         """What `/health` says of it."""
@@ -141,8 +165,8 @@ class Rates:
 
     async def close(self) -> None:
         """Let go of Redis."""
-        if self._pool is not None:
-            await self._pool.disconnect()
+        for pool in self._pools:
+            await pool.disconnect()
 
     async def _count(self, rule: Rule, bucket: str) -> Standing:
         passes = await self._counter.hit(rule.item, bucket)
@@ -153,12 +177,9 @@ class Rates:
         self._recover()
         raise _too_often(rule, reset)
 
-    def _storage(self, settings: Amounts) -> MemoryStorage | RedisStorage:
-        if settings.rate_limit_storage is None:
-            return MemoryStorage()
-        url = redis_url(settings.rate_limit_storage.get_secret_value())
-        self._pool = BlockingConnectionPool.from_url(
-            url,
+    def _redis(self, url: SecretStr) -> RedisStorage:
+        pool = BlockingConnectionPool.from_url(
+            redis_url(url.get_secret_value()),
             max_connections=CONNECTIONS,
             timeout=self._wait,
             socket_timeout=self._wait,
@@ -167,7 +188,8 @@ class Rates:
             retry=Retry(NoBackoff(), 1),
         )
         # The pool knows where; the library reads of the URL no more than what kind of server it is.
-        options: dict[str, Any] = {"connection_pool": self._pool}
+        options: dict[str, Any] = {"connection_pool": pool}
+        self._pools.append(pool)
         return RedisStorage(
             "async+redis://", wrap_exceptions=True, implementation="redispy", key_prefix=_PREFIX, **options
         )

@@ -22,7 +22,7 @@ def members(data: bytes | Raw) -> Members:
         return {}
     try:
         return _decoder.decode(data)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {}
 
 
@@ -35,7 +35,7 @@ def text(data: bytes | Raw) -> str | None:
     """The string that the JSON `data` is; None where it is none."""
     try:
         return msgspec.json.decode(bytes(data), type=str)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 

@@ -221,8 +221,8 @@ class Relay:
         call, effects = self._conversation.request(message, self._streams.number(outbox), can_carry_more=can_carry_more)
         if call is not None:
             self._performer.begin(call)
-            if who is not None:
-                self.errands.begin(call, message, who)
+        if who is not None:
+            self.errands.enter(call, message, who, effects)
         self._use()
         self._performer.perform(effects)
 

@@ -15,7 +15,7 @@ from common.reasons import Reason
 from gateway.access import Permission
 from gateway.errors import GatewayError, no_server
 from gateway.jsonrpc import Malformed, Request, Response, decode, encode
-from gateway.rawjson import members, put, put_together, text
+from gateway.rawjson import Members, members, put, put_together, text
 
 CALL: Final = "tools/call"
 LIST: Final = "tools/list"
@@ -40,9 +40,17 @@ def called(params: bytes) -> tuple[str | None, bytes]:
     anything else could be taken for it, none is.
     """
     parts = members(params)
-    if any(key != _NAME and key.casefold() == _NAME for key in parts):
-        return None, params
-    return text(parts.get(_NAME, b"")), put_together(parts)
+    return (None, params) if _is_doubtful(parts) else (text(parts.get(_NAME, b"")), put_together(parts))
+
+
+def tool_named(params: bytes) -> str | None:
+    """The tool that a `tools/call` with these params names, where everybody who reads them takes it for the same."""
+    parts = members(params)
+    return None if _is_doubtful(parts) else text(parts.get(_NAME, b""))
+
+
+def _is_doubtful(parts: Members) -> bool:
+    return any(key != _NAME and key.casefold() == _NAME for key in parts)
 
 
 class UnknownTool(GatewayError):

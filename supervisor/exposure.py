@@ -41,7 +41,7 @@ def exposed(spec: ServerSpec, specs: Mapping[str, ServerSpec], inside: Inside) -
     if not headers:
         return None
     if not _sees_itself_alone(spec, inside):
-        return f"other processes of its user could read each user's {', '.join(headers)}; {_REMEDIES}"
+        return f"other processes of its user could read what each user gives: {', '.join(headers)}; {_REMEDIES}"
     seeing = [
         each.name
         for each in specs.values()

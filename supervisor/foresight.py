@@ -8,6 +8,7 @@ from common.config.model import ServerSpec
 from common.config.session_paths import begins_with_mark
 from common.personal import placeholders
 from supervisor.environment import SpawnError, resolve_command
+from supervisor.passage import in_the_way
 from supervisor.sandbox import hides
 
 
@@ -29,12 +30,18 @@ def _of_one(spec: ServerSpec) -> Iterator[str]:
         yield f"servers.{spec.name}.path: {spec.path} is not a directory; no session of it can be started"
         return
     try:
-        command = resolve_command(spec, spec.env.get("PATH", os.environ.get("PATH", os.defpath)))
+        search = spec.env.get("PATH", os.environ.get("PATH", os.defpath))
+        command = resolve_command(spec, search)
     except SpawnError as error:
         yield f"servers.{spec.name}.command: {error.detail}; no session of it can be started"
         return
     if spec.isolation.sandbox is not None and (directory := hides(spec.isolation.sandbox, Path(command))):
         yield f"servers.{spec.name}.sandbox: {command} is not seen in it, for {directory} looks empty there"
+    if spec.isolation.uid_range is not None and (closed := in_the_way(Path(command), search)) is not None:
+        yield (
+            f"servers.{spec.name}.command: the users of 'uid_range' cannot start {command}, because {closed} is closed "
+            "to them; have the program, and what interprets it, in a place that all users may enter, such as /opt"
+        )
 
 
 def _runs_as_root(spec: ServerSpec) -> bool:

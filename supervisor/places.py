@@ -120,10 +120,11 @@ def _check_owner(directory: Path, forbidden: int, key: str) -> None:
 
 def is_reachable(directory: Path) -> bool:
     """Whether every user may pass through `directory`, which need not be there, and all above it."""
-    return _closed_to_others(directory) is None
+    return closed_to_others(directory) is None
 
 
-def _closed_to_others(directory: Path) -> Path | None:
+def closed_to_others(directory: Path) -> Path | None:
+    """Where users who own nothing cannot pass: `directory` itself, or one above it; None where they can."""
     for each in (directory, *directory.resolve().parents):
         with suppress(FileNotFoundError):
             if not each.stat().st_mode & stat.S_IXOTH:
@@ -132,7 +133,7 @@ def _closed_to_others(directory: Path) -> Path | None:
 
 
 def _check_reachable(directory: Path, key: str) -> None:
-    if (each := _closed_to_others(directory)) is not None:
+    if (each := closed_to_others(directory)) is not None:
         raise PlaceError(
             f"children that run as other users cannot reach {directory}, because {each} is closed to them; "
             f"give '{key}' another directory, or open that one to passing through (chmod o+x)"

@@ -10,14 +10,16 @@ from typing import Final
 from loguru import logger
 
 from common import notify
+from common.config.amounts import Amounts
 from common.config.base import Model
 from common.config.load import Settings
 from common.config.model import GatewaySettings, SupervisorSettings
 from common.config.source import ConfigError
+from common.config.users import Users
 from common.config.values import REVEAL_SECRETS
 from supervisor.feasible import load_for_here
 
-TAKEN_OVER: Final = frozenset({"access", "auth", "cors", "users"})
+TAKEN_OVER: Final = frozenset({"access", "amounts", "auth", "cors", "users"})
 """The keys of the gateway's part, besides `servers`, that it takes over while it runs."""
 
 
@@ -30,6 +32,18 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
         for key in type(before).model_fields
         if key not in TAKEN_OVER | {"servers"} and getattr(before, key) != getattr(after, key)
     }
+    return sorted(changed)
+
+
+def holds_at_once(old: GatewaySettings, new: GatewaySettings) -> list[str]:
+    """The keys of the file that differ, besides `servers`, and that a reload takes over."""
+    changed: set[str] = set()
+    for key in TAKEN_OVER:
+        before, after = getattr(old, key), getattr(new, key)
+        if isinstance(before, Amounts | Users):  # which the file knows by their own keys
+            changed |= {own for own in type(before).model_fields if getattr(before, own) != getattr(after, own)}
+        elif before != after:
+            changed.add(key)
     return sorted(changed)
 
 
@@ -101,7 +115,7 @@ class Reloader:
             "changed": sorted(name for name in before.keys() & after.keys() if before[name] != after[name]),
         }
         restart = needs_restart(self._running, new)
-        at_once = sorted(key for key in TAKEN_OVER if getattr(self._running.gateway, key) != getattr(new.gateway, key))
+        at_once = holds_at_once(self._running.gateway, new.gateway)
         self._number(new, *changes["new"], *changes["changed"])
         take_over(self._running, new)
         self._announce(for_gateway(self._running.gateway))

@@ -15,6 +15,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BeforeValidator, ValidationError, ValidationInfo, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from common.config.auth import Auth
 from common.config.base import Model
 
 WAYS: Final = ("basic", "bearer", "apikey", "anonymous")
@@ -104,13 +105,35 @@ def _unknown_servers(rules: AccessRules, known: Sequence[str]) -> Iterator[InitE
                 yield _problem("there is no such server under 'servers'", number, "to", place)
 
 
+def _unknown_keys(rules: AccessRules, auth: Auth) -> Iterator[InitErrorDetails]:
+    """Callers that nobody can be, where there is `auth`: a rule that denies one would let in the one who was meant."""
+    known = {
+        "basic": [each.username for each in auth.users],
+        "bearer": [each.name for each in auth.tokens if each.name is not None],
+        "apikey": [each.name for each in auth.keys],
+    }
+    if not auth.is_on:
+        return
+    has_nameless = len(known["bearer"]) < len(auth.tokens)
+    for number, rule in enumerate(rules):
+        says = "allow" if rule.allow is not None else "deny"
+        for place, caller in enumerate(rule.allow or rule.deny or ()):
+            way, _, name = caller.partition(":")
+            if way not in known or name in known[way] or _WILDCARD.search(name) or (way == "bearer" and has_nameless):
+                continue
+            there = ", ".join(f"'{way}:{each}'" for each in known[way])
+            text = f"nobody under 'auth' is called this{f'; there is {there}' if there else ''}"
+            yield _problem(text, number, says, place)
+
+
 def _problem(text: str, *where: int | str) -> InitErrorDetails:
-    return InitErrorDetails(type=PydanticCustomError("value_error", text), loc=where, input=None)
+    return InitErrorDetails(type=PydanticCustomError("value_error", "{text}", {"text": text}), loc=where, input=None)
 
 
 def _fits_the_file(rules: AccessRules, info: ValidationInfo) -> AccessRules:
     """Where rules are for servers, these are among those that the file has, which were read before."""
     problems = list(_unknown_servers(rules, tuple(info.data["servers"]))) if "servers" in info.data else []
+    problems += _unknown_keys(rules, info.data["auth"]) if "auth" in info.data else []
     if problems:
         raise ValidationError.from_exception_data("access", problems)
     return rules

@@ -1,6 +1,7 @@
 """`auth`: who may use the gateway. Whatever is on, anything valid admits."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar
 
@@ -23,7 +24,7 @@ def _key_name(name: str) -> str:
 
 def _hash(value: SecretStr) -> SecretStr:
     if not hashes.is_hash(value.get_secret_value()):
-        raise ValueError("expected a hash as 'mcp-gateway hash' prints it")
+        raise ValueError("expected a hash as 'mcp-gateway hash' prints it; a shell needs it in single quotes")
     return value
 
 
@@ -191,12 +192,16 @@ class Auth(Model):
 
     @model_validator(mode="after")
     def _is_without_doubt(self) -> "Auth":
-        names = list(self.names())
-        if len(set(names)) < len(names):
-            raise ValueError("two users, tokens or keys have the same name; expected one of its own for each")
-        hashed = [each.hashed for each in (*self.tokens, *self.keys)]
-        if len(set(hashed)) < len(hashed):
-            raise ValueError("two tokens or keys are the same; expected one of its own for each")
+        names = Counter(self.names())
+        if names and max(names.values()) > 1:
+            twice = ", ".join(f"'{name}'" for name, times in names.items() if times > 1)
+            raise ValueError(f"two users, tokens or keys have the same name, {twice}; expected one of its own for each")
+        every: tuple[BearerToken | ApiKey, ...] = (*self.tokens, *self.keys)
+        hashed = Counter(each.hashed for each in every)
+        if hashed and max(hashed.values()) > 1:
+            same = (each.name for each in every if hashed[each.hashed] > 1)
+            who = ", ".join(f"'{name}'" if name is not None else "one without a name" for name in same)
+            raise ValueError(f"two tokens or keys are the same, {who}; expected one of its own for each")
         return self
 
     @model_validator(mode="after")

@@ -20,6 +20,7 @@ from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import ScalarNode
 
+from common.config import hints
 from common.config.file import ConfigFile, ServerEntry
 from common.config.model import GatewaySettings, SupervisorSettings
 from common.config.personal import misplaced, mistakes
@@ -96,9 +97,10 @@ def _parse(path: Path) -> CommentedMap:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         if isinstance(error, DuplicateKeyError):
-            text = "the same key stands here twice"
+            text = hints.of_duplicate(error.problem or "")
         else:
-            text = "bad YAML: " + _without_quotes(error.problem or error.context or "it cannot be parsed")
+            said = _without_quotes(error.problem or error.context or "it cannot be parsed")
+            text = f"bad YAML: {said}{hints.of_yaml(said)}"
         raise ConfigError([Problem(file, mark.line + 1 if mark else 0, "", text)]) from None
     except (YAMLError, ValueError) as error:
         raise ConfigError([Problem(file, 0, "", f"bad YAML: {_without_quotes(str(error))}")]) from None
@@ -212,6 +214,8 @@ class _Reader:
     def describe(self, detail: ErrorDetails) -> Problem:
         """One of pydantic's errors, in the words of the file."""
         path: KeyPath = tuple(part for part in detail["loc"] if part != "[key]")
+        if detail["type"] == "extra_forbidden" and (place := hints.of_place(path, self.source.document)):
+            return self.source.problem(path, place)
         return self.source.problem(path, _sentence(detail, path))
 
 

@@ -71,7 +71,14 @@ def _is_in(url: SplitResult, pattern: str) -> bool:
 def route(entry: Entry, gateway: GatewayFacts | None) -> Iterator[Said]:
     """Whether the URL is one that the gateway serves."""
     found = gateway.server_of(entry) if gateway is not None else None
-    if gateway is None or found is None or found[1] is not None:
+    if gateway is None or found is None:
+        return
+    if found[1] is not None:
+        url = split(entry.url)
+        if url is not None and (url.hostname or "").lower() in gateway.hosts and port_of(url) != gateway.port:
+            text = f"the gateway listens on port {gateway.port}, and this URL has port {port_of(url)}"
+            remedy = f"port {gateway.port}, unless something in between passes it on"
+            yield Said(("url",), Verdict.WARNING, "url", text, remedy)
         return
     known = ", ".join(sorted(gateway.servers)) or "none"
     text = f"the gateway has no server '{found[0][:32]}'; it has {known}"

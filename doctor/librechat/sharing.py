@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Final
 
 from doctor.findings import Verdict
@@ -83,6 +84,8 @@ def user_header(entry: Entry, gateway: GatewayFacts | None) -> Iterator[Said]:
         text = f"{trusted} is in `requestHeaders`, which LibreChat leaves out when it asks for the tools"
         if not in_request:
             text = f"the header {trusted}, by which the gateway knows the user, is missing"
+            if alike := get_close_matches(trusted.lower(), map(str.lower, entry.mapping("headers")), n=1, cutoff=0.8):
+                text += f"; is {_as_written(entry, alike[0])} a misspelling of it?"
         yield Said(("headers",), Verdict.WARNING if in_request else Verdict.FAILED, check, text, remedy)
         return
     path = ("headers", _as_written(entry, trusted))

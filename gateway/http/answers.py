@@ -39,14 +39,19 @@ def opening(relay: Relay, event_id: bytes, *, comes_back: bool = False) -> bytes
 
 
 async def answer(
-    relay: Relay, outbox: Outbox, request: bytes = b"", *, on_hang_up: Callable[[], None] = lambda: None
+    relay: Relay,
+    outbox: Outbox,
+    request: bytes = b"",
+    *,
+    on_hang_up: Callable[[], None] = lambda: None,
+    quick: float = QUICK,
 ) -> Response:
-    """The answer in `outbox` to the request whose id is the JSON `request`.
+    """The answer in `outbox` to the request whose id is the JSON `request`; a stream, if it takes longer than `quick`.
 
     `on_hang_up` is called when the stream ends, by whomever. Cancellation means that the client hung up.
     """
     takes_stream = bodies.accepts(EVENT_STREAM)
-    patience = QUICK if bodies.accepts(JSON) else 0.0
+    patience = quick if bodies.accepts(JSON) else 0.0
     try:
         settled = await outbox.settle(patience if takes_stream else _PATIENT)
         if settled or not takes_stream:

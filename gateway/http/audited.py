@@ -12,12 +12,16 @@ from quart import Quart, current_app, g
 from common.bucket import Bucket
 from common.reasons import Reason
 from gateway.errors import GatewayError
-from gateway.http.guards import asked
+from gateway.http.guards import Guards, asked
 from gateway.identity.who import Who
+from gateway.personal import FAULTS
 from gateway.sessions import Sessions
 
 _REFUSALS: Final = frozenset({401, 403, 421, 429})
 """Statuses of errors that say that somebody may not, or not now."""
+
+_REASONS: Final = FAULTS | {Reason.SERVER_NOT_FOUND}
+"""Others that say so: there is no such server for them, or they did not bring what it is given of its user's own."""
 
 _STRANGERS: Final = 50
 _STRANGERS_A_SECOND: Final = 5.0
@@ -36,7 +40,7 @@ class _Recorder:
         self._left_out = 0
 
     def __call__(self, error: GatewayError) -> None:
-        if not self._audit.is_on or not (error.status in _REFUSALS or error.reason is Reason.SERVER_NOT_FOUND):
+        if not self._audit.is_on or not (error.status in _REFUSALS or error.reason in _REASONS):
             return
         who: Who | None = g.get("who")
         if (who is None or not who.principal.subject) and not self._bucket.take(time.monotonic()):
@@ -62,7 +66,13 @@ def install(app: Quart, sessions: Sessions) -> None:
 
 
 def refused(error: GatewayError) -> None:
-    """`error` is about to be the answer; where it means that somebody was refused, that is recorded."""
+    """`error` is about to be the answer; where it means that somebody was refused, that is recorded.
+
+    That a request lacks what a child is to be given of its user's own is told in the log, for somebody wrote it wrong.
+    """
+    if error.reason in FAULTS:
+        guards: Guards = current_app.extensions["guards"]
+        guards.tell(error)
     recorder: _Recorder | None = current_app.extensions.get(_RECORDER)
     if recorder is not None:
         recorder(error)

@@ -28,14 +28,18 @@ from gateway.http.streams import abandon
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.denied import Denied
 from gateway.identity.fronts import Fronts
+from gateway.identity.principal import Principal
+from gateway.identity.resource import is_described_at
+from gateway.personal import FAULTS
 
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 Marked = TypeVar("Marked", bound=ResponseTypes)
 TELLING: Final = 1.0
-"""Seconds between two lines about callers that are turned away."""
+"""Seconds between two lines about callers that are turned away for the same reason."""
 
 _WORTH_A_LINE: Final = frozenset(
     {
+        *FAULTS,
         Reason.HOST_DENIED,
         Reason.ISSUER_UNREACHABLE,
         Reason.ORIGIN_DENIED,
@@ -59,10 +63,9 @@ class Guards:
 
     def __init__(self, settings: GatewaySettings) -> None:
         self.authenticator = Authenticator(settings.auth)
-        self._servers = settings.servers.keys()
         self._fronts = Fronts(settings.users)
         self._cors = CrossOrigin(settings.cors)
-        self._told = 0.0
+        self._told: dict[Reason, float] = {}
         self._allowed_hosts = frozenset(host.lower() for host in settings.allowed_hosts)
 
     def install(self, app: Quart) -> None:
@@ -77,7 +80,10 @@ class Guards:
         self.authenticator = Authenticator(settings.auth, self.authenticator)
         self._fronts = Fronts(settings.users)
         self._cors = CrossOrigin(settings.cors)
-        self._servers = settings.servers.keys()
+
+    def still_admits(self, principal: Principal) -> bool:
+        """Whether `principal`, who was let in once, could be let in now: by itself, and on whose behalf it asks."""
+        return self.authenticator.still_admits(principal) and self._fronts.still_believe(principal)
 
     async def check(self) -> Response | None:
         """Raises GatewayError where the request may not pass; leaves who sends it in `g.who`.
@@ -92,7 +98,7 @@ class Guards:
             await self._authenticate()
             return None
         except GatewayError as error:
-            self._tell(error)
+            self.tell(error)
             raise
 
     def _check_site(self) -> None:
@@ -121,8 +127,7 @@ class Guards:
 
     def _check_well_known(self) -> None:
         """Nobody has to prove anything who asks how to; where that is not told, there is nothing."""
-        resource = self.authenticator.resource
-        if resource is None or not resource.is_described_at(asked().path, self._servers):
+        if self.authenticator.resource is None or not is_described_at(asked().path):
             raise GatewayError(Reason.ROUTE_NOT_FOUND, "there is nothing here")
 
     async def finish(self, response: Response) -> Response:
@@ -154,13 +159,17 @@ class Guards:
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
-    def _tell(self, error: GatewayError) -> None:
-        """Let the operator know whom the gateway turns away, a line a second at most; never what was presented."""
+    def tell(self, error: GatewayError) -> None:
+        """Let the operator know whom the gateway turns away, and why; never what was presented.
+
+        A line a second at most for each reason, so that strangers who try tokens do not hide what ails one's own users.
+        """
         now = time.monotonic()
-        if error.reason in _WORTH_A_LINE and now - self._told >= TELLING:
-            self._told = now
+        if error.reason in _WORTH_A_LINE and now - self._told.get(error.reason, -TELLING) >= TELLING:
+            self._told[error.reason] = now
             why = f"{error.reason}: {error.why}" if isinstance(error, Denied) else error
-            logger.warning("turned {} away from {!r}: {}", asked().remote_addr, asked().path[:100], why)
+            whom = f"{asked().remote_addr}, {g.who.principal}," if g.get("who") else asked().remote_addr
+            logger.warning("turned {} away from {!r}: {}", whom, asked().path[:100], why)
 
     def _check_host(self) -> None:
         host = _only("Host") or ""

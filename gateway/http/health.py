@@ -22,7 +22,7 @@ PATIENCE: Final = 2.0
 class HealthDoor:
     """The handler."""
 
-    def __init__(self, sessions: Sessions, supervisor: SupervisorClient, rates: Rates | None = None) -> None:
+    def __init__(self, sessions: Sessions, supervisor: SupervisorClient, rates: Rates) -> None:
         self._sessions = sessions
         self._supervisor = supervisor
         self._rates = rates
@@ -48,7 +48,7 @@ class HealthDoor:
             }
             if refusals := self._sessions.quotas.refusals:
                 report["refusals"] = dict(refusals)
-            if self._rates is not None:
+            if self._rates.is_on:
                 report["rateLimits"] = self._rates.report()
         return bodies.json_response(msgspec.json.encode(report), 200 if answer is not None else 503)
 

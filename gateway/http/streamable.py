@@ -20,8 +20,8 @@ from gateway import sse
 from gateway.afterlife import Afterlife
 from gateway.errors import GatewayError
 from gateway.events import Kind, read_id, write_id
-from gateway.http import admitted, bodies
-from gateway.http.answers import answer, answer_batch, opening
+from gateway.http import admitted, audited, bodies, spared
+from gateway.http.answers import QUICK, answer, answer_batch, opening
 from gateway.http.bodies import EVENT_STREAM, JSON
 from gateway.http.mcp import LAST_EVENT_ID, SESSION_HEADER, come_again, header_id, is_leaving, parse, parse_batch
 from gateway.http.streams import EventStream, event_stream
@@ -131,7 +131,8 @@ class StreamableDoor:
             session = self._sessions.open(g.who, server, Door.STREAMABLE)
         except GatewayError as error:
             if error.reason in FAULTS:
-                return bodies.json_response(error.rpc_body(message.id))
+                audited.refused(error)
+                return bodies.json_response(error.rpc_body(message.id), spared.status(error, HTTPStatus.OK))
             return come_again(error, message.id)
         self._sessions.unnamed.look(g.who, server, message)
         session.hello = message.params
@@ -144,17 +145,22 @@ class StreamableDoor:
             relay = await session.start()
             outbox = relay.new_outbox()
             relay.request(message, outbox, who=g.who, can_carry_more=bodies.accepts(EVENT_STREAM))
-            response = await answer(relay, outbox, on_hang_up=hung_up)
+            # A stream's status is out before it is known whether the child refuses its user.
+            quick = session.policy.start_timeout if spared.concerns(session) else QUICK
+            response = await answer(relay, outbox, on_hang_up=hung_up, quick=quick)
         except GatewayError as error:
             session.end(error.reason)
             if error.status == HTTPStatus.TOO_MANY_REQUESTS or is_leaving(error):
                 return come_again(error, message.id)
-            return bodies.json_response(error.rpc_body(message.id), headers=error.headers)
+            status = HTTPStatus.FORBIDDEN if spared.concerns(session) else HTTPStatus.OK
+            return bodies.json_response(error.rpc_body(message.id), status, error.headers)
         except BaseException:
             session.end(Reason.CLIENT_GONE)
             raise
         if session.ended is None:
             response.headers[SESSION_HEADER] = session.id
+        elif spared.concerns(session):
+            response.status_code = HTTPStatus.FORBIDDEN
         return response
 
     async def _batch(self, server: str, body: bytes) -> Response:

@@ -5,6 +5,7 @@ ends the other. The subprotocol is `mcp`. Whoever may not come in, or can have n
 place of the upgrade, so the child is spawned first.
 """
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final, NoReturn
@@ -43,6 +44,7 @@ _CLOSE_CODES: Final = {
     Reason.BAD_REQUEST: 1002,
     Reason.UNSUPPORTED_MEDIA_TYPE: 1003,
     Reason.INVALID_JSON: 1007,
+    Reason.CREDENTIALS_EXPIRED: 1008,
     Reason.CREDENTIALS_REMOVED: 1008,
     Reason.CLIENT_GONE: 1008,
     Reason.CLIENT_STALLED: 1008,
@@ -127,6 +129,7 @@ class _Exchange:
         self._relay = relay
         self._link = link
         self._outbox = relay.new_outbox(stands=True)
+        self._expired = anyio.Event()
 
     async def run(self) -> Reason:
         """Exchange messages; why it is over. Cancellation leaves the session as it is."""
@@ -153,6 +156,7 @@ class _Exchange:
             tasks.start_soon(self._hear, name="from the client")
             tasks.start_soon(wait_for, self._link.broken, Reason.BAD_REQUEST, name="a frame that is wrong")
             tasks.start_soon(wait_for, self._outbox.cut_off, Reason.CLIENT_STALLED, name="a client that does not read")
+            tasks.start_soon(wait_for, self._expired, Reason.CREDENTIALS_EXPIRED, name="a token that has expired")
             tasks.start_soon(watch, name="a client that is silent")
         return over[0]
 
@@ -171,11 +175,15 @@ class _Exchange:
     async def _hear(self) -> None:
         """Pass on what the client says.
 
-        A client that asks what the gateway answers by itself, and does not read the answers, is not read either.
+        A client that asks what the gateway answers by itself, and does not read the answers, is not read either. Other
+        doors hear of a token with each message; here it came with the handshake, so what comes after its end is the end.
         """
         while True:
             text = await websocket.receive()
             assert isinstance(text, str)  # the link has refused the others
+            if time.time() >= g.who.until:
+                self._expired.set()
+                return
             held = self._outbox.held
             await self._pass_on(text.encode())
             if self._outbox.held > max(held, HIGH_WATER):

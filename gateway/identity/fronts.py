@@ -28,6 +28,10 @@ class Fronts:
         """Whether it is one of the keys that are believed."""
         return self._header is not None and principal.issuer in KEY_ISSUERS and principal.subject in self._names
 
+    def still_believe(self, principal: Principal) -> bool:
+        """Whether `principal` is itself, or on behalf of a user whom its key may name."""
+        return not principal.user or self.trusts(principal)
+
     def who(self, who: Who) -> Who:
         """`who`, as its request says whom it speaks for. Raises GatewayError, as `speaking` does."""
         speaks_by = self._header or "" if self.trusts(who.principal) else ""

@@ -1,10 +1,11 @@
 """The gateway as a protected resource of OAuth 2.1: where a client learns whom to ask for a token (RFC 9728). No I/O.
 
 The whole gateway is one resource, so a token for it is good for every server. Clients that look below a server's own
-path find the same document there.
+path find the same document there, and so they do below any other: else nobody's question would tell which servers
+there are.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -23,7 +24,6 @@ class ProtectedResource:
     def __init__(self, oauth: OAuth, required_scopes: Sequence[str]) -> None:
         self._scopes = tuple(dict.fromkeys(required_scopes))
         parts = urlsplit(oauth.resource)
-        self._path = parts.path
         self._metadata_url = f"{parts.scheme}://{parts.netloc}{WELL_KNOWN}{parts.path}"
         offered = tuple(dict.fromkeys((*oauth.scopes_supported, *self._scopes)))
         self.document = msgspec.json.encode(
@@ -36,19 +36,15 @@ class ProtectedResource:
             }
         )
 
-    def is_described_at(self, path: str, servers: Collection[str]) -> bool:
-        """Whether the document is at `path`: of the gateway itself, or of one of its `servers`."""
-        if path != WELL_KNOWN and not path.startswith(f"{WELL_KNOWN}/"):
-            return False
-        rest = path.removeprefix(WELL_KNOWN).rstrip("/")
-        if self._path and (rest == self._path or rest.startswith(f"{self._path}/")):
-            rest = rest.removeprefix(self._path)
-        return not rest or rest.split("/")[1] in servers
-
     def challenge(self, told: Told) -> str:
         """What `WWW-Authenticate` says (RFC 6750, section 3; RFC 9728, section 5.1)."""
         said = {"error": told, "scope": " ".join(self._scopes), "resource_metadata": self._metadata_url}
         return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in said.items() if value)
+
+
+def is_described_at(path: str) -> bool:
+    """Whether a document is at `path`, where there is any."""
+    return path == WELL_KNOWN or path.startswith(f"{WELL_KNOWN}/")
 
 
 def resource_of(auth: Auth) -> ProtectedResource | None:

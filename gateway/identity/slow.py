@@ -3,9 +3,11 @@
 A check takes tens of milliseconds of a processor and up to 256 MiB. So one is made at a time, off the event loop; what
 was found is remembered, by a digest with a key that this process alone has, until the configuration changes; requests
 with the same credentials share one check; and each address has a small number of wrong ones, which comes back with time.
+Of an IPv6 address the first half counts, for whoever has one has all of that.
 """
 
 import hmac
+import ipaddress
 import secrets
 import time
 from collections import OrderedDict
@@ -115,10 +117,20 @@ class SlowChecks:
             return False
 
     def _may_guess(self, address: str) -> Bucket:
+        address = _network(address)
         if address not in self._guesses:
             _remember(self._guesses, address, Bucket(WRONG_AT_ONCE, WRONG_PER_SECOND, self._clock()))
         self._guesses.move_to_end(address)
         return self._guesses[address]
+
+
+def _network(address: str) -> str:
+    """Where `address` is, as far as its users cannot choose: IPv6 gives each of them 2**64 (RFC 4291, section 2.5.1)."""
+    try:
+        found = ipaddress.IPv6Address(address)
+    except ValueError:
+        return address
+    return str(found.ipv4_mapped or ipaddress.IPv6Network((int(found) >> 64 << 64, 64)))
 
 
 def _remember(table: OrderedDict[Key, Value], key: Key, value: Value) -> None:

@@ -105,7 +105,7 @@ class _Trusted:
                 why=f"the token of {subject!r} has not the scope {' '.join(missing)}",
                 told="insufficient_scope",
             )
-        return Who(Principal(self.issuer, subject), claims)
+        return Who(Principal(self.issuer, subject), claims, until=int(claims["exp"]) + self._config.leeway)
 
     async def _keys(self, said: _Unverified) -> Sequence[Key]:
         """The keys that may have signed the token. Raises Denied where there are none."""

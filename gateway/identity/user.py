@@ -26,12 +26,13 @@ _CONTROLS: Final = frozenset({"Cc", "Zl", "Zp"})
 def read_user(header: str, values: Sequence[str]) -> str:
     """The user whom `values` name, each of them one sending of `header`, decoded as latin-1 as HTTP has it.
 
-    The same user is always the same text (Unicode's NFC). It is never guessed whether raw bytes are UTF-8 perhaps: two
-    users could be the same then. Raises GatewayError, whose text says what to write where, and quotes no value.
+    No two texts are the same user. So nothing is normalised (to Unicode's NFC the sign for Kelvin is a K, and whoever may
+    choose how he is called could be called like somebody else), and it is never guessed whether raw bytes are UTF-8
+    perhaps. Raises GatewayError, whose text says what to write where, and quotes no value.
     """
     if len(values) != 1:
         raise denied(header, f"was sent {len(values)} times")
-    user = unicodedata.normalize("NFC", _decoded(header, values[0]))
+    user = _decoded(header, values[0])
     if not user.strip():
         raise denied(header, "is empty: the field that it is filled from has no value for this user")
     if any(each in user for each in _PLACEHOLDERS):

@@ -1,5 +1,6 @@
 """Who sends a request: its principal, and what else is known of them, for this one request."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,3 +26,5 @@ class Who:
     """The values of a header of the request, one for each time that it was sent."""
     speaks_by: str = ""
     """The header in which it may say for whom it speaks, where it is a front that is believed."""
+    until: float = math.inf
+    """The instant (UNIX time) from which on what was presented proves nothing any more."""

@@ -98,6 +98,28 @@ def test_a_mistake_is_told_with_its_line(rules: str, problems: list[str], loaded
     assert [str(each).partition("config.yaml:")[2] for each in caught.value.problems] == problems
 
 
+AUTH = "auth: {basic: {credentials: [{username: ann, password: p}]}, bearer: {tokens: [{name: chat, token: t}]}}\n"
+
+
+@pytest.mark.parametrize("says", ["allow", "deny"])
+def test_a_key_that_nobody_has_is_a_mistake(says: str, loaded: Callable[[str], Settings]) -> None:
+    """Denied by a misspelt name, who was meant would be let in."""
+    with pytest.raises(ConfigError) as caught:
+        loaded(f"{AUTH}access: [{{{says}: ['basic:ann', 'basic:bob', 'bearer:caht', 'apikey:x'], to: fs}}]")
+    assert [(each.key, each.text) for each in caught.value.problems] == [
+        (f"access[0].{says}[1]", "nobody under 'auth' is called this; there is 'basic:ann'"),
+        (f"access[0].{says}[2]", "nobody under 'auth' is called this; there is 'bearer:chat'"),
+        (f"access[0].{says}[3]", "nobody under 'auth' is called this"),
+    ]
+
+
+def test_callers_whom_the_file_cannot_know_are_no_mistake(loaded: Callable[[str], Settings]) -> None:
+    for caller in ("basic:a*", "user:nobody", "group:g", "https://a.example:x", "anonymous"):
+        assert loaded(f"{AUTH}access: [{{allow: '{caller}', to: fs}}]").gateway.access
+    nameless = "auth: {bearer: {tokens: [t]}}\naccess: [{allow: 'bearer:0123456789abcdef', to: fs}]"
+    assert loaded(nameless).gateway.access
+
+
 @pytest.mark.parametrize(
     ("text", "parts"),
     [

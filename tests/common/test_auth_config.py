@@ -1,6 +1,7 @@
 """`auth` in the configuration file: what it may say, and the one line for each thing that is wrong with it."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,8 @@ def test_a_problem_names_the_line_of_the_file_that_is_missing(tmp_path: Path) ->
         ),
         (
             credentials(password_hash="hunter2"),
-            "basic.credentials[0].password_hash: expected a hash as 'mcp-gateway hash' prints it",
+            "basic.credentials[0].password_hash: expected a hash as 'mcp-gateway hash' prints it; a shell needs it in "
+            "single quotes",
         ),
         (
             credentials(pasword_hash=ARGON2),
@@ -199,8 +201,10 @@ def test_none_is_no_algorithm(tmp_path: Path) -> None:
     ],
 )
 def test_a_name_is_that_of_one_alone(tmp_path: Path, auth: Any) -> None:
-    text = "two users, tokens or keys have the same name; expected one of its own for each"
-    assert problems(tmp_path, auth) == [f"auth: {text}"]
+    [problem] = problems(tmp_path, auth)
+    assert re.fullmatch(
+        r"auth: two users, tokens or keys have the same name, '(a|ann)'; expected one of its own for each", problem
+    )
     for way in auth:
         if len(auth) > 1:  # what is off is nobody's
             loaded(tmp_path, {**auth, way: {"enabled": False, **auth[way]}})
@@ -209,7 +213,7 @@ def test_a_name_is_that_of_one_alone(tmp_path: Path, auth: Any) -> None:
 def test_a_secret_is_that_of_one_alone(tmp_path: Path) -> None:
     keys = {"keys": [{"name": "ci", "hash": sha256_of("same")}]}
     [line] = problems(tmp_path, {"bearer": {"tokens": ["same"]}, "api_keys": keys})
-    assert line == "auth: two tokens or keys are the same; expected one of its own for each"
+    assert line == "auth: two tokens or keys are the same, one without a name, 'ci'; expected one of its own for each"
 
 
 def test_no_problem_quotes_a_secret(tmp_path: Path) -> None:

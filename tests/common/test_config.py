@@ -307,10 +307,30 @@ def test_keys_are_written_as_a_path() -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("a: b: c", "1: bad YAML: mapping values are not allowed here"),
-        ("a:\n\tb: c", "2: bad YAML: found character '\\t' that cannot start any token"),
+        (
+            "a: b: c",
+            "1: bad YAML: mapping values are not allowed here; is this line indented too far, or does a text with ': ' "
+            "lack its quotes?",
+        ),
+        ("a:\n\tb: c", "2: bad YAML: found character '\\t' that cannot start any token; indent with spaces"),
+        (
+            "a:\n  - b: c\n   d: e",
+            "3: bad YAML: expected <block end>, but found '<block mapping start>'; what belongs to one list or map "
+            "begins in the same column",
+        ),
+        (
+            "a: {b: ${C}}",
+            "1: bad YAML: expected ',' or '}', but got '{'; within { } and [ ] a text that holds ${…} must be in quotes, "
+            "and each bracket closed",
+        ),
         ("a: 1\n---\nb: 2", "2: bad YAML: but found another document"),
-        ("a: [1, 2", "2: bad YAML: expected ',' or ']', but got '<stream end>'"),
+        (
+            "a: [1, 2",
+            "2: bad YAML: expected ',' or ']', but got '<stream end>'; within { } and [ ] a text that holds ${…} must be "
+            "in quotes, and each bracket closed",
+        ),
+        ("a: 1\nbb: 2\nbb: secret", "3: 'bb' stands here a second time; keep one of the two"),
+        ("a: 1\n'b b': 2\n'b b': secret", "3: the same key stands here twice"),
     ],
 )
 def test_bad_yaml_is_told_in_one_line_with_its_place(text: str, line: str, problems: Complainer) -> None:
@@ -367,6 +387,25 @@ def test_a_name_that_is_no_segment_of_a_path_is_no_servers(name: str, problems: 
     assert line.endswith(f": {BAD_NAME}")
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "auth:\n  trust_user_header: X\nservers: {a: {command: b}}",
+            "2: auth.trust_user_header: this key belongs at the top of the file, not here",
+        ),
+        ("servers: {a: {command: b, port: 1}}", "1: servers.a.port: this key belongs at the top of the file, not here"),
+        (
+            "servers: {a: {command: b}}\nfs:\n  command: secret",
+            "2: fs: unknown key; if it is a server, indent it, for servers stand under 'servers'",
+        ),
+        ("servers: {a: {command: b}}\nargs: [secret]", "2: args: this key belongs in the entry of a server"),
+    ],
+)
+def test_a_key_at_a_wrong_place_is_sent_to_the_right_one(text: str, problem: str, problems: Complainer) -> None:
+    assert problems(text) == [f"config.yaml:{problem}"]
+
+
 def test_a_server_by_number_and_one_by_its_digits_are_the_same(problems: Complainer) -> None:
     assert problems("servers:\n  1: {command: a}\n  '1': {command: b}\n") == [
         "config.yaml:1: servers: the same key stands here twice"
@@ -417,6 +456,7 @@ def test_a_server_has_the_default_limits(loaded: Loader) -> None:
         "max_result_bytes": "auto",
         "max_event_bytes": "auto",
         "personal": (),
+        "generation": 0,
         **PROTOCOL,
     }
     assert settings.supervisor.servers["fs"].model_dump() == {

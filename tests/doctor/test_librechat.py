@@ -13,6 +13,7 @@ from doctor.librechat.examine import examine
 HEADERS = "{X-Gateway-User: '{{LIBRECHAT_USER_ID}}', Authorization: 'Bearer ${MCP_GATEWAY_TOKEN}'}"
 URL = "http://host.docker.internal:3000/fs/mcp"
 ALLOWED = "mcpSettings: {allowedAddresses: ['host.docker.internal:3000']}"
+OTHER_PORT = ALLOWED.replace("3000", "3001")
 BASE = {"type": "streamable-http", "url": URL, "requiresOAuth": "false", "headers": HEADERS}
 GATEWAY = GatewayFacts(
     servers={"fs": ServerFacts(tools=("read_file", "write_file")), "git": ServerFacts()},
@@ -70,6 +71,13 @@ def test_a_plain_entry_is_one_session_for_all_users(headers: str | None) -> None
     [finding] = found(entry(headers=headers))
     assert (finding.check, finding.verdict) == ("one session for all", Verdict.FAILED)
     assert "X-Gateway-User: '{{LIBRECHAT_USER_ID}}'" in finding.remedy
+
+
+def test_a_misspelt_header_of_the_user_is_named() -> None:
+    text = entry(headers="{Authorization: '${A}', X-Gatway-User: '{{LIBRECHAT_USER_ID}}'}")
+    [finding] = found(text, GATEWAY)
+    assert (finding.check, finding.verdict) == ("user header", Verdict.FAILED)
+    assert "is X-Gatway-User a misspelling" in finding.seen
 
 
 def test_request_headers_alone_are_for_newer_versions() -> None:
@@ -182,6 +190,8 @@ def test_a_placeholder_that_is_never_closed_is_told() -> None:
         ({"headers": "{X-Gateway-User: '{{LIBRECHAT_USER_ID}}'}"}, ("credentials", "failed")),
         ({"url": "http://host.docker.internal:3000/nosuch/mcp"}, ("url", "failed")),
         ({"url": "http://host.docker.internal:3000/mcp/fs"}, None),
+        ({"url": "http://host.docker.internal:3001/fs/mcp", "settings": OTHER_PORT}, ("url", "warning")),
+        ({"url": "https://mcp.example/fs/mcp"}, None),
         ({"timeout": "400000"}, ("timeout", "warning")),
         ({"initTimeout": "20000"}, ("timeout", "warning")),
         ({"url": "http://host.docker.internal:3000/fs/sse"}, ("type", "failed")),

@@ -52,6 +52,13 @@ def test_a_gateway_that_is_not(change: dict[str, Any], check: str, verdict: Verd
     assert said({**WELL, **change})[check] is verdict
 
 
+def test_a_server_that_rules_may_hide_is_no_fault() -> None:
+    found = [each for each in health({**WELL, "servers": {"x": {}}}, {"x", "y"}, rules=True) if each.check == "servers"]
+    assert [(each.verdict, each.seen[-3:]) for each in found] == [(Verdict.NOTE, ": y")]
+    *_, strange = health({**WELL, "servers": {"z": {}}}, {"x"}, rules=True)
+    assert strange.verdict is Verdict.FAILED
+
+
 def test_a_gateway_that_does_not_know_the_credentials_tells_nothing() -> None:
     assert said({"status": "ok"}) == {"health": Verdict.FAILED}
 

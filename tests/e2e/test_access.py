@@ -19,15 +19,22 @@ from tests.support.rawmodern import Modern, headers_of
 from tests.support.rawmodern import call as modern_call
 from tests.support.rawmodern import request as modern_request
 from tests.support.rawws import Refused, websocket
+from tests.support.tokens import AUDIENCE, ISSUER, SECRET, token
 
 pytestmark = pytest.mark.slow
 
 SERVERS = {"light": LIGHT, "modern": {**MODERN, "handles": "inject"}, "secret": LIGHT, "old": light(modern="off")}
-AUTH = {"basic": {"credentials": [{"username": each, "password": f"{each}-secret"} for each in ("ann", "bob")]}}
+AUTH: dict[str, Any] = {
+    "basic": {"credentials": [{"username": each, "password": f"{each}-secret"} for each in ("ann", "bob")]},
+    "jwt": [{"issuer": ISSUER, "audience": AUDIENCE, "secret": SECRET, "groups_claim": "realm.roles"}],
+}
 ACCESS: list[dict[str, Any]] = [
     {"allow": "basic:ann", "to": ["*"]},
     {"allow": "basic:*", "to": ["light", "old:*", "modern:e*", "modern:session_open"]},
     {"deny": "basic:bob", "to": ["light:who*", "l*:path/like tool", "*:die"]},
+    {"allow": "group:staff", "to": ["light"]},
+    {"allow": "claim:level=3", "to": ["old"]},
+    {"deny": f"{ISSUER}:mallory", "to": "*"},
 ]
 DENIED = {"whoami", "path/like tool", "die"}
 
@@ -239,6 +246,34 @@ async def test_a_denied_server_is_none_for_a_websocket_and_not_in_health(
     assert for_ann["servers"].keys() == SERVERS.keys()
     assert for_bob["servers"].keys() == SERVERS.keys() - {"secret"}
     assert "secret" not in json.dumps(for_bob)
+
+
+def bearing(sub: str, *roles: str, **claims: Any) -> dict[str, str]:
+    """The credentials of somebody with a token, in whose `realm.roles` are these."""
+    return {"Authorization": f"Bearer {token(SECRET, 'HS256', sub=sub, realm={'roles': roles}, **claims)}"}
+
+
+async def test_groups_and_claims_are_those_of_the_token_that_the_request_bears(shared: Gateway) -> None:
+    async with httpx2.AsyncClient(base_url=shared.url, timeout=PATIENCE) as http:
+
+        async def may(headers: dict[str, str]) -> set[str]:
+            return set((await http.get("/health", headers=headers)).json()["servers"])
+
+        assert await may(bearing("cyd", "staff")) == {"light"}
+        assert await may(bearing("cyd", "staff", level=3)) == {"light", "old"}
+        assert await may(bearing("mallory", "staff", level=3)) == set()
+        for without in (bearing("cyd"), bearing("cyd", "Staff"), bearing("cyd", groups=["staff"], level="30")):
+            assert await may(without) == set()
+        http.headers.update(bearing("cyd", "staff"))
+        session = await Streamable(http).open()
+        assert await session.call(1, "echo", text="in") == "in"
+        # Whoever loses the group loses with the next token what it allowed, also in a session; and has it again.
+        http.headers.update(bearing("cyd", "guests"))
+        answer = await session.post(call(2, "echo", text="out"))
+        assert (answer.status_code, answer.json()["error"]["data"]["code"]) == (404, "server_not_found")
+        http.headers.update(bearing("cyd", "staff", "guests"))
+        assert await session.call(3, "echo", text="in again") == "in again"
+        await session.delete()
 
 
 async def test_new_rules_hold_for_the_next_request_of_a_live_session(tmp_path: Path) -> None:

@@ -9,10 +9,13 @@ from typing import Any
 import httpx2
 import pytest
 
+from gateway.conversation import IN_FLIGHT
+from tests.support.credentials import SHARED
 from tests.support.gateway import GATEWAY as PROGRAM
 from tests.support.gateway import LIGHT, QUICK, Gateway, programs, running, write_config
 from tests.support.processes import PATIENCE
-from tests.support.rawmcp import Streamable, call, request
+from tests.support.rawmcp import BOTH, HELLO, Streamable, call, request
+from tests.support.rawws import websocket
 
 pytestmark = pytest.mark.slow
 
@@ -96,6 +99,39 @@ async def test_on_standard_error_it_is_among_the_lines_of_the_log_and_has_argume
     lines = [json.loads(line) for line in gateway.lines if line.startswith("{")]
     arguments = {line.get("tool"): line.get("arguments") for line in lines}
     assert (arguments["echo"], arguments["refuse"]) == ({"text": "marked"}, {"code": -32007})
+
+
+async def test_whoever_may_not_now_is_recorded_too(tmp_path: Path) -> None:
+    """A session's own bound, and a server that is given something of its user's own."""
+    path = tmp_path / "audit.jsonl"
+    servers = {"light": LIGHT, "personal": SHARED}
+    async with running(servers, tmp_path=tmp_path, audit={"file": str(path)}) as gateway:
+        async with websocket(gateway.url) as socket:
+            for id_ in range(IN_FLIGHT):
+                await socket.send(call(id_, "hold"))
+            refused = await socket.ask(call("more", "echo", text="x"))
+            assert refused["error"]["data"]["code"] == "max_in_flight"
+        await gateway.http.post("/personal/mcp", json=request(0, "initialize", HELLO), headers=BOTH)
+        await gateway.quiet()
+    found = [line for line in lines_of(path.read_text()) if line["event"] == "refused"]
+    assert [(line["server"], line["reason"]) for line in found] == [
+        ("light", "max_in_flight"),
+        ("personal", "credential_missing"),
+    ]
+    assert (found[0]["tool"], found[0]["session"]) == ("echo", "gw")
+
+
+async def test_strangers_fill_no_disk_and_those_left_out_are_counted(tmp_path: Path) -> None:
+    path, asked = tmp_path / "audit.jsonl", 400
+    async with running(tmp_path=tmp_path, auth=AUTH, audit={"file": str(path)}) as gateway:
+        for _ in range(asked):
+            assert (await gateway.http.get("/api/sessionid")).status_code == 401
+        # Whoever is known is always recorded, with how many there were before.
+        assert (await gateway.http.get("/absent/sse", headers=ANN)).status_code == 404
+    lines = lines_of(path.read_text())
+    assert len(lines) < asked
+    assert (lines[-1]["subject"], lines[-1]["reason"]) == ("ann", "server_not_found")
+    assert len(lines) + sum(line.get("leftOut", 0) for line in lines) == asked + 1
 
 
 async def test_a_gateway_that_cannot_write_its_audit_log_says_so_and_does_not_start(tmp_path: Path) -> None:

@@ -2,28 +2,33 @@
 
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 from argon2 import PasswordHasher
 from ruamel.yaml import YAML
+from wsproto.events import CloseConnection, Event, TextMessage
 
 from common.hashes import sha256_of
 from tests.support.gateway import Gateway, running, write_config
-from tests.support.rawmcp import BOTH, HELLO, request, sse
+from tests.support.processes import PATIENCE
+from tests.support.rawmcp import BOTH, HELLO, call, request, sse
 from tests.support.rawws import websocket
 from tests.support.tokens import SECRET, token
 
 ANN = {"X-API-Key": "s3cret-key-of-ann"}
 BEN = {"Authorization": "Bearer s3cret-token-of-ben"}
-TRUSTED = {"issuer": "https://login.example", "audience": "mcp", "secret_file": "secret"}
+TRUSTED = {"issuer": "https://login.example", "audience": "mcp", "secret_file": "secret", "leeway": 0}
 
 
-def eve() -> dict[str, str]:
+def eve(**claims: Any) -> dict[str, str]:
     """A token of hers, as new as can be."""
-    return {"Authorization": f"Bearer {token(SECRET, 'HS256', iss='https://login.example', aud='mcp', sub='eve')}"}
+    own = {"iss": "https://login.example", "aud": "mcp", "sub": "eve", **claims}
+    return {"Authorization": f"Bearer {token(SECRET, 'HS256', **own)}"}
 
 
 # Much quicker to check than what the command makes, for the machine may be busy.
@@ -81,6 +86,21 @@ async def test_a_slow_hash_admits_and_who_guesses_is_kept_waiting(gateway: Gatew
     assert (await gateway.http.get("/api/sessionid", auth=right)).status_code == 200
     assert (await gateway.http.get("/api/sessionid", headers=ANN)).status_code == 200
     assert (await gateway.http.get("/health", auth=("cat", "another"))).json() == {"status": "ok"}
+
+
+async def test_a_websocket_does_not_outlive_its_token(gateway: Gateway) -> None:
+    expires = int(time.time()) + 2
+    async with websocket(gateway.url, headers=eve(exp=expires)) as connection:
+        answers = 0
+        event: Event | None = None
+        with anyio.fail_after(PATIENCE):
+            while not isinstance(event, CloseConnection):
+                await connection.send(call(answers, "echo", text="hi"))
+                event = await connection.event()
+                answers += isinstance(event, TextMessage)
+    assert (event.code, event.reason) == (1008, "credentials_expired")
+    assert answers > 0
+    assert time.time() >= expires
 
 
 async def test_a_key_and_a_token_of_two_are_refused(gateway: Gateway) -> None:

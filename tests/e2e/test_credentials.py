@@ -66,6 +66,7 @@ async def test_a_live_session_outlasts_a_request_that_is_refused(place: Gateway)
             answer = await http.post("/light/mcp", json=call(7, "echo", text="x"), headers={**own, HEADER: wrong})
             assert (answer.status_code, answer.json()["id"]) == (200, 7)
             assert answer.json()["error"]["data"]["about"] == {"header": HEADER}
+        await place.said(f"credential_malformed: the header {HEADER} ")
         twice = httpx2.Headers([*own.items(), (HEADER, "the-right-one"), (HEADER, "the-right-one"), *FRONT.items()])
         async with httpx2.AsyncClient(base_url=place.url) as plain:
             answer = await plain.post("/light/mcp", json=call(8, "echo", text="x"), headers=twice)
@@ -175,7 +176,8 @@ async def test_what_is_marked_is_found_nowhere(tmp_path: Path) -> None:
     missing = {"command": "no-such-command", **PERSONAL, "allow_shared_uid": True}
     servers = {"light": SHARED, "spilling": spilling, "missing": missing}
     heard: list[str] = []
-    keys: dict[str, Any] = {"debug": {"level": "verbose"}, "stderr_files": True}
+    audit = {"file": str(tmp_path / "audit.jsonl"), "arguments": True}
+    keys: dict[str, Any] = {"debug": {"level": "verbose"}, "stderr_files": True, "audit": audit}
     async with running(servers, tmp_path=tmp_path, **keys) as gateway:
         keeper = {"response": [lambda response: keep(response, heard)]}
         for mark in MARKS:
@@ -189,6 +191,8 @@ async def test_what_is_marked_is_found_nowhere(tmp_path: Path) -> None:
     assert said.count("certificate") > len(MARKS)
     left = files(tmp_path)
     assert any("stderr" in path for path in left)
+    recorded = left[str(audit["file"])]
+    assert recorded.count(b"my token is [redacted]") == 2 * len(MARKS)
     everything = [("the log", gateway.log.encode()), ("the answers", said.encode()), *alive.items(), *left.items()]
     found = [(where, mark) for where, text in everything for mark in MARKS if mark.encode() in text]
     assert not found
@@ -217,6 +221,9 @@ async def use_all(gateway: Gateway, http: httpx2.AsyncClient, mark: str) -> None
     await session.call(1, "write", text=f'{mark}, which is no message\n{{"{mark}": 1}}\n')
     limits = await session.call(2, "run", script="grep core /proc/self/limits")
     assert limits["out"].split()[4] == "1"
+    http.headers[HEADER] = f"{mark}-changed"
+    await session.call(1, "complain", text=f"my token is {mark}-changed, which I tell everybody")
+    http.headers[HEADER] = mark
     await session.post(call(3, "die", signal="SIGABRT"))
     async with sse(http) as stream:
         assert seen(await stream.ask(call(1, "environment"))) == mark

@@ -1,16 +1,12 @@
 """Where nobody else can read a user's credentials, nobody does: real children that look into each other's environment."""
 
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 from tests.support.credentials import PERSONAL, user
-from tests.support.gateway import SERVERS, running
+from tests.support.gateway import for_anybody, running
 from tests.support.rawmcp import Streamable
 
 pytestmark = pytest.mark.slow
@@ -20,20 +16,9 @@ GET_OUT = f"umount /proc 2>/dev/null; {LOOK}"
 RANGE = "3000000000-3000000009"
 
 
-@pytest.fixture
-def reachable() -> Iterator[Path]:
-    """A directory that every user can reach, as pytest's own are not, with the light server in it."""
-    if os.geteuid() != 0:
-        pytest.fail("this test gives children users of their own: it needs root")
-    with tempfile.TemporaryDirectory() as directory:
-        Path(directory).chmod(0o755)
-        shutil.copy(SERVERS / "light.py", directory)
-        yield Path(directory)
-
-
 def asking(directory: Path, **keys: Any) -> dict[str, Any]:
     """A server that asks for a credential, as every user can start it."""
-    return {"command": "/usr/bin/python3", "args": ["-I", "-S", str(directory / "light.py")], **PERSONAL, **keys}
+    return for_anybody(directory, **PERSONAL, **keys)
 
 
 @pytest.mark.parametrize("reaping", ["tagged", "namespace"])

@@ -258,3 +258,19 @@ async def test_the_page_knows_every_option_and_every_check() -> None:
         assert f"`{option}" in page, option
     for check in APART:
         assert f"| `{check}` |" in page, check
+
+
+async def test_rules_and_quotas_that_keep_its_users_out_are_no_faults(tmp_path: Path) -> None:
+    keys: dict[str, Any] = {
+        **FRONT,
+        "access": [{"allow": "user:*", "to": "light"}, {"deny": "*", "to": "light:die"}],
+        "quotas": {"user": {"sessions": 2, "calls_in_flight": 2}},
+        "rate_limits": [{"per": "user", "limit": "500/minute"}],
+        "audit": {"file": str(tmp_path / "audit.jsonl")},
+    }
+    async with running({"light": LIGHT, "hidden": LIGHT}, tmp_path=tmp_path, **keys) as gateway:
+        said = await examined(gateway, tmp_path / "config.yaml", "--json")
+    assert said.results("light") == {**APART, "state": "note"}
+    assert said.of("servers")["result"] == "note"
+    assert said.of("start", "hidden")["result"] == "cannot tell"
+    assert said.status == 0

@@ -7,6 +7,7 @@ whoever may ask. A route that is not in the table fails, so a new one cannot for
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -255,3 +256,17 @@ async def test_what_takes_no_id_gives_everybody_something_of_their_own_and_names
         every = (ids.session, ids.set, ids.sse, ids.certificate, ids.handle)
         assert not [id_ for id_ in every if id_ in health + no_websocket.text]
         await victim.is_untouched(gateway)
+
+
+async def test_the_anonymous_are_one_principal_to_whom_no_sessions_are_listed(tmp_path: Path) -> None:
+    async with running({"light": light()}, tmp_path=tmp_path) as gateway:
+        session, id_ = await Streamable(gateway.http).open(), await gateway.session_id()
+        await gateway.call(id_, "notes")
+        async with httpx2.AsyncClient(base_url=gateway.url, timeout=PATIENCE) as other:
+            paths = ("/health", "/api/sessionid", "/light/ws", "/light/mcp", "/api", "/api/light", "/api/certificates")
+            told = "".join([(await other.get(path, headers=BOTH)).text for path in paths])
+            # An id is all that keeps their sessions apart, and whoever has one may use it.
+            theirs = Streamable(other)
+            theirs.headers |= session.headers
+            assert await theirs.call(1, "notes") == []
+        assert not [each for each in (session.headers["Mcp-Session-Id"], id_) if each in told + gateway.log]

@@ -5,7 +5,9 @@ too many calls are an error in a 200, where anything else costs the session.
 """
 
 import base64
+import os
 import re
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ import anyio
 import httpx2
 import pytest
 
-from tests.support.gateway import Gateway, light, running
+from tests.support.gateway import QUICK, Gateway, light, running, write_config
 from tests.support.processes import PATIENCE
 from tests.support.rawmcp import BOTH, HELLO, Streamable, call, notification, request, said, sse
 from tests.support.rawmodern import Modern
@@ -253,12 +255,16 @@ async def test_the_other_doors_have_the_same_limits(module: Gateway, users: User
     assert code(answers[2]) == (429, "rate_limited")
     modern = await Modern(http, "/rated/mcp").post(modern_call(1, "echo", text="x"))
     assert code(modern) == (429, "rate_limited")
+    assert (modern.headers["X-RateLimit-Limit"], modern.headers["X-RateLimit-Remaining"]) == ("2", "0")
     async with sse(http, "/rated/sse", hello=False) as stream:
         assert "result" in await stream.ask(request(0, "initialize", HELLO))
-        assert (await stream.ask(call(1, "echo", text="x")))["error"]["data"]["code"] == "rate_limited"
+        posted = await stream.post(call(1, "echo", text="x"))
+        assert (posted.status_code, posted.headers["X-RateLimit-Remaining"]) == (202, "0")
+        assert (await stream.events.message())["error"]["data"]["code"] == "rate_limited"
     # That was more than six with the stream: what is refused by a rule has passed those before it.
     answer = await http.get("/rated/sse", headers={"Accept": "*/*"})
     assert code(answer) == (429, "rate_limited")
+    assert (answer.headers["X-RateLimit-Limit"], answer.headers["X-RateLimit-Remaining"]) == ("6", "0")
     with pytest.raises(Refused) as refused:
         async with websocket(module.url, "/rated/ws", headers=whose(http)):
             pass
@@ -310,3 +316,29 @@ async def test_with_redis_the_gateway_counts_there_and_says_nothing_of_where(tmp
         assert [(await gateway.call(id_, "echo", text="x")).status_code for _ in range(3)] == [200, 200, 429]
         assert (await gateway.health())["rateLimits"] == {"storage": "redis", "answers": True, "faults": 0}
         assert url not in gateway.log
+
+
+async def test_other_limits_hold_from_a_reload_on_and_who_has_more_keeps_it(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    base: dict[str, Any] = {**QUICK, "runtime_dir": str(tmp_path / "runtime"), "servers": {"light": light()}}
+    limits: dict[str, Any] = {
+        "quotas": {"user": {"sessions": 1}},
+        "rate_limits": [{"per": "user", "tool": "echo", "limit": "1/year"}],
+    }
+    async with running(tmp_path=tmp_path) as gateway:
+        sessions = [await Streamable(gateway.http).open() for _ in range(2)]
+        for keys in (limits, {}):
+            write_config(path, {**base, **keys})
+            os.kill(gateway.program("supervisor"), signal.SIGHUP)
+            await gateway.said("the configuration was read again.*changed for new requests: quotas, rate_limits")
+            await gateway.said("the servers for new sessions are now", 1 if keys else 2)
+            if not keys:
+                assert await sessions[0].call(3, "echo", text="as before") == "as before"
+                sessions.append(await Streamable(gateway.http).open())
+                continue
+            assert code(await initialize(gateway.http)) == (429, "max_user_sessions")
+            assert [await each.call(1, "notes") for each in sessions] == [[], []]
+            assert await sessions[0].call(1, "echo", text="one") == "one"
+            assert code(await sessions[1].post(call(2, "echo", text="x"))) == (200, "rate_limited")
+        for session in sessions:
+            await session.delete()

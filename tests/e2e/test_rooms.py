@@ -1,16 +1,14 @@
 """A session's own room, and its own user: real children, that look for those of others."""
 
 import os
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.gateway import SERVERS, Gateway, light, running, starting, write_config
+from tests.support.gateway import Gateway, for_anybody, light, running, starting, write_config
 from tests.support.processes import watching
 from tests.support.rawmcp import BOTH, HELLO, Streamable, call, request
 
@@ -32,22 +30,6 @@ async def failing(session: Streamable, script: str) -> str:
     done = await session.call("run", "run", script=script)
     assert done["status"] != 0, done
     return str(done["err"])
-
-
-@pytest.fixture
-def reachable() -> Iterator[Path]:
-    """A directory that every user can reach, as pytest's own are not, with the light server in it."""
-    if os.geteuid() != 0:
-        pytest.fail("this test gives children users of their own: it needs root")
-    with tempfile.TemporaryDirectory() as directory:
-        Path(directory).chmod(0o755)
-        shutil.copy(SERVERS / "light.py", directory)
-        yield Path(directory)
-
-
-def for_anybody(directory: Path, **keys: Any) -> dict[str, Any]:
-    """The light server as every user can start it: the tests' own Python may be somebody's."""
-    return {"command": "/usr/bin/python3", "args": ["-I", "-S", str(directory / "light.py")], **keys}
 
 
 @asynccontextmanager

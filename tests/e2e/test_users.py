@@ -4,12 +4,14 @@ import base64
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
+from ruamel.yaml import YAML
 
 from tests.support.apart import gateway, stop, supervisor
-from tests.support.gateway import Gateway, light, running
+from tests.support.gateway import Gateway, light, running, write_config
 from tests.support.processes import PATIENCE
 from tests.support.rawmcp import HELLO, Streamable, request, sse
 from tests.support.rawmodern import at_once
@@ -79,13 +81,14 @@ async def test_a_header_that_was_sent_twice_names_nobody(shared: Gateway) -> Non
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "user_denied")
 
 
-async def test_a_user_is_the_same_raw_and_encoded(shared: Gateway) -> None:
+async def test_a_user_is_the_same_raw_and_encoded_and_nobody_who_looks_alike_is(shared: Gateway) -> None:
     raw = [(name.encode(), value.encode("latin-1")) for name, value in of("Zoë").items()]
     opened = await shared.http.get("/api/sessionid", headers=raw)
     params = {"sessionId": opened.json()["sessionId"]}
-    encoded = "b64:" + base64.b64encode("Zoe\u0308".encode()).decode()
-    assert (await shared.http.delete("/api/sessionid", params=params, headers=of("Zoe"))).status_code == 404
-    assert (await shared.http.delete("/api/sessionid", params=params, headers=of(encoded))).status_code == 204
+    alike, same = ("b64:" + base64.b64encode(name.encode()).decode() for name in ("Zoe\u0308", "Zoë"))
+    for other in ("Zoe", alike):
+        assert (await shared.http.delete("/api/sessionid", params=params, headers=of(other))).status_code == 404
+    assert (await shared.http.delete("/api/sessionid", params=params, headers=of(same))).status_code == 204
 
 
 async def test_a_key_that_is_no_front_becomes_nobody_and_the_log_says_so_once(shared: Gateway) -> None:
@@ -124,6 +127,27 @@ async def test_a_user_keeps_the_session_when_the_gateway_restarts(tmp_path: Path
             nobody = await front.http.post("/light/mcp", json=request(1, "initialize", HELLO), headers=FRONT)
             assert (nobody.status_code, nobody.json()["error"]["data"]["code"]) == (403, "user_denied")
             assert (await front.http.get("/api/sessionid", headers=OTHER)).status_code == 200
+
+
+async def test_a_front_that_is_believed_no_more_loses_its_users_sessions(tmp_path: Path) -> None:
+    async def change(supervisor: Gateway, times: int, **keys: Any) -> None:
+        file = tmp_path / "config.yaml"
+        write_config(file, {**YAML(typ="safe").load(file.read_text()), **keys})
+        supervisor.process.send_signal(signal.SIGHUP)
+        await supervisor.said("the configuration was read again", times)
+
+    async with supervisor(tmp_path, **KEYS) as (program, path):
+        async with gateway(path) as front:
+            async with websocket(front.url, headers=of("ann")) as ann, websocket(front.url, headers=FRONT) as own:
+                await change(program, 1, trusted_fronts=["ci"])
+                assert await ann.closed() == (1008, "credentials_removed")
+                assert (await own.ask(request(7, "ping")))["id"] == 7
+            await opened(front, {**OTHER, HEADER: "bob"})
+            await stop(front, signal.SIGKILL)
+        # It is the same for whoever is taken out while there is no gateway.
+        await change(program, 2, trusted_fronts=["librechat"])
+        async with gateway(path) as front:
+            await front.said("bearer:ci for bob .*credentials_removed")
 
 
 async def test_a_front_that_opens_a_session_for_all_is_told_of_once_through_any_door(shared: Gateway) -> None:

@@ -60,6 +60,8 @@ async def test_a_ping_is_nobodys_business() -> None:
         (b'{"name":"echo","arguments":{"name":"other"}}', "echo"),
         (b'{"arguments":{},"name":"na\\u00efve"}', "naïve"),
         (b'{"name":"first","name":"last"}', "last"),
+        (b'{"name":7,"name":"last"}', "last"),
+        (b'{"name":"first","Name":"other"}', ""),  # which of them is meant depends on who reads it
         (b'{"name":7}', ""),
         (b"{}", ""),
         (b"[]", ""),

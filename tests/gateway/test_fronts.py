@@ -34,6 +34,14 @@ def test_a_user_of_one_front_is_not_the_same_user_of_another() -> None:
     assert fronts.speaking(LIBRECHAT, sent("ann")) != fronts.speaking(Principal("bearer", "chat"), sent("ann"))
 
 
+def test_a_key_that_is_no_front_any_more_has_no_users() -> None:
+    fronts = Fronts(USERS.model_copy(update={"trusted_fronts": ("chat",)}))
+    assert not fronts.still_believe(Principal("bearer", "librechat", "ann"))
+    assert fronts.still_believe(Principal("bearer", "chat", "ann"))
+    assert fronts.still_believe(LIBRECHAT)
+    assert not Fronts(Users()).still_believe(Principal("bearer", "chat", "ann"))
+
+
 @pytest.mark.parametrize(
     "principal",
     [OTHER, ANONYMOUS, Principal("bearer", ""), Principal("https://issuer.example", "librechat")],

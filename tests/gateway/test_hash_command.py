@@ -54,6 +54,8 @@ def test_what_is_no_secret_is_refused(given: bytes, said: str) -> None:
     assert said in result.output
 
 
-def test_a_secret_is_never_an_argument() -> None:
-    result = run("hunter2")
+def test_a_secret_is_never_an_argument_nor_shown_again() -> None:
+    result = run("--token", "s3cret-by-mistake")
     assert result.exit_code == 2
+    assert "an argument can be read by everybody here" in result.output
+    assert "s3cret" not in result.output

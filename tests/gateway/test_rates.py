@@ -103,6 +103,12 @@ def test_a_rule_for_one_key_is_not_about_a_token_that_has_its_name_for_a_subject
     assert not rule(key="ci").is_about(Principal("https://issuer.example", "ci"), ECHO)
 
 
+def test_a_call_that_may_be_of_any_tool_counts_for_every_rule_about_tools() -> None:
+    hidden = Use("light", "tools/call", "")
+    assert all(rule(tool=tool).is_about(ANN.principal, hidden) for tool in ("echo", "a*", "*"))
+    assert not rule(tool="echo", server="other").is_about(ANN.principal, hidden)
+
+
 @pytest.mark.parametrize(
     ("per", "alike"),
     [
@@ -237,6 +243,31 @@ async def test_a_redis_that_says_nothing_holds_up_one_request_for_a_moment_and_t
             assert rates.report()["faults"] == 1
         tasks.cancel_scope.cancel()
     assert len(lines) == 1
+
+
+async def test_other_rules_hold_from_then_on_and_what_was_counted_stays_counted() -> None:
+    async with counting({"per": "user", "limit": "2/year"}) as rates:
+        assert await passed(rates, (ANN, ECHO), (ANN, ECHO), (ANN, ECHO)) == [True, True, False]
+        rates.take_over(Amounts())
+        assert (rates.is_on, await rates(ANN, ECHO)) == (False, None)
+        other = {"per": "user", "limit": "2/year", "server": "other"}
+        again = {"rate_limits": [other, {"per": "user", "limit": "2/year"}]}
+        rates.take_over(Amounts.model_validate(again))
+        assert await passed(rates, (ANN, ECHO), (BOB, ECHO), (BOB, ELSEWHERE)) == [False, True, True]
+
+
+async def test_counts_begin_anew_where_they_are_kept_elsewhere(tmp_path: Path, lines: list[str]) -> None:
+    rules: dict[str, Any] = {"rate_limits": [{"per": "user", "limit": "1/year"}]}
+    async with counting(*rules["rate_limits"]) as rates:
+        assert await passed(rates, (ANN, ECHO), (ANN, ECHO)) == [True, False]
+        there = {"rate_limit_storage": f"redis+unix://{tmp_path}/none", "rate_limit_on_error": "deny"}
+        rates.take_over(Amounts.model_validate(rules | there))
+        with pytest.raises(GatewayError) as error:
+            await rates(ANN, ECHO)
+        assert (error.value.reason, rates.report()["storage"]) == (Reason.RATE_LIMITS_UNKNOWN, "redis")
+        rates.take_over(Amounts.model_validate(rules))
+        assert await passed(rates, (ANN, ECHO), (ANN, ECHO)) == [True, False]
+        assert rates.report() == {"storage": "memory", "answers": True, "faults": 1}
 
 
 async def test_no_address_and_no_password_is_ever_told(tmp_path: Path, lines: list[str]) -> None:

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from tests.support.gateway import Gateway, running
-from tests.support.librechat import Chats, LibreChat
+from tests.support.librechat import OPERATORS, ChatError, Chats, LibreChat
 
 pytestmark = pytest.mark.slow
 
@@ -73,6 +73,50 @@ async def test_r08_a_gateway_without_room_says_429_too(tmp_path: Path, process: 
         assert [each["status"] for each in await chat.journal(user="bob")] == [429]
         assert (await chat.do("breaker"))["failedRounds"] == 0
         assert await chat.call("ann", "echo", text="on") == "on"
+
+
+async def test_r04_and_r08_who_is_over_a_quota_or_a_rate_keeps_the_session(tmp_path: Path, process: Chats) -> None:
+    quotas = {"user": {"sessions": 1, "calls_in_flight": 2}}
+    rates = [{"per": "user", "tool": "notes", "limit": "1/year"}]
+    async with (
+        running(tmp_path=tmp_path, quotas=quotas, rate_limits=rates, **OPERATORS) as gateway,
+        process.librechat(f"{gateway.url}/light/mcp") as chat,
+        process.librechat(f"{gateway.url}/light/mcp") as other,
+    ):
+        users = ("ann", "bob")
+        pids = [(await chat.call(user, "whoami"))["pid"] for user in users]
+        # One session too many is a 429 after one try, and no failed round, so nobody else is kept away.
+        [refusal] = await other.connect("ann")
+        assert "all the sessions that one user may have" in refusal
+        assert [each["status"] for each in await other.journal()] == [429]
+        assert await other.do("breaker") == {"open": False, "cycles": 1, "failedRounds": 0, "trips": 0}
+        # One call too many in flight, and one too soon, are errors of these calls.
+        async with anyio.create_task_group() as tasks:
+
+            async def hold(label: str) -> None:
+                with pytest.raises(ChatError, match="stopped by the user"):
+                    await chat.result("ann", "hold", label=label)
+
+            for label in users:
+                tasks.start_soon(hold, label)
+            await gateway.said("stderr: holding", times=2)
+            with pytest.raises(ChatError, match="as many calls in flight as one user may have"):
+                await chat.call("ann", "echo", text="x")
+            assert await chat.call("bob", "echo", text="on") == "on"
+            for label in users:
+                await chat.do("stop", label=label)
+        await gateway.said("stderr: cancelled", times=2)
+        assert await chat.call("ann", "notes") == []
+        with pytest.raises(ChatError, match="as many requests of this kind"):
+            await chat.call("ann", "notes")
+        # They are in a 200 (what was stopped before its first second had nothing to be said of) and cost nobody a child.
+        statuses = [each["status"] for each in await chat.journal(rpc="tools/call", user="ann")]
+        assert statuses[0] == 200
+        assert set(statuses[3:]) == {200}
+        assert [(await chat.call(user, "whoami"))["pid"] for user in users] == pids
+        for user in users:
+            state = await chat.state(user)
+            assert (state["state"], len(state["sessions"])) == ("connected", 1)
 
 
 async def test_r06_the_session_of_another_user_is_a_404(chat: LibreChat, gateway: Gateway) -> None:

@@ -31,7 +31,9 @@ def is_exposed(*specs: ServerSpec, inside: Inside = Inside.NOTHING) -> bool:
 def test_where_all_run_as_one_user_and_see_each_other_it_is_not_started() -> None:
     why = exposed(server(), {"fs": server()}, Inside.NOTHING)
     assert why is not None
-    assert why.startswith("other processes of its user could read each user's the header X-Token; give each session")
+    assert why.startswith(
+        "other processes of its user could read what each user gives: the header X-Token; give each session"
+    )
     for remedy in ("uid_range", "sandbox", "reaping: namespace", "allow_shared_uid: true"):
         assert remedy in why
 

@@ -90,6 +90,8 @@ def test_a_server_whose_users_own_others_could_read_is_told_with_what_to_do(tmp_
         f"  c: {{command: x, {SECRETS}, uid_range: 600000-600009}}\n"
     )
     [line] = problems(tmp_path, text)
-    assert line.startswith("config.yaml:4: servers.a.headers: other processes of its user could read each user's")
+    assert line.startswith(
+        "config.yaml:4: servers.a.headers: other processes of its user could read what each user gives: the"
+    )
     assert "uid_range" in line
     assert "allow_shared_uid: true" in line

@@ -4,6 +4,7 @@ import os
 import pwd
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -44,6 +45,35 @@ def test_a_command_that_a_sandbox_hides_is_told(tmp_path: Path) -> None:
     assert said.startswith(f"servers.fs.sandbox: {command} is not seen in it")
     assert list(warnings([server(str(command), sandbox={**hidden, "writable": [str(tmp_path)]})])) == []
     assert list(warnings([server(sandbox=hidden)])) == []
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that every user may enter, which pytest's own are not, with one in it that is closed to others."""
+    with TemporaryDirectory() as directory:
+        place = Path(directory)
+        place.chmod(0o755)
+        (place / "closed").mkdir()
+        yield place
+
+
+@pytest.mark.parametrize("way", ["itself", "a link", "its interpreter", "env"])
+def test_what_users_of_a_range_cannot_start_is_told(way: str, place: Path) -> None:
+    """A clone below /root, or a Python of root's own: each session ended with 126 and "Permission denied"."""
+    closed, program, script = place / "closed", place / "closed" / "program", place / "script"
+    program.write_text("#!/bin/sh\n")
+    script.write_text(f"#!{program} -x\n" if way == "its interpreter" else "#!/usr/bin/env -S program\n")
+    (place / "link").symlink_to(program)
+    for each in (program, script):
+        each.chmod(0o755)
+    command = {"itself": program, "a link": place / "link"}.get(way, script)
+    spec = server(str(command), user=None, uid_range="600000-600009")
+    spec = spec.model_copy(update={"env": {"PATH": str(closed)}})
+    closed.chmod(0o755)
+    assert list(warnings([spec])) == []
+    closed.chmod(0o700)
+    [said] = warnings([spec])
+    assert said.startswith(f"servers.fs.command: the users of 'uid_range' cannot start {command}, because {closed} is")
 
 
 def test_a_path_in_the_room_of_a_session_is_there_in_time(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from common.config.load import Settings, load
-from supervisor.reload import Reloader, for_gateway, needs_restart, take_over
+from supervisor.reload import Reloader, for_gateway, holds_at_once, needs_restart, take_over
 
 
 def settings(path: Path, text: str) -> Settings:
@@ -36,6 +36,21 @@ def test_a_reload_tells_the_gateway_and_a_mistake_does_not(tmp_path: Path) -> No
     reload()
     assert len(told) == 1
     assert running.supervisor.servers.keys() == {"two"}
+
+
+def test_limits_and_users_are_taken_over_and_told_of_by_their_keys(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    rest = "auth: {basic: {credentials: [{username: a, password: a-password}]}}\nservers: {one: {command: a}}"
+    running = settings(path, f"quotas: {{user: {{sessions: 1}}}}\nrequire_user: false\n{rest}")
+    limits = "rate_limits: [{per: user, limit: 1/minute}]\naccess: [{allow: '*', to: one}]"
+    new = settings(path, f"trust_user_header: X-User\ntrusted_fronts: [a]\n{limits}\n{rest}")
+    changed = ["access", "quotas", "rate_limits", "trust_user_header", "trusted_fronts"]
+    assert holds_at_once(running.gateway, new.gateway) == changed
+    # A front brings a cap of the supervisor's along, which is for whom it starts anew.
+    assert needs_restart(running, new) == ["max_user_sessions"]
+    take_over(running, new)
+    assert running.gateway.amounts == new.gateway.amounts
+    assert holds_at_once(running.gateway, new.gateway) == []
 
 
 def test_credentials_are_taken_over_from_wherever_they_were_read(tmp_path: Path) -> None:

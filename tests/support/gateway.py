@@ -48,6 +48,11 @@ def light(*options: str, **keys: Any) -> dict[str, Any]:
     return {**LIGHT, "args": [*LIGHT["args"], *options], **keys}
 
 
+def for_anybody(directory: Path, **keys: Any) -> dict[str, Any]:
+    """The light server in `directory`, as every user can start it: the tests' own Python may be somebody's."""
+    return {"command": "/usr/bin/python3", "args": ["-I", "-S", str(directory / "light.py")], **keys}
+
+
 class Gateway:
     """A running gateway, and what it has said."""
 

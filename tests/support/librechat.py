@@ -13,7 +13,7 @@ import anyio
 import anyio.abc
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from tests.support.node import PACKAGE, node
+from tests.support.node import PACKAGE, node_process
 from tests.support.processes import PATIENCE
 
 LONGEST_ANSWER = 16 * 1024 * 1024
@@ -158,17 +158,8 @@ class LibreChat:
 @asynccontextmanager
 async def chats() -> AsyncIterator[Chats]:
     """The process, until the end."""
-    command = [node(), str(PACKAGE / "librechat" / "main.mjs")]
-    async with await anyio.open_process(command, stderr=None) as process, anyio.create_task_group() as tasks:
+    main = str(PACKAGE / "librechat" / "main.mjs")
+    async with anyio.create_task_group() as tasks, node_process(main) as process:
         them = Chats(process)
         tasks.start_soon(them.listen)
-        try:
-            yield them
-            assert process.stdin is not None
-            await process.stdin.aclose()
-            with anyio.fail_after(PATIENCE):
-                await process.wait()
-        finally:
-            if process.returncode is None:
-                process.kill()
-            tasks.cancel_scope.cancel()
+        yield them

@@ -93,15 +93,11 @@ class TypeScriptClient:
 
 
 @asynccontextmanager
-async def typescript_client(transport: str, url: str) -> AsyncIterator[TypeScriptClient]:
-    """A client that is connected to `url` over `transport` (`sse`, `streamable`, `websocket`), and leaves politely."""
-    # Node 20 has a WebSocket like a browser's, and hides it.
-    command = [node(), "--experimental-websocket", str(PACKAGE / "client.mjs"), transport, url]
-    async with await anyio.open_process(command, stderr=None) as process:
-        client = TypeScriptClient(process)
+async def node_process(*arguments: str) -> AsyncIterator[anyio.abc.Process]:
+    """Node with these arguments, which leaves when its stdin ends."""
+    async with await anyio.open_process([node(), *arguments], stderr=None) as process:
         try:
-            await client.do("connect")
-            yield client
+            yield process
             assert process.stdin is not None
             await process.stdin.aclose()
             with anyio.fail_after(PATIENCE):
@@ -109,3 +105,13 @@ async def typescript_client(transport: str, url: str) -> AsyncIterator[TypeScrip
         finally:
             if process.returncode is None:
                 process.kill()
+
+
+@asynccontextmanager
+async def typescript_client(transport: str, url: str) -> AsyncIterator[TypeScriptClient]:
+    """A client that is connected to `url` over `transport` (`sse`, `streamable`, `websocket`), and leaves politely."""
+    # Node 20 has a WebSocket like a browser's, and hides it.
+    async with node_process("--experimental-websocket", str(PACKAGE / "client.mjs"), transport, url) as process:
+        client = TypeScriptClient(process)
+        await client.do("connect")
+        yield client

@@ -1,6 +1,7 @@
 """Who the headers of a request prove to be asking."""
 
 import base64
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -292,6 +293,12 @@ async def test_nothing_that_a_caller_is_told_says_what_was_wrong() -> None:
     # LibreChat takes each of these words for a sign of a login (librechat.md, 2.10).
     for word in (b"401", b"OAuth", b"authentication", b"invalid_token", b"insufficient_scope"):
         assert word not in body
+
+
+async def test_it_is_known_until_when_a_token_proves_somebody() -> None:
+    gate = authenticator(jwt=[TRUSTED | {"leeway": 7}], api_keys=KEYS)
+    assert (await asked(gate, f"Bearer {token(SECRET, 'HS256', exp=4_000_000_000)}")).until == 4_000_000_007
+    assert (await asked(gate, api_key=("key-one",))).until == math.inf
 
 
 def test_who_was_taken_out_of_the_configuration_is_admitted_no_more() -> None:

@@ -79,6 +79,21 @@ async def test_who_guesses_is_kept_waiting_and_nobody_else_is() -> None:
         await checks.find(b"one more", "wrong", HASHES, "10.0.0.6")
 
 
+async def test_whoever_has_a_network_of_addresses_guesses_no_more_than_whoever_has_one() -> None:
+    checks = SlowChecks(Clock())
+    for guess in range(WRONG_AT_ONCE):
+        assert await checks.find(b"%d" % guess, str(guess), HASHES, f"2001:db8:0:1::{guess:x}") is None
+    with pytest.raises(Denied):
+        await checks.find(b"right", "hunter2", HASHES, "2001:db8:0:1:ffff::1")
+    assert await checks.find(b"right", "hunter2", HASHES, "2001:db8:0:2::1") == ANN
+    # An address of IPv4 is one, in either spelling.
+    for guess in range(WRONG_AT_ONCE):
+        assert await checks.find(b"4%d" % guess, str(guess), HASHES, "::ffff:10.0.0.6") is None
+    with pytest.raises(Denied):
+        await checks.find(b"other", "other", HASHES, "10.0.0.6")
+    assert await checks.find(b"another", "another", HASHES, "::ffff:10.0.0.7") is None
+
+
 async def test_guesses_that_come_all_at_once_are_counted_too() -> None:
     checks, turned_away = SlowChecks(Clock()), 0
 
