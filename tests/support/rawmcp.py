@@ -97,6 +97,26 @@ class Events:
         return False
 
 
+class Answer(httpx2.Response):
+    """What a POST of Streamable HTTP came to, read whole.
+
+    An answer that takes longer than a moment comes as a stream: on a busy machine it may be any. What was said is the
+    same, and whoever wants to know how, asks for the content type.
+    """
+
+    def __init__(self, response: httpx2.Response, *, is_batch: bool) -> None:
+        super().__init__(response.status_code, headers=response.headers, content=response.content)
+        self.is_batch = is_batch
+
+    def json(self, **options: Any) -> Any:
+        """The one message, or all that answer a batch; of a stream with more, the last one."""
+        if not self.headers.get("content-type", "").startswith("text/event-stream"):
+            return super().json(**options)
+        lines = (line.removeprefix("data: ") for line in self.text.splitlines() if line.startswith("data: "))
+        messages = [json.loads(line, **options) for line in lines if line]
+        return messages if self.is_batch else messages[-1]
+
+
 class Streamable:
     """A session of Streamable HTTP at `path`."""
 
@@ -113,15 +133,14 @@ class Streamable:
         assert (await self.post(notification("notifications/initialized"))).status_code == 202
         return self
 
-    async def post(self, message: object) -> httpx2.Response:
-        """Post one message; the answer, read whole."""
-        return await self.http.post(self.path, json=message, headers=self.headers)
+    async def post(self, message: object) -> Answer:
+        """Post one message, or several as a batch; the answer, read whole."""
+        response = await self.http.post(self.path, json=message, headers=self.headers)
+        return Answer(response, is_batch=isinstance(message, list))
 
     async def call(self, id_: int | str, tool: str, /, **arguments: Any) -> Any:
-        """Call a tool that answers quickly; the text that it gives."""
-        answer = await self.post(call(id_, tool, **arguments))
-        assert answer.headers["content-type"] == "application/json", answer.text
-        message = answer.json()
+        """Call a tool; the text that it gives."""
+        message = (await self.post(call(id_, tool, **arguments))).json()
         assert message["id"] == id_
         return said(message)
 
