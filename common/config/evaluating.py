@@ -24,6 +24,8 @@ class _Program:
     """Whole words that do so."""
     flags: str = ""
     """Letters of options that take nothing."""
+    clustered: str = ""
+    """Letters of options whose argument comes later, so that a letter of code may stand right behind one."""
     bare: frozenset[str] = frozenset()
     """Long ones that take nothing."""
     module: str = ""
@@ -39,7 +41,10 @@ def _words(text: str) -> frozenset[str]:
 
 
 _SHELL: Final = _Program(
-    code="c", flags="abefhiklmnprstuvxBCDEHPT", bare=_words("--login --norc --noprofile --posix --restricted")
+    code="c",
+    flags="abefhiklmnprstuvxBCDEHPT",
+    clustered="oO",
+    bare=_words("--login --norc --noprofile --posix --restricted"),
 )
 _NODE: Final = _Program(
     code="ep",
@@ -122,7 +127,7 @@ def _scan(program: _Program, words: Sequence[str], is_users: Callable[[str], boo
     for word in words:
         if is_users(word):
             return _IS_RUN
-        if word in program.codes or _has_letter(word, program.flags, program.code):
+        if word in program.codes or _has_letter(word, program.flags + program.clustered, program.code):
             return _IS_CODE
         if word.startswith(("-", "+")) and len(word) > 1:
             is_named_next = _has_letter(word, program.flags, program.module)

@@ -53,6 +53,7 @@ def test_a_users_words_may_be_arguments_of_a_program(line: str) -> None:
     [
         "sh -c code MINE",
         "/bin/bash -c MINE",
+        "bash -oc posix code MINE",
         "dash -ec code sh MINE",
         "zsh +c MINE",
         "ash -o pipefail -c code MINE",
