@@ -19,7 +19,7 @@ from common.config.model import GatewaySettings
 from common.limits import raise_open_files_limit
 from common.prctl import hide_memory
 from common.reasons import Reason
-from gateway.app import create_app, take_over
+from gateway.app import take_over, wire
 from gateway.auditfile import CannotWrite
 from gateway.drain import LAST_WORDS, drain
 from gateway.hotstate import HotState
@@ -107,7 +107,7 @@ async def _serve_with(
     sessions = _take_up(settings, supervisor, oversight)
     if supervisor.keeps:
         supervisor.entrust("listener", listener.fileno())
-    app = create_app(settings, sessions, supervisor)
+    app = wire(settings, sessions, supervisor)
     where = url(listener)
     _say_where(settings, where)
     lost = False

@@ -11,6 +11,7 @@ from werkzeug.routing import WebsocketMismatch
 from common.config.model import GatewaySettings
 from common.reasons import Reason
 from gateway.admittance import Admittance
+from gateway.catalog.catalog import Catalog
 from gateway.errors import GatewayError
 from gateway.http import admitted, audited, bodies, spared
 from gateway.http.certificates import CertificateDoor
@@ -39,7 +40,7 @@ _FROM_HTTP = {
 _NO_WEBSOCKET = "there is no WebSocket at this path; each server has one at /{server}/ws"
 
 
-def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorClient) -> Quart:
+def wire(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorClient) -> Quart:
     """The ASGI application over `sessions`, which `supervisor` gives their children."""
     app = Quart("gateway", static_folder=None)
     app.url_map.strict_slashes = False  # /mcp and /mcp/ are alike, and nobody is redirected
@@ -51,6 +52,7 @@ def create_app(settings: GatewaySettings, sessions: Sessions, supervisor: Superv
     rates = app.extensions["rates"] = Rates(settings.amounts)
     admitted.install(app, Admittance([rates], sessions.quotas.refusals))
     app.after_serving(rates.close)
+    app.extensions["catalog"] = Catalog(sessions)
     streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
     others = (
         HealthDoor(sessions, supervisor, rates),

@@ -1,11 +1,12 @@
-"""The gateway itself as the MCP client of one child: how a REST call reaches a tool.
+"""The gateway itself as the MCP client of one child: how a REST call reaches a tool, and how its offer is found out.
 
 The handshake is done once. The child's tools are listed before the first call, and again when the child says that they
 changed or when a name is asked for that is not among them.
 """
 
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from mcp_types import METHOD_NOT_FOUND
@@ -14,25 +15,19 @@ from msgspec import Raw
 
 from common.reasons import Reason
 from gateway.asking import ask
+from gateway.catalog.offers import Prompt, Resource, Template, Tool, Welcome
 from gateway.errors import GatewayError
 from gateway.identity.who import Who
 from gateway.jsonrpc import notification, request
 from gateway.relay import Relay
-from gateway.toollists import CALL
+from gateway.toollists import CALL, LIST
 
 _CLIENT_INFO: Final = {"name": "mcp-gateway", "version": version("mcp-gateway")}
 
 MAX_PAGES: Final = 100
-"""Pages of a tool list that are asked for: a child that always has one more must not keep the gateway busy."""
+"""Pages of a list that are asked for: a child that always has one more must not keep the gateway busy."""
 
-
-class _Tool(msgspec.Struct):
-    name: str
-
-
-class _Tools(msgspec.Struct):
-    tools: list[_Tool]
-    nextCursor: str | None = None  # noqa: N815 - the protocol's spelling
+_Item = TypeVar("_Item", bound=msgspec.Struct)
 
 
 class Caller:
@@ -42,20 +37,25 @@ class Caller:
         self._relay = relay
         self._server = server
         self._last_id = 0
-        self._tools: frozenset[str] | None = None
+        self._tools: Mapping[str, Tool] | None = None
+        self.welcome = Welcome()
+        """What the child said of itself; nothing where an earlier gateway heard it."""
+        self.on_list_changed: Callable[[], None] = lambda: None
+        """Called when the child says that its tools are others now."""
         relay.on_list_changed = self._forget_tools
 
     async def shake_hands(self) -> None:
         """Do the handshake, once. Raises GatewayError where the child does not manage it."""
         hello = {"protocolVersion": LATEST_HANDSHAKE_VERSION, "capabilities": {}, "clientInfo": _CLIENT_INFO}
         try:
-            await self._ask("initialize", hello)
+            answer = await self.ask("initialize", hello)
         except GatewayError as error:
             if error.reason in (Reason.CHILD_ERROR, Reason.BAD_REQUEST):
                 about = {"certificate": self._relay.certificate} if self._relay.certificate else {}
                 message = "the server refused 'initialize'"
                 raise GatewayError(Reason.START_FAILED, message, **error.about, **about) from None
             raise
+        self.welcome = _welcome(answer)
         self._relay.notify(notification("notifications/initialized"))
 
     async def call(self, tool: str, arguments: bytes, who: Who) -> bytes:
@@ -63,46 +63,76 @@ class Caller:
 
         Cancellation leaves the call running in the child, and drops its result.
         """
-        has, params = await self._has(tool), {"name": tool, "arguments": Raw(arguments)}
-        if not (has and self._relay.errands.allows(who, tool)):
-            error = GatewayError(
-                Reason.TOOL_NOT_FOUND, f"server '{self._server}' has no such tool", server=self._server, tool=tool[:128]
-            )
-            if has:
-                self._relay.errands.denied(request(0, CALL, params), who, error)
-            raise error
+        await self.find(tool, arguments, who)
         self._relay.calls.check()
-        return await self._ask(CALL, params, who)
+        return await self.ask(CALL, {"name": tool, "arguments": Raw(arguments)}, who)
 
-    async def _has(self, tool: str) -> bool:
-        if self._tools is not None and tool in self._tools:
-            return True
-        self._tools = await self._list_tools()
-        return tool in self._tools
+    async def find(self, tool: str, arguments: bytes, who: Who) -> Tool:
+        """The tool of that name, if there is one that `who` may call. Raises GatewayError."""
+        found = (await self.tools()).get(tool) or (await self.tools(fresh=True)).get(tool)
+        if found is not None and self._relay.errands.allows(who, tool):
+            return found
+        error = GatewayError(
+            Reason.TOOL_NOT_FOUND, f"server '{self._server}' has no such tool", server=self._server, tool=tool[:128]
+        )
+        if found is not None:
+            params = {"name": tool, "arguments": Raw(arguments)}
+            self._relay.errands.denied(request(0, CALL, params), who, error)
+        raise error
 
-    async def _list_tools(self) -> frozenset[str]:
-        names: set[str] = set()
+    async def tools(self, *, fresh: bool = False) -> Mapping[str, Tool]:
+        """The child's tools, by name; asked for again if `fresh`, or if they have changed. Raises GatewayError."""
+        if fresh or self._tools is None:
+            self._tools = {tool.name: tool for tool in await self._list(LIST, "tools", Tool)}
+        return self._tools
+
+    async def resources(self) -> list[Resource]:
+        """The child's resources. Raises GatewayError."""
+        return await self._list("resources/list", "resources", Resource)
+
+    async def templates(self) -> list[Template]:
+        """The child's resource templates. Raises GatewayError."""
+        return await self._list("resources/templates/list", "resourceTemplates", Template)
+
+    async def prompts(self) -> list[Prompt]:
+        """The child's prompts. Raises GatewayError."""
+        return await self._list("prompts/list", "prompts", Prompt)
+
+    async def ask(self, method: str, params: object, who: Who | None = None) -> bytes:
+        """The result of one request of `who`, or the gateway's own. Raises GatewayError for an error, whoever's.
+
+        Cancellation drops the result.
+        """
+        self._last_id += 1
+        return await ask(self._relay, self._server, request(self._last_id, method, params), who=who)
+
+    async def _list(self, method: str, key: str, kind: type[_Item]) -> list[_Item]:
+        """All pages of a list; it is empty where the child knows no such list."""
+        found: list[_Item] = []
         cursor: str | None = None
         for _ in range(MAX_PAGES):
             try:
-                page = await self._ask("tools/list", {} if cursor is None else {"cursor": cursor})
-                listed = msgspec.json.decode(page, type=_Tools)
-            except msgspec.ValidationError:
-                raise GatewayError(Reason.CHILD_ERROR, "the server's list of tools is malformed") from None
+                page = await self.ask(method, {} if cursor is None else {"cursor": cursor})
+                parts = msgspec.json.decode(page, type=dict[str, Raw])
+                found += msgspec.json.decode(parts[key], type=list[kind])  # type: ignore[valid-type]
+                cursor = msgspec.json.decode(parts.get("nextCursor", Raw(b"null")), type=str | None)
+            except (msgspec.MsgspecError, KeyError, RecursionError):
+                raise GatewayError(Reason.CHILD_ERROR, f"the server's list of {key} is malformed") from None
             except GatewayError as error:
                 if error.about.get("code") == METHOD_NOT_FOUND:
-                    return frozenset()
+                    return []
                 raise
-            names.update(tool.name for tool in listed.tools)
-            cursor = listed.nextCursor
             if cursor is None:
                 break
-        return frozenset(names)
+        return found
 
     def _forget_tools(self) -> None:
         self._tools = None
+        self.on_list_changed()
 
-    async def _ask(self, method: str, params: object, who: Who | None = None) -> bytes:
-        """The result of one request. Raises GatewayError for an error, the child's or our own."""
-        self._last_id += 1
-        return await ask(self._relay, self._server, request(self._last_id, method, params), who=who)
+
+def _welcome(answer: bytes) -> Welcome:
+    try:
+        return msgspec.json.decode(answer, type=Welcome)
+    except (msgspec.MsgspecError, RecursionError):
+        return Welcome()

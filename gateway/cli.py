@@ -2,11 +2,17 @@
 
 import os
 import sys
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import Final
 
 import click
 
 from gateway.hash_command import hash_
+
+ELSEWHERE: Final[Mapping[str, str]] = {}
+"""Commands that are imported when they are used: the module that has each, as `command`."""
 
 _CONFIG = click.option(
     "--config",
@@ -18,7 +24,20 @@ _CONFIG = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """The commands, here and elsewhere."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *ELSEWHERE])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in ELSEWHERE:
+            command: click.Command = import_module(ELSEWHERE[cmd_name]).command
+            return command
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mcp-gateway")
 def main() -> None:
     """A bridge that gives every client session a stdio MCP server of its own."""

@@ -11,6 +11,7 @@ from common.config.answers import Answers
 from common.config.audit import Audit
 from common.config.auth import Auth
 from common.config.base import Model
+from common.config.catalog import Labels, Publicity
 from common.config.cors import Cors
 from common.config.fronts import check_fronts
 from common.config.model import (
@@ -60,7 +61,7 @@ class SessionLimits(Model):
     max_message_bytes: Annotated[ByteSize, Field(ge=1024, le=1 << 30)] = ByteSize(16 * 1024 * 1024)
 
 
-class ServerEntry(SessionLimits, Isolation, Protocol, Answers, Sharing):
+class ServerEntry(SessionLimits, Isolation, Protocol, Answers, Sharing, Labels):
     """One entry under `servers:`. A key of the groups that it is made of, and that it does not give, is the file's."""
 
     command: NonEmpty
@@ -71,10 +72,12 @@ class ServerEntry(SessionLimits, Isolation, Protocol, Answers, Sharing):
     allow_shared_uid: bool = False
     max_sessions: Count | None = None
     max_user_sessions: Count | None = None
+    max_concurrency: Count | None = None
+    enabled: bool = True
     limits: Limits = Limits()
 
 
-class ConfigFile(SessionLimits, Isolation, Protocol, Answers, Sharing, Users, Amounts):
+class ConfigFile(SessionLimits, Isolation, Protocol, Answers, Sharing, Users, Amounts, Publicity):
     """The whole file, as its author sees it. Only the loader handles one."""
 
     hostname: NonEmpty = "127.0.0.1"
@@ -149,6 +152,9 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Answers, Sharing, Users, Am
                 request_timeout=own.request_timeout,
                 max_message_bytes=own.max_message_bytes,
                 idle_timeout=own.idle_timeout,
+                max_concurrency=entry.max_concurrency,
+                name=entry.name,
+                tags=entry.tags,
                 personal=placeholders(*entry.env.values(), *entry.args, entry.path or ""),
                 **self._either(entry, Protocol),
                 **self._either(entry, Sharing),
@@ -167,6 +173,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Answers, Sharing, Users, Am
             drain_timeout=self.drain_timeout,
             access=self.access,
             audit=self.audit,
+            publicity=Publicity.model_construct(None, **{key: getattr(self, key) for key in Publicity.model_fields}),
             servers=policies,
         )
 

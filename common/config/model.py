@@ -21,6 +21,7 @@ from common.config.answers import Answers
 from common.config.audit import Audit
 from common.config.auth import Auth
 from common.config.base import Model as Model
+from common.config.catalog import Labels, Publicity
 from common.config.cors import Cors
 from common.config.sharing import Sharing
 from common.config.users import Users
@@ -124,13 +125,15 @@ class Protocol(Model):
     """Whether a model may open sessions of its own by a handle, which is put into the schema of every tool."""
 
 
-class ServerPolicy(Protocol, Answers, Sharing):
+class ServerPolicy(Protocol, Answers, Sharing, Labels):
     """What the gateway may know of a server: nothing of how it is started."""
 
     start_timeout: float
     request_timeout: float
     max_message_bytes: int
     idle_timeout: float = 1800.0
+    max_concurrency: int | None = None
+    """Calls of tools that may be in flight at once, in all its sessions."""
     personal: tuple[str, ...] = ()
     """The placeholders of its configuration that are each user's own, such as `header:X-GitHub-Token`."""
     generation: int = 0
@@ -152,6 +155,7 @@ class GatewaySettings(Model):
     drain_timeout: float = 5.0
     access: AccessRules | None = None
     audit: Audit | None = None
+    publicity: Publicity = Publicity()
     servers: dict[str, ServerPolicy]
 
 

@@ -5,9 +5,9 @@ from msgspec import Raw
 from quart import Blueprint, Response, g, request
 
 from common.reasons import Reason
-from gateway.admittance import CALL, Use
 from gateway.errors import GatewayError, bad_request
 from gateway.http import admitted, bodies
+from gateway.http.calling import call_tool
 from gateway.http.mcp import SESSION_QUERY, query_id
 from gateway.session_sets import SessionSet
 from gateway.sessions import Sessions
@@ -43,10 +43,7 @@ class RestDoor:
         """Call a tool; the answer is its result as MCP gives it."""
         policy = self._sessions.policy(server)
         session_set = self._find()
-        await admitted.admit(Use(server, CALL, tool))
-        arguments = await _read_arguments(policy.max_message_bytes)
-        caller = await session_set.caller(server, g.who)
-        return bodies.json_response(await caller.call(tool, arguments, g.who))
+        return await call_tool(session_set, server, tool, await _read_arguments(policy.max_message_bytes))
 
     def _find(self) -> SessionSet:
         id_ = query_id()

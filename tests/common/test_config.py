@@ -22,20 +22,21 @@ servers:
     command: run
 """
 ALL_KEYS = (
-    "access, affinity_cookie, affinity_header, allowed_hosts, anonymous, audit, auth, caches_dir, cors, debug, "
-    "drain_timeout, era, group, handles, home, hostname, idle_timeout, inherit_env, isolation, kill_grace, "
-    "limits, linger, max_event_bytes, max_lifetime, max_message_bytes, max_result_bytes, max_sessions, "
-    "max_user_sessions, modern, no_new_privs, node, packages, port, queue_max, queue_timeout, quotas, "
-    "rate_limit_on_error, rate_limit_storage, rate_limits, reaping, reattach_grace, request_timeout, "
-    "require_user, resumable, runtime_dir, sandbox, servers, sessions_dir, start_timeout, stderr_files, "
-    "stop_grace, terminate_grace, trust_user_header, trusted_fronts, uid_range, user"
+    "access, affinity_cookie, affinity_header, allowed_hosts, anonymous, audit, auth, caches_dir, cors, "
+    "debug, drain_timeout, era, group, handles, health_interval, home, hostname, idle_timeout, inherit_env, "
+    "isolation, kill_grace, limits, linger, max_event_bytes, max_lifetime, max_message_bytes, "
+    "max_result_bytes, max_sessions, max_user_sessions, modern, no_new_privs, node, packages, port, "
+    "public_url, queue_max, queue_timeout, quotas, rate_limit_on_error, rate_limit_storage, rate_limits, "
+    "reaping, reattach_grace, request_timeout, require_user, resumable, runtime_dir, sandbox, servers, "
+    "sessions_dir, start_timeout, stderr_files, stop_grace, terminate_grace, trust_user_header, "
+    "trusted_fronts, uid_range, user"
 )
 SERVER_KEYS = (
-    "affinity_cookie, affinity_header, allow_shared_uid, anonymous, args, command, env, era, group, handles, "
-    "headers, home, idle_timeout, inherit_env, isolation, kill_grace, limits, linger, max_event_bytes, "
-    "max_lifetime, max_message_bytes, max_result_bytes, max_sessions, max_user_sessions, modern, no_new_privs, "
-    "packages, path, request_timeout, resumable, sandbox, start_timeout, stderr_files, stop_grace, "
-    "terminate_grace, uid_range, user"
+    "affinity_cookie, affinity_header, allow_shared_uid, anonymous, args, command, enabled, env, era, group, "
+    "handles, headers, home, idle_timeout, inherit_env, isolation, kill_grace, limits, linger, "
+    "max_concurrency, max_event_bytes, max_lifetime, max_message_bytes, max_result_bytes, max_sessions, "
+    "max_user_sessions, modern, name, no_new_privs, packages, path, request_timeout, resumable, sandbox, "
+    "start_timeout, stderr_files, stop_grace, tags, terminate_grace, uid_range, user"
 )
 PROTOCOL = {
     "resumable": True,
@@ -451,6 +452,9 @@ def test_a_server_has_the_default_limits(loaded: Loader) -> None:
         "request_timeout": 300.0,
         "max_message_bytes": 16 * 1024 * 1024,
         "idle_timeout": 1800.0,
+        "max_concurrency": None,
+        "name": None,
+        "tags": (),
         "isolation": ("session",),
         "linger": 300.0,
         "max_result_bytes": "auto",

@@ -15,7 +15,7 @@ import pytest
 
 from common.config.auth import Auth
 from common.config.model import Debug, GatewaySettings
-from gateway.app import create_app
+from gateway.app import wire
 from tests.gateway.test_succession import next_gateway
 from tests.support.gateway import Gateway, light, running
 from tests.support.processes import PATIENCE
@@ -215,7 +215,7 @@ async def test_every_route_that_there_is_stands_in_the_table() -> None:
         settings = GatewaySettings(
             hostname="", port=0, node="gw", allowed_hosts=(), auth=Auth(), debug=Debug(), servers=here.sessions.policies
         )
-        rules = list(create_app(settings, here.sessions, here.client).url_map.iter_rules())
+        rules = list(wire(settings, here.sessions, here.client).url_map.iter_rules())
     found = {
         f"{method} {rule.rule}"
         for rule in rules

@@ -20,7 +20,7 @@ STARTERS = {
 SIGNALLERS = {"os.kill", "os.killpg", "signal.pidfd_send_signal"}
 REAPERS = {"os.wait", "os.wait3", "os.wait4", "os.waitid", "os.waitpid"}
 
-PACKAGES = ("common", "doctor", "gateway", "mcp_notepad", "supervisor")
+PACKAGES = ("common", "doctor", "embedding", "gateway", "mcp_notepad", "supervisor", "terminal")
 
 
 def sources(package: str) -> list[Path]:
@@ -119,6 +119,13 @@ def test_the_doctor_looks_at_processes_as_the_supervisor_does_and_shares_nothing
     assert not {name for name in used if not within(name, "supervisor.linux", "supervisor.environment")}
 
 
+def test_an_embedding_program_and_the_commands_stand_above_both_and_nobody_below_knows_them() -> None:
+    for package in ("common", "doctor", "gateway", "mcp_notepad", "supervisor"):
+        assert not {name for name in imported(package) if within(name, "embedding", "terminal")}
+    of_the_supervisor = {name for name in imported("embedding") if within(name, "supervisor")}
+    assert not {name for name in of_the_supervisor if not within(name, "supervisor.client")}
+
+
 def test_the_supervisor_knows_no_http() -> None:
     assert not {name for name in imported("supervisor") if within(name, "quart", "hypercorn", "werkzeug", "mcp")}
 
@@ -132,15 +139,15 @@ def test_only_the_routes_the_application_and_the_server_know_quart() -> None:
     }
     routes = {name for name in knowing if name.startswith("gateway/http/")}
     assert routes
-    assert knowing - routes == {"gateway/app.py", "gateway/server.py"}
+    assert knowing - routes == {"embedding/running.py", "gateway/app.py", "gateway/server.py"}
 
 
 PROBE = "supervisor/reaping.py"
 """Tries what the machine allows, before anything else runs."""
 
 
-def test_only_spawn_and_the_launcher_start_processes() -> None:
-    assert set(users(STARTERS)) == {"supervisor/spawn.py", "supervisor/launcher.py", PROBE}
+def test_only_spawn_the_launcher_and_an_embedding_program_start_processes() -> None:
+    assert set(users(STARTERS)) == {"supervisor/spawn.py", "supervisor/launcher.py", "embedding/beside.py", PROBE}
 
 
 def test_nobody_starts_processes_through_multiprocessing() -> None:

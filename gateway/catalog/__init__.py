@@ -1,0 +1,1 @@
+"""What each server offers: asked for once, kept, and told to whoever may know of it."""

@@ -1,0 +1,17 @@
+"""A call of a tool, however it was asked for: its answer over HTTP."""
+
+from quart import Response, g
+
+from gateway.admittance import CALL, Use
+from gateway.http import admitted, bodies
+from gateway.session_sets import SessionSet
+
+
+async def call_tool(session_set: SessionSet, server: str, tool: str, arguments: bytes) -> Response:
+    """The answer to this request, which calls `tool` of `server` in a session of `session_set`.
+
+    `arguments` is the JSON of an object. Raises GatewayError.
+    """
+    await admitted.admit(Use(server, CALL, tool))
+    caller = await session_set.caller(server, g.who)
+    return bodies.json_response(await caller.call(tool, arguments, g.who))

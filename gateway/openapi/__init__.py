@@ -1,0 +1,1 @@
+"""OpenAPI documents of what the servers offer. No I/O."""
