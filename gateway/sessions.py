@@ -25,6 +25,7 @@ from gateway.identity.who import Who
 from gateway.leases import Leases
 from gateway.modern.keyed import KeyedSessions
 from gateway.oversight import Oversight
+from gateway.own import OwnSets
 from gateway.personal import Personal, personal
 from gateway.refusals import counting
 from gateway.relay import Relay
@@ -86,6 +87,8 @@ class Sessions:
         self.unnamed = UnnamedUsers()
         self.keyed = KeyedSessions(self)
         """Those of clients that have no session themselves."""
+        self.own = OwnSets(self.open_set)
+        """What callers of REST have that name no session."""
         self._node = node
         self._by_id: dict[str, Session | SessionSet] = {}
         self._in_sets: set[Session] = set()
