@@ -5,7 +5,7 @@ itself in the same place, says nothing; and what stands under `allOf` is looked 
 who would not find out of a list of lists of itself.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 _Components = Mapping[str, dict[str, Any]]
@@ -24,6 +24,30 @@ def break_loops(components: _Components) -> None:
                 for each in _within(member, _LOOKED_THROUGH):
                     if _target(each) in endless:
                         del each["$ref"]
+
+
+def require_what_there_is(components: _Components) -> None:
+    """Beside `allOf`, a component requires what it or a part of it tells of, and no more: some readers refuse others."""
+    for component in components.values():
+        if "allOf" in component and "required" in component:
+            known = {*component.get("properties", ()), *_properties(component["allOf"], components)}
+            component["required"] = [each for each in component["required"] if each in known]
+            if not component["required"]:
+                del component["required"]
+
+
+def _properties(members: Iterable[Any], components: _Components) -> Iterator[str]:
+    for member in members:
+        if not isinstance(member, dict):
+            continue
+        if (target := _target(member)) is not None:
+            yield from _properties([components[target]], components)
+        else:
+            yield from member.get("properties", ())
+            parts = (member.get(keyword) for keyword in _LOOKED_THROUGH)
+            yield from _properties(
+                [x for each in parts for x in (each if isinstance(each, list) else [each])], components
+            )
 
 
 def _break(components: _Components, keywords: tuple[str, ...]) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import msgspec
 
 from gateway.openapi import values
-from gateway.openapi.loops import break_loops
+from gateway.openapi.loops import break_loops, require_what_there_is
 from gateway.openapi.names import Names, slug
 from gateway.openapi.values import LEFT_OUT, Check
 
@@ -64,7 +64,8 @@ _VALUES: Final[Mapping[str, Check]] = {
     "dependentRequired": values.needs,
 }
 _ONE: Final = frozenset(
-    """items contains additionalProperties propertyNames unevaluatedItems unevaluatedProperties not if then else""".split()
+    """items contains additionalProperties propertyNames unevaluatedItems unevaluatedProperties not if then
+    else""".split()
 )
 _LIST: Final = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
 _MAP: Final = frozenset({"properties", "patternProperties", "dependentSchemas"})
@@ -85,12 +86,13 @@ def components_of(raw: bytes, name: str, taken: Names) -> dict[str, Schema]:
         if len(raw) > LARGEST:
             raise _TooMuch
         found = _Cleaner(msgspec.json.decode(raw), name, taken).components()
+        break_loops(found)
+        require_what_there_is(found)
+        return found
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {name: {"type": "object", "description": "The server's own schema cannot be read."}}
     except _TooMuch:
         return {name: {"type": "object", "description": "The server's own schema is too large to be shown."}}
-    break_loops(found)
-    return found
 
 
 class _Cleaner:

@@ -1,0 +1,124 @@
+"""The OpenAPI document of what one caller may use: 3.1, or what 3.0 has words for of it. No I/O."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
+
+from gateway.catalog.offers import Tool
+from gateway.openapi import own, statuses
+from gateway.openapi.defaults import drop_unfit
+from gateway.openapi.names import Names, segment
+from gateway.openapi.older import as_3_0
+from gateway.openapi.result import CONTENT, RESULT, result_with
+from gateway.openapi.schemas import PREFIX, Schema, components_of
+from gateway.openapi.security import alternatives
+from gateway.openapi.servers import Described, Frame
+from gateway.openapi.values import shown
+
+Version = Literal["3.1", "3.0"]
+
+_NUMBER: Final[Mapping[Version, str]] = {"3.1": "3.1.0", "3.0": "3.0.3"}
+
+
+def document(servers: Sequence[Described], frame: Frame, version: Version = "3.1") -> dict[str, Any]:
+    """The document, for JSON or YAML. Takes a while where there are many tools: about a millisecond for three of them."""
+    schemas: dict[str, Schema] = {
+        "Error": statuses.ERROR,
+        "CallToolResult": RESULT,
+        "ContentBlock": CONTENT,
+        **own.SCHEMAS,
+    }
+    paths: dict[str, Any] = {}
+    for row in own.OWN:
+        if frame.is_whole or row.is_for_calls:
+            paths.setdefault(row.path, {})[row.method] = _own(row, frame)
+    taken = Names(schemas)
+    for server, id_, tool in frame.tools(servers):
+        added, operation = _call(server, id_, tool, taken, frame)
+        schemas |= added
+        paths[f"/api/{segment(server.name)}/{segment(tool.name)}"] = {"post": operation}
+    if version == "3.0":
+        schemas = {name: as_3_0(schema) for name, schema in schemas.items()}
+    for schema in schemas.values():
+        drop_unfit(schema)
+    found: dict[str, Any] = {
+        "openapi": _NUMBER[version],
+        "info": frame.info(servers),
+        "servers": frame.addresses,
+        "tags": [_tag(server) for server in servers] + [_GATEWAY],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "parameters": own.PARAMETERS,
+            "responses": statuses.components(statuses.MEANING),
+        },
+    }
+    if frame.security:
+        found["security"] = alternatives(frame.security)
+        found["components"]["securitySchemes"] = frame.security
+    return found
+
+
+_GATEWAY: Final = {"name": "gateway", "description": "The gateway itself: sessions, health, what ended a child."}
+
+
+def _tag(server: Described) -> dict[str, Any]:
+    """A server, as readers of a document group its tools."""
+    found: dict[str, Any] = {"name": _tag_name(server), "x-displayName": server.title}
+    text = "\n\n".join(each for each in (server.title, server.instructions) if each)
+    if server.failure:
+        found["x-failing"] = server.failure
+        text += f"\n\nThis server is failing: {server.failure}"
+    if left_out := server.left_out():
+        found["x-left-out"] = left_out
+        text += "\n\nTools whose names no path can hold are not here."
+    return {**found, "description": text}
+
+
+def _tag_name(server: Described) -> str:
+    return server.name if server.name != _GATEWAY["name"] else f"server {server.name}"
+
+
+def _own(row: own.Own, frame: Frame) -> dict[str, Any]:
+    operation = own.operation(row)
+    errors = statuses.responses(row.statuses, has_auth=bool(frame.security) and not row.is_public)
+    operation["responses"] = {**errors, **operation["responses"]}
+    if row.is_public and frame.security:
+        operation["security"] = [{}, *alternatives(frame.security)]
+    return operation
+
+
+def _call(
+    server: Described, id_: str, tool: Tool, taken: Names, frame: Frame
+) -> tuple[dict[str, Schema], dict[str, Any]]:
+    """The components of one tool, and its operation."""
+    arguments, result = taken.take(f"{id_}.input", tool.name), "CallToolResult"
+    schemas = components_of(bytes(tool.input_schema), arguments, taken)
+    if bytes(tool.output_schema) not in (b"", b"null"):
+        output, result = taken.take(f"{id_}.output", tool.name), taken.take(f"{id_}.result", tool.name)
+        schemas |= components_of(bytes(tool.output_schema), output, taken)
+        schemas[result] = result_with(PREFIX + output)
+    operation: dict[str, Any] = {
+        "operationId": id_,
+        "summary": shown(tool.title or tool.name),
+        **({"description": shown(tool.description)} if tool.description else {}),
+        "tags": [_tag_name(server)],
+        "x-mcp-tool": tool.name,
+        "parameters": [own.SESSION_ID, *(_header(name) for name in server.headers)],
+        "requestBody": {
+            "required": "required" in schemas[arguments],
+            "content": {"application/json": {"schema": {"$ref": PREFIX + arguments}}},
+        },
+        "responses": {
+            "200": {
+                "description": "The tool's result, as MCP gives it; `isError` says whether the tool failed.",
+                "content": {"application/json": {"schema": {"$ref": PREFIX + result}}},
+            },
+            **statuses.responses(statuses.CALL, has_auth=bool(frame.security)),
+        },
+    }
+    return schemas, operation
+
+
+def _header(name: str) -> dict[str, Any]:
+    text = "The caller's own, which the server is given."
+    return {"name": name, "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
