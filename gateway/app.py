@@ -14,11 +14,13 @@ from gateway.admittance import Admittance
 from gateway.catalog.catalog import Catalog
 from gateway.errors import GatewayError
 from gateway.http import admitted, audited, bodies, spared
+from gateway.http.actions import ActionsDoor, is_action
 from gateway.http.certificates import CertificateDoor
 from gateway.http.front import Front
 from gateway.http.guards import Guards, asked
 from gateway.http.health import HealthDoor
 from gateway.http.metadata import MetadataDoor
+from gateway.http.openapi import OpenApiDoor
 from gateway.http.rest import RestDoor
 from gateway.http.sse import SseDoor
 from gateway.http.stateless import StatelessDoor
@@ -52,11 +54,14 @@ def wire(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorCl
     rates = app.extensions["rates"] = Rates(settings.amounts)
     admitted.install(app, Admittance([rates], sessions.quotas.refusals))
     app.after_serving(rates.close)
-    app.extensions["catalog"] = Catalog(sessions)
+    catalog = app.extensions["catalog"] = Catalog(sessions)
+    openapi = app.extensions["openapi"] = OpenApiDoor(sessions, catalog, settings)
     streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
     others = (
         HealthDoor(sessions, supervisor, rates),
         RestDoor(sessions),
+        ActionsDoor(sessions),
+        openapi,
         CertificateDoor(sessions.certificates),
         MetadataDoor(guards),
     )
@@ -76,7 +81,9 @@ def take_over(app: Quart, settings: GatewaySettings, sessions: Sessions) -> None
     """What `settings` have for new requests holds from now on; whom they admit no more loses their sessions."""
     guards: Guards = app.extensions["guards"]
     rates: Rates = app.extensions["rates"]
+    openapi: OpenApiDoor = app.extensions["openapi"]
     guards.take_over(settings)
+    openapi.take_over(settings)
     rates.take_over(settings.amounts)
     sessions.quotas.take_over(settings.amounts.quotas)
     sessions.oversight.take_over(settings)
@@ -106,7 +113,7 @@ async def _answer_error(error: GatewayError) -> Response:
     audited.refused(error)
     speaks_json_rpc = asked().blueprint in _SPEAKS_JSON_RPC
     body = error.rpc_body() if speaks_json_rpc else error.rest_body()
-    status = spared.status(error, error.status) if speaks_json_rpc else error.status
+    status = spared.status(error, error.status) if speaks_json_rpc else 200 if is_action() else error.status
     return bodies.json_response(body, status, error.headers)
 
 
@@ -121,7 +128,7 @@ async def _answer_http_error(error: HTTPException) -> Response:
     }
     sentence = _NO_WEBSOCKET if isinstance(error, WebsocketMismatch) else sentences.get(reason, error.name)
     answer = await _answer_error(GatewayError(reason, sentence))
-    answer.status_code = code
+    answer.status_code = 200 if is_action() else code
     for name, value in error.get_headers():
         if name.lower() == "allow":
             answer.headers[name] = ", ".join(sorted(set(value.split(", ")) - {"HEAD"}))

@@ -147,8 +147,13 @@ def _of_claim(name: str, claim: object) -> str:
     raise _malformed(name, "is neither a text nor a number")
 
 
+def user_of(principal: Principal) -> str:
+    """The person whom `principal` stands for; empty where that is a key that many may share, or nobody."""
+    return principal.user or ("" if principal.issuer in _NOBODY else principal.subject)
+
+
 def _of_user(name: str, principal: Principal) -> str:
-    user = principal.user or ("" if principal.issuer in _NOBODY else principal.subject)
+    user = user_of(principal)
     if not user:
         raise _missing(name, "the request does not say on which user's behalf it comes")
     return user

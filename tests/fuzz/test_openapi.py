@@ -10,11 +10,12 @@ from tests.support.openapi import check, check_for_librechat, made, made_for_act
 
 KEYWORDS = st.sampled_from(
     """$ref $dynamicRef $recursiveRef $id $anchor $dynamicAnchor $schema $defs definitions id type properties required
-    items prefixItems additionalItems additionalProperties patternProperties propertyNames allOf anyOf oneOf not if then else
-    enum const default examples example minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minLength maxLength
-    pattern format minItems maxItems uniqueItems contains minContains maxContains minProperties maxProperties
-    dependentRequired dependentSchemas dependencies unevaluatedItems unevaluatedProperties title description readOnly
-    writeOnly deprecated nullable discriminator xml externalDocs contentEncoding contentMediaType""".split()
+    items prefixItems additionalItems additionalProperties patternProperties propertyNames allOf anyOf oneOf not if
+    then else enum const default examples example minimum maximum exclusiveMinimum exclusiveMaximum multipleOf
+    minLength maxLength pattern format minItems maxItems uniqueItems contains minContains maxContains minProperties
+    maxProperties dependentRequired dependentSchemas dependencies unevaluatedItems unevaluatedProperties title
+    description readOnly writeOnly deprecated nullable discriminator xml externalDocs contentEncoding
+    contentMediaType""".split()
 )
 REFERENCES = st.sampled_from(
     """# #/ #/$defs/a #/$defs/b #/definitions/a #/properties/a #/allOf/0 #/items #a #/$defs/a~1b #/%24defs/a //x
@@ -69,7 +70,7 @@ def test_whatever_a_schema_says_the_documents_are_valid_and_other_tools_whole(sc
     good = server("good", tool("fine", {"type": "object", "properties": {"a": {"type": "string", "default": "x"}}}))
     alone = made(good)["components"]["schemas"]
     for version in ("3.1", "3.0"):
-        found = made(odd, good, version=version)  # type: ignore[arg-type]
+        found = made(odd, good, version=version)
         check(found)
         assert found["components"]["schemas"]["good__fine.input"] == alone["good__fine.input"]
     for_librechat = made_for_actions(odd, good)

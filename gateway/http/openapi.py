@@ -1,0 +1,163 @@
+"""`/openapi.json`, `/openapi.yaml`, and the same below `/api/{server}`: what the caller may use, as OpenAPI has it."""
+
+import re
+from functools import partial
+from importlib.metadata import version as version_of
+from typing import Final, cast
+
+from quart import Blueprint, Response, g, request
+
+from common.config.model import GatewaySettings
+from common.personal import HEADER
+from common.reasons import Reason
+from gateway.admittance import OPEN, Use
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.offers import Listing
+from gateway.errors import GatewayError, bad_request, mebibytes
+from gateway.http import admitted, bodies
+from gateway.http.documents import Documents, Format, Wanted
+from gateway.openapi.actions import LARGEST
+from gateway.openapi.document import Version
+from gateway.openapi.security import schemes_of
+from gateway.openapi.servers import Described, Frame
+from gateway.personal import user_of
+from gateway.sessions import Sessions
+from gateway.toollists import LIST
+
+TYPES: Final[dict[Format, str]] = {"json": bodies.JSON, "yaml": "application/yaml"}
+"""RFC 9512 has the latter."""
+
+VERSIONS: Final = ("3.1", "3.0")
+PROFILES: Final = ("actions",)
+_HOST: Final = re.compile(r"[A-Za-z0-9._~-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
+_TRUE: Final = frozenset({"", "true", "1", "yes"})
+
+
+class OpenApiDoor:
+    """The handlers."""
+
+    def __init__(self, sessions: Sessions, catalog: Catalog, settings: GatewaySettings) -> None:
+        self._sessions = sessions
+        self._catalog = catalog
+        self._documents = Documents()
+        self.take_over(settings)
+
+    def take_over(self, settings: GatewaySettings) -> None:
+        """Documents tell of these settings from now on."""
+        self._security = schemes_of(settings.auth)
+        self._url = settings.publicity.public_url
+
+    def blueprint(self) -> Blueprint:
+        """The four paths."""
+        routes = Blueprint("openapi", __name__)
+        for format_ in TYPES:
+            for name, path, handler in (("whole", "", self.whole), ("one", "/api/<server>", self.one)):
+                routes.add_url_rule(
+                    f"{path}/openapi.{format_}",
+                    f"{name}_{format_}",
+                    partial(handler, format_),
+                    methods=["GET"],
+                    provide_automatic_options=False,
+                )
+        return routes
+
+    async def whole(self, format_: Format) -> Response:
+        """All that the caller may use."""
+        known = self._known()
+        fresh = await self._admit(*known)
+        listings = await self._catalog.listings(g.who, fresh=fresh)
+        return await self._answer(listings, format_, is_whole=True)
+
+    async def one(self, format_: Format, server: str) -> Response:
+        """What the caller may use of one server."""
+        fresh = await self._admit(server)
+        listing = await self._catalog.listing(server, g.who, fresh=fresh)
+        return await self._answer([listing], format_, is_whole=False)
+
+    def _known(self) -> tuple[str, ...]:
+        """The servers that the caller may know of."""
+        allowed = self._sessions.oversight.permission
+        return tuple(server for server in self._sessions.policies if allowed(g.who, server).server)
+
+    async def _admit(self, *servers: str) -> bool:
+        """Whether the servers are to be asked anew, which counts as a session with each. Raises GatewayError."""
+        fresh = _flag("refresh")
+        await admitted.admit(Use(servers[0] if len(servers) == 1 else "", LIST))
+        for server in servers if fresh else ():
+            await admitted.admit(Use(server, OPEN))
+        return fresh
+
+    async def _answer(self, listings: list[Listing], format_: Format, *, is_whole: bool) -> Response:
+        only = frozenset(request.args.getlist("tool"))
+        _check_tools(only, listings)
+        frame = Frame(
+            url=self._url or _asked_at(),
+            release=version_of("mcp-gateway"),
+            security=self._security,
+            every_server=self._known(),
+            is_whole=is_whole,
+            only=only,
+        )
+        profile = _one_of("profile", PROFILES)
+        wanted = Wanted(
+            tuple(self._described(each) for each in listings),
+            frame,
+            format_,
+            cast("Version", _one_of("version", VERSIONS) or VERSIONS[0]),
+            "actions" if profile else "",
+            bool(profile and user_of(g.who.principal)),
+        )
+        made = await self._documents.get(wanted)
+        if profile and len(made.body) > LARGEST:
+            raise _too_large(len(made.body))
+        return _conditional(made.body, f'"{made.tag}"', TYPES[format_])
+
+    def _described(self, listing: Listing) -> Described:
+        policy = self._sessions.policy(listing.server)
+        headers = (each.removeprefix(HEADER) for each in policy.personal if each.startswith(HEADER))
+        return Described(listing, policy.name, tuple(headers))
+
+
+def _conditional(body: bytes, tag: str, type_: str) -> Response:
+    """The document, or nothing for a client that has it (RFC 9110, section 13.1.2)."""
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+    if request.if_none_match.contains_weak(tag.strip('"')):
+        return bodies.empty(304, headers)
+    return Response(body, content_type=type_, headers=headers)
+
+
+def _asked_at() -> str:
+    """The address that the request was sent to. What a proxy says of it, anybody could say, and a path is not told."""
+    host = request.host
+    return f"{request.scheme}://{host}" if _HOST.fullmatch(host) else ""
+
+
+def _one_of(parameter: str, known: tuple[str, ...]) -> str:
+    """What the query says; empty where it says nothing. Raises GatewayError for anything else than `known`."""
+    value = request.args.get(parameter, "")
+    if value and value not in known:
+        expected = " or ".join(f"'{each}'" for each in known)
+        raise bad_request(f"expected '?{parameter}=' with {expected}", parameter=parameter, received=value[:64])
+    return value
+
+
+def _flag(parameter: str) -> bool:
+    value = request.args.get(parameter)
+    if value is not None and value.lower() not in _TRUE | {"false", "0", "no"}:
+        raise bad_request(f"expected '?{parameter}=true'", parameter=parameter, received=value[:64])
+    return value is not None and value.lower() in _TRUE
+
+
+def _check_tools(only: frozenset[str], listings: list[Listing]) -> None:
+    """Raises GatewayError for a tool that no server has."""
+    for name in sorted(only - {tool.name for listing in listings for tool in listing.tools}):
+        raise GatewayError(Reason.TOOL_NOT_FOUND, "no server that is asked about has such a tool", tool=name[:128])
+
+
+def _too_large(size: int) -> GatewayError:
+    return bad_request(
+        f"the document has {mebibytes(size)}, and LibreChat takes less than {mebibytes(LARGEST)}: ask for that of one "
+        "server at /api/{server}/openapi.json, or name the tools that are wanted with '?tool=', once for each",
+        bytes=size,
+        maxBytes=LARGEST,
+    )
