@@ -27,7 +27,7 @@ from gateway.http.stateless import StatelessDoor
 from gateway.http.streamable import StreamableDoor
 from gateway.http.websocket import WebSocketDoor
 from gateway.modern.probe import Probe
-from gateway.rates import Rates
+from gateway.ratelimits import RateLimits
 from gateway.sessions import Sessions
 from supervisor.client import SupervisorClient
 
@@ -51,7 +51,7 @@ def wire(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorCl
     guards = app.extensions["guards"] = Guards(settings)
     guards.install(app)
     audited.install(app, sessions)
-    rates = app.extensions["rates"] = Rates(settings.amounts)
+    rates = app.extensions["rates"] = RateLimits(settings.amounts)
     admitted.install(app, Admittance([rates], sessions.quotas.refusals))
     app.after_serving(rates.close)
     catalog = app.extensions["catalog"] = Catalog(sessions)
@@ -80,7 +80,7 @@ def wire(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorCl
 def take_over(app: Quart, settings: GatewaySettings, sessions: Sessions) -> None:
     """What `settings` have for new requests holds from now on; whom they admit no more loses their sessions."""
     guards: Guards = app.extensions["guards"]
-    rates: Rates = app.extensions["rates"]
+    rates: RateLimits = app.extensions["rates"]
     openapi: OpenApiDoor = app.extensions["openapi"]
     guards.take_over(settings)
     openapi.take_over(settings)

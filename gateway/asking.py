@@ -4,13 +4,13 @@ from typing import Final
 
 import anyio
 import msgspec
-from mcp_types import INVALID_PARAMS
 
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.identity.who import Who
 from gateway.jsonrpc import Malformed, Message, Request, Response, decode
 from gateway.relay import Relay
+from gateway.specification import INVALID_PARAMS
 
 MAX_QUOTED: Final = 1000
 """Characters of a child's error message that a caller gets."""

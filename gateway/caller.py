@@ -9,8 +9,6 @@ from importlib.metadata import version
 from typing import Final, TypeVar
 
 import msgspec
-from mcp_types import METHOD_NOT_FOUND
-from mcp_types.version import LATEST_HANDSHAKE_VERSION
 from msgspec import Raw
 
 from common.reasons import Reason
@@ -20,6 +18,7 @@ from gateway.errors import GatewayError
 from gateway.identity.who import Who
 from gateway.jsonrpc import notification, request
 from gateway.relay import Relay
+from gateway.specification import LATEST_HANDSHAKE_VERSION, METHOD_NOT_FOUND
 from gateway.toollists import CALL, LIST
 
 _CLIENT_INFO: Final = {"name": "mcp-gateway", "version": version("mcp-gateway")}

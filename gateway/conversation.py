@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
-from mcp_types import METHOD_NOT_FOUND
 from msgspec import Raw
 
 from common.reasons import Reason
@@ -42,6 +41,7 @@ from gateway.jsonrpc import (
 )
 from gateway.rawjson import members
 from gateway.sizes import client_name
+from gateway.specification import METHOD_NOT_FOUND
 
 UNHEARD_MESSAGES: Final = 64
 UNHEARD_BYTES: Final = 1024 * 1024

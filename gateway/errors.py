@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from typing import Final
 
 import msgspec
-from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR
 
 from common.reasons import Reason
+from gateway.specification import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR
 
 SESSION_NOT_FOUND: Final = -32001
 """What the TypeScript SDK answers for a session that it does not know; the specification leaves the number open."""

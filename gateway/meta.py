@@ -7,17 +7,17 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Final
 
-from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
-from mcp_types import (
-    CLIENT_CAPABILITIES_META_KEY,
-    CLIENT_INFO_META_KEY,
-    LOG_LEVEL_META_KEY,
-    PROTOCOL_VERSION_META_KEY,
-)
-from mcp_types.version import LATEST_MODERN_VERSION
 from msgspec import Raw
 
 from gateway.rawjson import Members, members, put, put_together
+from gateway.specification import (
+    CLIENT_CAPABILITIES_META_KEY,
+    CLIENT_INFO_META_KEY,
+    LATEST_MODERN_VERSION,
+    LOG_LEVEL_META_KEY,
+    PROTOCOL_VERSION_META_KEY,
+    SUBSCRIPTION_ID_META_KEY,
+)
 
 PROGRESS: Final = "progressToken"
 SUBSCRIPTION_ID: Final = SUBSCRIPTION_ID_META_KEY

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
-from mcp_types import INTERNAL_ERROR
 
 from common.config.model import ServerPolicy
 from gateway.errors import mebibytes
 from gateway.jsonrpc import Response, decode, encode
 from gateway.rawjson import members, text
+from gateway.specification import INTERNAL_ERROR
 
 LIBRECHAT: Final = "@librechat/api-client"
 """As which LibreChat introduces itself in `clientInfo`."""

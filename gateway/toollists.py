@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
-from mcp_types import INTERNAL_ERROR
 from msgspec import Raw
 
 from common.reasons import Reason
@@ -16,6 +15,7 @@ from gateway.access import Permission
 from gateway.errors import GatewayError, no_server
 from gateway.jsonrpc import Malformed, Request, Response, decode, encode
 from gateway.rawjson import Members, members, put, put_together, text
+from gateway.specification import INTERNAL_ERROR
 
 CALL: Final = "tools/call"
 LIST: Final = "tools/list"

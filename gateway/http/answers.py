@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Final
 
 import anyio
-from mcp_types.version import is_version_at_least
 from quart import Response
 
 from gateway import sse
@@ -17,6 +16,7 @@ from gateway.jsonrpc import Response as Answer
 from gateway.outbox import Outbox
 from gateway.relay import Relay
 from gateway.sizes import Fit
+from gateway.specification import is_at_least
 
 QUICK: Final = 1.0
 """Seconds within which an answer is plain JSON."""
@@ -33,7 +33,7 @@ def opening(relay: Relay, event_id: bytes, *, comes_back: bool = False) -> bytes
 
     One that `comes_back` with an event id is to know it, whatever its revision.
     """
-    if event_id and is_version_at_least(relay.version, _PRIMED_SINCE):
+    if event_id and is_at_least(relay.version, _PRIMED_SINCE):
         return sse.priming(event_id)
     return sse.place(event_id) if event_id and comes_back else sse.COMMENT
 

@@ -10,7 +10,7 @@ from quart import Blueprint, Response, g
 
 from gateway.http import bodies
 from gateway.identity.who import Who
-from gateway.rates import Rates
+from gateway.ratelimits import RateLimits
 from gateway.sessions import Sessions
 from supervisor.client import SupervisorClient, SupervisorLost
 from supervisor.protocol import Answer
@@ -22,7 +22,7 @@ PATIENCE: Final = 2.0
 class HealthDoor:
     """The handler."""
 
-    def __init__(self, sessions: Sessions, supervisor: SupervisorClient, rates: Rates) -> None:
+    def __init__(self, sessions: Sessions, supervisor: SupervisorClient, rates: RateLimits) -> None:
         self._sessions = sessions
         self._supervisor = supervisor
         self._rates = rates

@@ -18,8 +18,6 @@ from typing import Final
 
 import anyio
 import msgspec
-from mcp.shared.inbound import ERROR_CODE_HTTP_STATUS
-from mcp_types.version import LATEST_MODERN_VERSION
 from quart import Blueprint, Response, g, request
 
 from common.config.model import ServerPolicy
@@ -46,6 +44,7 @@ from gateway.outbox import Outbox
 from gateway.personal import personal
 from gateway.sessions import Sessions
 from gateway.sizes import Fit, client_name
+from gateway.specification import ERROR_CODE_HTTP_STATUS, LATEST_MODERN_VERSION
 
 COMMIT: Final = 15.0
 """Seconds of silence after which an answer becomes an event stream, under the timeouts of proxies."""

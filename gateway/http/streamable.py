@@ -12,7 +12,6 @@ exception is `initialize`: who hangs up before its answer never learns the sessi
 from http import HTTPStatus
 from typing import Final
 
-from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from quart import Blueprint, Response, g, request
 
 from common.reasons import Reason
@@ -30,6 +29,7 @@ from gateway.personal import FAULTS
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
 from gateway.sessions import Sessions
+from gateway.specification import HANDSHAKE_PROTOCOL_VERSIONS
 
 BATCHES: Final = "2025-03-26"
 """The one revision in which a body may be an array of messages."""

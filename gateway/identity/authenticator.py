@@ -6,17 +6,25 @@ was meant nobody can know.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from common.config.auth import Auth
 from gateway.errors import bad_request
-from gateway.identity.credentials import API_KEY_HEADER, Credentials, from_api_key, from_authorization
+from gateway.identity.credentials import (
+    API_KEY_HEADER,
+    Credentials,
+    from_api_key,
+    from_authorization,
+    looks_like_a_token,
+)
 from gateway.identity.denied import Denied, unproved
 from gateway.identity.known import Known
 from gateway.identity.principal import ANONYMOUS, Principal
 from gateway.identity.resource import resource_of
-from gateway.identity.tokens import Keyrings, Tokens, looks_like_one
 from gateway.identity.who import Who
+
+if TYPE_CHECKING:
+    from gateway.identity.tokens import Keyrings, Tokens
 
 AUTHORIZATION: Final = "Authorization"
 
@@ -31,8 +39,8 @@ class Authenticator:
         self._reads_api_keys = auth.api_keys_are_on
         self._asks_for_basic = auth.basic_is_on
         self._known = Known(auth)
-        self._keyrings: Keyrings = before._keyrings if before is not None else Keyrings()
-        self._tokens = Tokens(auth.jwt, self._keyrings)
+        self._keyrings: Keyrings | None = before._keyrings if before is not None else None
+        self._tokens = self._checking_tokens(auth) if auth.jwt else None
 
     async def who(self, header: Callable[[str], Sequence[str]], address: str) -> Who:
         """Who sends a request with these headers from `address`: ANONYMOUS where nobody has to prove anything.
@@ -78,7 +86,18 @@ class Authenticator:
         if not self.is_on:
             return principal == ANONYMOUS
         own = Principal(principal.issuer, principal.subject)
-        return own in self._known.principals or own.issuer in self._tokens.issuers
+        return own in self._known.principals or own.issuer in self._issuers
+
+    def _checking_tokens(self, auth: Auth) -> "Tokens":
+        # The cryptography behind it takes a while to import, and is for who needs it.
+        from gateway.identity.tokens import Keyrings, Tokens
+
+        self._keyrings = self._keyrings or Keyrings()
+        return Tokens(auth.jwt, self._keyrings)
+
+    @property
+    def _issuers(self) -> frozenset[str]:
+        return self._tokens.issuers if self._tokens is not None else frozenset()
 
     def _presented(self, header: Callable[[str], Sequence[str]]) -> list[Credentials]:
         """What the request presents. Raises GatewayError for a header that was sent twice."""
@@ -94,7 +113,7 @@ class Authenticator:
         """
         if (principal := self._known.quickly(credentials)) is not None:
             return Who(principal)
-        if credentials.kind == "bearer" and self._tokens.issuers and looks_like_one(credentials.secret):
+        if credentials.kind == "bearer" and self._tokens is not None and looks_like_a_token(credentials.secret):
             return await self._tokens.who(credentials.secret)
         if (principal := await self._known.slowly(credentials, address)) is not None:
             return Who(principal)

@@ -59,3 +59,8 @@ def is_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def looks_like_a_token(secret: str) -> bool:
+    """Whether `secret` has the three parts of a signed token (RFC 7519); what they are worth is another question."""
+    return secret.count(".") == 2 and secret.startswith("ey")

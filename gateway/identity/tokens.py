@@ -145,11 +145,6 @@ class _Trusted:
         raise bad_token(next((why for kind, why in _WHY if isinstance(failure, kind)), "is not in order"))
 
 
-def looks_like_one(token: str) -> bool:
-    """Whether `token` has the three parts of a signed one; whether they are any good is another question."""
-    return token.count(".") == 2 and token.startswith("ey")
-
-
 def scopes(claims: Mapping[str, Any]) -> frozenset[str]:
     """What the token is for: `scope`, a text or a list (RFC 8693, section 4.2), or `scp`, as some issuers have it."""
     return frozenset(scope for name in ("scope", "scp") for scope in _words(claims.get(name)))

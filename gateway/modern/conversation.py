@@ -25,8 +25,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
-from mcp_types import METHOD_NOT_FOUND
-from mcp_types.version import LATEST_MODERN_VERSION
 
 from gateway.conversation import EPOCH_BITS
 from gateway.effects import Answered, Cancelled, Effect, Over, ToChild, ToStream
@@ -43,6 +41,7 @@ from gateway.jsonrpc import (
 )
 from gateway.meta import LOG_LEVEL, PROGRESS, SUBSCRIPTION_ID, meta_of, with_meta
 from gateway.rawjson import members, text
+from gateway.specification import LATEST_MODERN_VERSION, METHOD_NOT_FOUND
 
 OPENING: Final = "server/discover"
 """The method of the request with which the gateway opens the conversation."""

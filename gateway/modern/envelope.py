@@ -1,37 +1,36 @@
 """What is checked of a request of the revision 2026-07-28 before anybody acts on it. No I/O.
 
 Headers repeat what stands in the body so that whatever stands in between need not read the body; who reads both must see
-that they agree (specification: basic/transports, Streamable HTTP, Server Validation). The checks themselves are the
-SDK's pure ones; here they stand in their order: duplicated headers, the envelope in `_meta`, headers against body, the
-version, the method. Those of `Mcp-Param-*` need the tool's schema: `gateway.modern.toolheaders`.
+that they agree (specification: basic/transports, Streamable HTTP, Server Validation). The checks, in their order:
+duplicated headers, the envelope in `_meta`, headers against body, the version, the method. Those of `Mcp-Param-*` need
+the tool's schema: `gateway.modern.toolheaders`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-from mcp.shared.inbound import (
+
+from gateway.jsonrpc import Malformed, Message, Notification, NotJson, Request, Response, decode
+from gateway.modern.repeated import decoded
+from gateway.rawjson import Members, members
+from gateway.specification import (
+    CLIENT_CAPABILITIES_META_KEY,
     ERROR_CODE_HTTP_STATUS,
-    MCP_PROTOCOL_VERSION_HEADER,
-    InboundLadderRejection,
-    InboundModernRoute,
-    classify_inbound_request,
-    find_duplicated_routing_header,
-    unsupported_protocol_version_rejection,
-)
-from mcp_types import (
     HEADER_MISMATCH,
     INVALID_PARAMS,
     INVALID_REQUEST,
+    MCP_METHOD_HEADER,
+    MCP_NAME_HEADER,
+    MCP_PROTOCOL_VERSION_HEADER,
     METHOD_NOT_FOUND,
+    MODERN_PROTOCOL_VERSIONS,
+    NAMED_BY,
     PARSE_ERROR,
     PROTOCOL_VERSION_META_KEY,
+    UNSUPPORTED_PROTOCOL_VERSION,
 )
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
-
-from gateway.jsonrpc import Malformed, Message, Notification, NotJson, Request, Response, decode
-from gateway.rawjson import Members, members
 
 Headers = list[tuple[str, str]]
 """As they came: two of one name are two."""
@@ -39,9 +38,8 @@ Headers = list[tuple[str, str]]
 REMOVED: Final = frozenset({"initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"})
 """Methods of earlier revisions that this one has not (specification: changelog, 2026-07-28)."""
 
-
-_CHECKED: Final = ("_meta", "name", "uri")
-"""Members of the params that a header repeats, or that say what the headers must. The others may be large."""
+_REQUIRED: Final = (PROTOCOL_VERSION_META_KEY, CLIENT_CAPABILITIES_META_KEY)
+_ROUTING: Final = (MCP_PROTOCOL_VERSION_HEADER, MCP_METHOD_HEADER, MCP_NAME_HEADER)
 
 
 class Rejected(Exception):
@@ -114,30 +112,55 @@ def read(body: bytes) -> Request | Notification:
 
 def check_notification(headers: Headers) -> None:
     """Raises Rejected for a version that is not served; nothing else is asked of a notification."""
-    version = dict(_lower(headers)).get(MCP_PROTOCOL_VERSION_HEADER, "")
-    if (rejection := unsupported_protocol_version_rejection(version)) is not None:
-        raise as_rejected(rejection, b"null")
+    _check_version(dict(_lower(headers)).get(MCP_PROTOCOL_VERSION_HEADER, ""), b"null")
 
 
 def check(message: Request, headers: Headers) -> Envelope:
     """What `message` is when all its checks are passed. Raises Rejected, with its id, for the first that is not."""
-    if (name := find_duplicated_routing_header(headers)) is not None:
-        raise Rejected(HEADER_MISMATCH, f"the header {name} was sent more than once", id_=message.id)
+    _check_none_twice(headers, message.id)
     params = members(message.params)
-    known = {name: _value(params, name) for name in _CHECKED if name in params}
-    body = {"method": message.method, "params": known}
-    verdict = classify_inbound_request(body, headers=dict(_lower(headers)))
-    if isinstance(verdict, InboundLadderRejection):
-        raise as_rejected(verdict, message.id)
-    _check_shapes(verdict, message.id)
+    meta = members(params.get("_meta", b""))
+    if missing := [key for key in _REQUIRED if key not in meta]:
+        raise Rejected(INVALID_PARAMS, f"'_meta' in the params has no {' and no '.join(missing)}", id_=message.id)
+    version = _value(meta, PROTOCOL_VERSION_META_KEY)
+    _check_agreement(dict(_lower(headers)), version, message, params)
+    _check_version(version, message.id)
+    capabilities = _value(meta, CLIENT_CAPABILITIES_META_KEY)
+    if not isinstance(capabilities, dict):
+        raise Rejected(INVALID_PARAMS, "the client's capabilities must be an object", id_=message.id)
     if message.method in REMOVED:
         raise Rejected(METHOD_NOT_FOUND, f"this revision has no method '{message.method}'", id_=message.id)
-    return Envelope(message, params, verdict.client_capabilities, headers)
+    return Envelope(message, params, capabilities, headers)
 
 
-def as_rejected(rejection: InboundLadderRejection, id_: bytes) -> Rejected:
-    """What the SDK's checks say, for the request with this id."""
-    return Rejected(rejection.code, rejection.message, rejection.data, id_)
+def _check_none_twice(headers: Headers, id_: bytes) -> None:
+    """Raises Rejected for a header that somebody may route by, and that different readers would read differently."""
+    names = [name for name, _ in _lower(headers)]
+    for name in _ROUTING:
+        if names.count(name) > 1:
+            raise Rejected(HEADER_MISMATCH, f"the header {name} was sent more than once", id_=id_)
+
+
+def _check_agreement(sent: Mapping[str, str], version: object, message: Request, params: Members) -> None:
+    """Raises Rejected for a header that does not repeat what stands in the body."""
+    expected = [
+        (MCP_PROTOCOL_VERSION_HEADER, sent.get(MCP_PROTOCOL_VERSION_HEADER), version, PROTOCOL_VERSION_META_KEY),
+        (MCP_METHOD_HEADER, sent.get(MCP_METHOD_HEADER), message.method, "method"),
+    ]
+    named_by = NAMED_BY.get(message.method)
+    if named_by is not None and (name := _value(params, named_by)) is not None:
+        expected.append((MCP_NAME_HEADER, decoded(sent.get(MCP_NAME_HEADER)), name, named_by))
+    for header, value, repeated, where in expected:
+        if value is None or value != repeated:
+            text = f"the header {header} does not repeat '{where}' of the request's body"
+            raise Rejected(HEADER_MISMATCH, text, id_=message.id)
+
+
+def _check_version(version: str, id_: bytes) -> None:
+    """Raises Rejected for a version that is not served; it says which ones are."""
+    if version not in MODERN_PROTOCOL_VERSIONS:
+        data = {"supported": MODERN_PROTOCOL_VERSIONS, "requested": version}
+        raise Rejected(UNSUPPORTED_PROTOCOL_VERSION, "Unsupported protocol version", data, id_)
 
 
 def _read(body: bytes) -> Message:
@@ -154,11 +177,6 @@ def _value(params: Members, name: str) -> Any:
         return msgspec.json.decode(params[name]) if name in params else None
     except (msgspec.MsgspecError, RecursionError):
         return None
-
-
-def _check_shapes(verdict: InboundModernRoute, id_: bytes) -> None:
-    if not isinstance(verdict.client_capabilities, dict):
-        raise Rejected(INVALID_PARAMS, "the client's capabilities must be an object", id_=id_)
 
 
 def _lower(headers: Headers) -> Iterable[tuple[str, str]]:

@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
-from mcp.shared.inbound import decode_header_value
 from msgspec import Raw
 
 from gateway.identity.principal import Principal
+from gateway.modern.repeated import decoded
 from gateway.rawjson import Members, is_object, members, put, put_together, text
 
 ARGUMENT: Final = "gateway_session"
@@ -198,7 +198,7 @@ def _as_header(said: Raw | None) -> str | None:
 def agrees(call: Call, headers: list[str]) -> bool:
     """Whether the headers that repeat the argument do repeat it (specification: server/tools, x-mcp-header)."""
     expected = [] if call.handle is None else [call.handle]
-    return [decode_header_value(each) for each in headers] == expected
+    return [decoded(each) for each in headers] == expected
 
 
 def opened(handle: str) -> dict[str, Any]:

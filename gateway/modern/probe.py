@@ -15,7 +15,6 @@ from typing import Final
 import anyio
 import msgspec
 from loguru import logger
-from mcp_types.version import LATEST_MODERN_VERSION
 
 from common.config.model import ServerPolicy
 from common.reasons import Reason
@@ -27,6 +26,7 @@ from gateway.framing import Oversized
 from gateway.jsonrpc import Malformed, Response, decode, encode, request
 from gateway.leases import grant
 from gateway.personal import NOTHING, Personal
+from gateway.specification import LATEST_MODERN_VERSION
 from supervisor.client import Grant, SupervisorClient
 
 PATIENCE: Final = 10.0

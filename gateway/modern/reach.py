@@ -11,9 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
-from mcp.shared.inbound import MCP_PARAM_HEADER_PREFIX
-from mcp_types import HEADER_MISMATCH, INVALID_REQUEST
-from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_MODERN_VERSION
 
 from common.reasons import Reason
 from gateway.jsonrpc import Malformed, Request, Response, decode, encode
@@ -30,6 +27,13 @@ from gateway.rawjson import Members, members, put_together
 from gateway.relay import Relay
 from gateway.session import Session
 from gateway.sessions import Sessions
+from gateway.specification import (
+    HANDSHAKE_PROTOCOL_VERSIONS,
+    HEADER_MISMATCH,
+    INVALID_REQUEST,
+    LATEST_MODERN_VERSION,
+    MCP_PARAM_HEADER_PREFIX,
+)
 from gateway.toollists import UnknownTool, permitted
 from gateway.translation.legacy_child.handshake import askable
 
@@ -39,7 +43,7 @@ _FALL_BACK: Final = (
 )
 """No error of this era, so that a client of both goes back to `initialize` (specification: versioning)."""
 
-_HANDLE_HEADER: Final = (MCP_PARAM_HEADER_PREFIX + handles.HEADER).lower()
+_HANDLE_HEADER: Final = MCP_PARAM_HEADER_PREFIX + handles.HEADER.lower()
 _CALL: Final = "tools/call"
 _LIST: Final = "tools/list"
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
-from mcp_types import INVALID_PARAMS
 from msgspec import Raw
 
 from common.reasons import Reason
@@ -25,6 +24,7 @@ from gateway.personal import NOTHING, Personal
 from gateway.rawjson import members
 from gateway.relay import Relay
 from gateway.session import Session
+from gateway.specification import INVALID_PARAMS
 
 PATIENCE: Final = 300.0
 """Seconds in which the client may come back."""

@@ -10,29 +10,24 @@ Where the child's list cannot be had, nothing is checked: the check must not bre
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import anyio
 import msgspec
 from loguru import logger
-from mcp.shared.inbound import (
-    MCP_PARAM_HEADER_PREFIX,
-    find_invalid_x_mcp_header,
-    validate_mcp_param_headers,
-    x_mcp_header_map,
-)
-from werkzeug.datastructures import Headers as FoldedHeaders
 
 from gateway.asking import ask
 from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
 from gateway.jsonrpc import request
 from gateway.meta import envelope_of
-from gateway.modern.envelope import Envelope, Rejected, as_rejected
+from gateway.modern.envelope import Envelope, Headers, Rejected
+from gateway.modern.repeated import Annotations, annotations, disagreement
 from gateway.rawjson import Members
 from gateway.relay import Relay
+from gateway.specification import HEADER_MISMATCH, MCP_PARAM_HEADER_PREFIX
 
 MAX_OWNERS: Final = 1_000
 """Servers' lists, as their principals see them, that are kept; the one that was not used for longest goes first."""
@@ -49,15 +44,14 @@ MAX_TOOLS: Final = 10_000
 FRESH: Final = 60.0
 """Seconds for which a list is taken for what it was."""
 
-_PREFIX: Final = MCP_PARAM_HEADER_PREFIX.lower()
 _CALL: Final = "tools/call"
 _NOTHING: Final = (b"{}", b"null")
 
 Whose = tuple[Principal, bytes]
 """A principal, and the digest of what their child is given of the user's own: with that its tools may be others."""
 
-Schemas = dict[str, dict[str, Any]]
-"""Of each tool that has any annotation: its input schema, and nothing of it but those."""
+Annotated = dict[str, Annotations]
+"""The tools that have any annotation."""
 
 
 class _Tool(msgspec.Struct):
@@ -73,7 +67,7 @@ class _Tools(msgspec.Struct):
 @dataclass
 class _Owner:
     asking: anyio.Lock = field(default_factory=anyio.Lock)
-    schemas: Schemas = field(default_factory=dict)
+    tools: Annotated = field(default_factory=dict)
     fresh_until: float = float("-inf")
 
 
@@ -98,16 +92,18 @@ class ToolHeaders:
         """
         if envelope.message.method != _CALL:
             return
-        headers = [(name, value) for name, value in envelope.headers if name.lower().startswith(_PREFIX)]
+        headers = [
+            (name, value) for name, value in envelope.headers if name.lower().startswith(MCP_PARAM_HEADER_PREFIX)
+        ]
         if not headers and bytes(envelope.params.get("arguments", b"{}")) in _NOTHING:
             return  # nothing could be violated either way
         owner = self._owner(server, whose)
         # Of two that agree on an old list the second is not asked; of one that disagrees the newest list decides.
         asked = await self._refresh(owner, relay, server, envelope, older_than=self._now())
-        rejection = _rejection(owner.schemas, envelope, headers)
+        rejection = _rejection(owner.tools, envelope, headers)
         if rejection is not None and not asked:
             await self._refresh(owner, relay, server, envelope, older_than=float("inf"))
-            rejection = _rejection(owner.schemas, envelope, headers)
+            rejection = _rejection(owner.tools, envelope, headers)
         if rejection is not None:
             raise rejection
 
@@ -125,10 +121,10 @@ class ToolHeaders:
         async with owner.asking:
             if owner.fresh_until > older_than:
                 return False
-            owner.schemas = {}
+            owner.tools = {}
             try:
                 with anyio.fail_after(LISTING):
-                    owner.schemas = await _listed(relay, server, envelope_of(envelope.message.params))
+                    owner.tools = await _listed(relay, server, envelope_of(envelope.message.params))
             except (GatewayError, TimeoutError) as error:
                 why = (
                     error.reason if isinstance(error, GatewayError) else "no answer in time"
@@ -138,22 +134,9 @@ class ToolHeaders:
             return True
 
 
-def annotations(schema: object) -> dict[str, Any]:
-    """`schema` with nothing left but the properties that are repeated in headers; empty where it may have none."""
-    if not isinstance(schema, dict) or find_invalid_x_mcp_header(schema) is not None:
-        return {}
-    kept: dict[str, Any] = {}
-    for path, token in x_mcp_header_map(schema).items():
-        node, original = kept, schema
-        for key in path:
-            node, original = node.setdefault("properties", {}).setdefault(key, {}), original["properties"][key]
-        node |= {"x-mcp-header": token, "type": original["type"]}
-    return kept
-
-
-async def _listed(relay: Relay, server: str, envelope: Members) -> Schemas:
+async def _listed(relay: Relay, server: str, envelope: Members) -> Annotated:
     """All pages of the child's list. Raises GatewayError."""
-    schemas: Schemas = {}
+    tools: Annotated = {}
     params: dict[str, object] = {"_meta": envelope}
     for _ in range(MAX_PAGES):
         page = await ask(relay, server, request(0, "tools/list", params), who=None)
@@ -162,20 +145,17 @@ async def _listed(relay: Relay, server: str, envelope: Members) -> Schemas:
         except (msgspec.MsgspecError, RecursionError):
             logger.warning("{!r} gave a malformed list of tools", relay)
             break
-        schemas |= {tool.name: kept for tool in listed.tools if (kept := annotations(tool.inputSchema))}
-        if listed.nextCursor is None or len(schemas) > MAX_TOOLS:
+        tools |= {tool.name: kept for tool in listed.tools if (kept := annotations(tool.inputSchema))}
+        if listed.nextCursor is None or len(tools) > MAX_TOOLS:
             break
         params = {"_meta": envelope, "cursor": listed.nextCursor}
-    return schemas
+    return tools
 
 
-def _rejection(schemas: Schemas, envelope: Envelope, headers: list[tuple[str, str]]) -> Rejected | None:
-    schema = schemas.get(str(envelope.value("name"))) if schemas else None
-    if schema is None:
+def _rejection(tools: Annotated, envelope: Envelope, headers: Headers) -> Rejected | None:
+    known = tools.get(str(envelope.value("name"))) if tools else None
+    if known is None:
         return None
-    arguments = envelope.value("arguments")
-    if not isinstance(arguments, dict):
-        arguments = {}  # and what it is instead is the child's to refuse
-    folded = cast("Mapping[str, str]", FoldedHeaders(headers))  # its items are all there are, two of one name are two
-    found = validate_mcp_param_headers(schema, arguments, folded)
-    return as_rejected(found, envelope.message.id) if found is not None else None
+    # Arguments that are no object are the child's to refuse.
+    wrong = disagreement(known, envelope.value("arguments"), headers)
+    return Rejected(HEADER_MISMATCH, wrong, id_=envelope.message.id) if wrong is not None else None

@@ -25,7 +25,6 @@ from enum import Enum
 from typing import Final
 
 import msgspec
-from mcp_types import METHOD_NOT_FOUND
 
 from gateway.jsonrpc import (
     Message,
@@ -39,6 +38,7 @@ from gateway.jsonrpc import (
 )
 from gateway.sharing.subscriptions import Subscriptions, uri_of
 from gateway.sharing.tokens import number, reported_under, with_token
+from gateway.specification import METHOD_NOT_FOUND
 
 INITIALIZED: Final = "notifications/initialized"
 _CANCELLED: Final = "notifications/cancelled"

@@ -4,13 +4,13 @@ from typing import Any, Final, Protocol
 
 import msgspec
 from loguru import logger
-from mcp_types import CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY
 from msgspec import Raw
 
 from gateway.eras import Eras
 from gateway.kept import Unreadable
 from gateway.rawjson import Members, put
 from gateway.session import Door, Session
+from gateway.specification import CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY
 from gateway.translation.legacy_child import LegacyChild
 from gateway.translation.legacy_child.handshake import askable
 from gateway.translation.modern_child import ModernChild

@@ -83,6 +83,8 @@ DOORS = [
     (in_auto_mode, "/mcp"),
     (in_auto_mode, ""),
 ]
+CLIENTS = [(over_sse, ""), (over_streamable_http, "/mcp"), (in_auto_mode, "")]
+"""Each at one of its doors: what servers and clients say to each other is the transport's, whichever path it is at."""
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +103,22 @@ async def shared(
         yield gateway
 
 
-@pytest.fixture(params=DOORS, ids=[f"{client.__name__} at server{path}" for client, path in DOORS])
+def at(door: tuple[Opening, str]) -> str:
+    """What a test with this door is called."""
+    client, path = door
+    return f"{client.__name__} at server{path}"
+
+
+@pytest.fixture(params=DOORS, ids=at)
 def opening(request: pytest.FixtureRequest, one_gateway: Gateway) -> Opening:
     """Each client at each door that it may use."""
+    client, path = request.param
+    return lambda server, **callbacks: client(f"{one_gateway.url}/{server}{path}", **callbacks)
+
+
+@pytest.fixture(params=CLIENTS, ids=at)
+def crossing(request: pytest.FixtureRequest, one_gateway: Gateway) -> Opening:
+    """Each client."""
     client, path = request.param
     return lambda server, **callbacks: client(f"{one_gateway.url}/{server}{path}", **callbacks)
 
@@ -157,8 +172,8 @@ async def test_one_client_goes_on_when_the_other_has_left(opening: Opening, one_
 
 
 @pytest.mark.parametrize("server", ["notepad", "filesystem", "everything", "time"])
-async def test_clients_that_leave_leave_no_process_behind(opening: Opening, one_gateway: Gateway, server: str) -> None:
-    async with opening(server) as one, opening(server) as two:
+async def test_clients_that_leave_leave_no_process_behind(crossing: Opening, one_gateway: Gateway, server: str) -> None:
+    async with crossing(server) as one, crossing(server) as two:
         assert (await one.list_tools()).tools == (await two.list_tools()).tools
         assert len(one_gateway.children()) >= 2
     await one_gateway.gone(2)
@@ -177,9 +192,9 @@ async def test_the_probe_of_a_client_in_auto_mode_starts_no_process(one_gateway:
 # The filesystem and the time.
 
 
-async def test_two_sessions_write_and_read_the_same_files(opening: Opening, directory: Path) -> None:
+async def test_two_sessions_write_and_read_the_same_files(crossing: Opening, directory: Path) -> None:
     one_file, two_file = directory / "one.txt", directory / "two.txt"
-    async with opening("filesystem") as one, opening("filesystem") as two:
+    async with crossing("filesystem") as one, crossing("filesystem") as two:
         await ask(one, "write_file", path=str(one_file), content="of one ☃\n")
         await ask(two, "write_file", path=str(two_file), content="of two\n")
         assert one_file.read_text() == "of one ☃\n"
@@ -187,23 +202,23 @@ async def test_two_sessions_write_and_read_the_same_files(opening: Opening, dire
         assert await ask(one, "read_text_file", path=str(two_file)) == "of two\n"
 
 
-async def test_a_file_outside_the_directory_is_the_tools_own_error(opening: Opening) -> None:
-    async with opening("filesystem") as session:
+async def test_a_file_outside_the_directory_is_the_tools_own_error(crossing: Opening) -> None:
+    async with crossing("filesystem") as session:
         result = await session.call_tool("read_text_file", {"path": "/etc/passwd"})
         assert result.is_error
         assert "outside allowed directories" in _text(result)
 
 
-async def test_the_time_server_converts_times(opening: Opening) -> None:
+async def test_the_time_server_converts_times(crossing: Opening) -> None:
     arguments = {"source_timezone": "Asia/Tokyo", "time": "12:00", "target_timezone": "Asia/Kolkata"}
-    async with opening("time") as session:
+    async with crossing("time") as session:
         converted = json.loads(await ask(session, "convert_time", **arguments))
         assert converted["time_difference"] == "-3.5h"
         assert "T08:30:00+05:30" in converted["target"]["datetime"]
 
 
-async def test_an_error_of_the_server_reaches_the_client_as_it_is(opening: Opening) -> None:
-    async with opening("time") as session:
+async def test_an_error_of_the_server_reaches_the_client_as_it_is(crossing: Opening) -> None:
+    async with crossing("time") as session:
         with pytest.raises(MCPError, match="Unknown tool: tell_fortune") as refusal:
             await session.call_tool("tell_fortune")
         assert refusal.value.code == INVALID_PARAMS
@@ -212,8 +227,8 @@ async def test_an_error_of_the_server_reaches_the_client_as_it_is(opening: Openi
 # Everything.
 
 
-async def test_everything_has_tools_resources_and_prompts(opening: Opening) -> None:
-    async with opening("everything") as session:
+async def test_everything_has_tools_resources_and_prompts(crossing: Opening) -> None:
+    async with crossing("everything") as session:
         assert {"echo", "get-sum"} <= {tool.name for tool in (await session.list_tools()).tools}
         assert await ask(session, "echo", message="hello") == "Echo: hello"
         assert await ask(session, "get-sum", a=2, b=3) == "The sum of 2 and 3 is 5."
@@ -224,13 +239,13 @@ async def test_everything_has_tools_resources_and_prompts(opening: Opening) -> N
         assert prompt.messages[0].content == TextContent(text="What's weather in Oslo?")
 
 
-async def test_progress_is_reported_before_the_answer(opening: Opening) -> None:
+async def test_progress_is_reported_before_the_answer(crossing: Opening) -> None:
     reports: list[tuple[float, float | None]] = []
 
     async def on_progress(progress: float, total: float | None, message: str | None) -> None:
         reports.append((progress, total))
 
-    async with opening("everything") as session:
+    async with crossing("everything") as session:
         result = await session.call_tool(
             "trigger-long-running-operation", {"duration": 1.2, "steps": 4}, progress_callback=on_progress
         )
@@ -238,56 +253,56 @@ async def test_progress_is_reported_before_the_answer(opening: Opening) -> None:
     assert reports == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
-async def test_what_the_server_logs_reaches_the_client(opening: Opening) -> None:
+async def test_what_the_server_logs_reaches_the_client(crossing: Opening) -> None:
     heard = anyio.Event()
 
     async def on_log(params: LoggingMessageNotificationParams) -> None:
         assert str(params.data).endswith("message")
         heard.set()
 
-    async with opening("everything", logging_callback=on_log) as session:
+    async with crossing("everything", logging_callback=on_log) as session:
         await ask(session, "toggle-simulated-logging")
         await heard.wait()
         await ask(session, "toggle-simulated-logging")
 
 
-async def test_the_server_may_ask_for_a_sample(opening: Opening) -> None:
+async def test_the_server_may_ask_for_a_sample(crossing: Opening) -> None:
     async def on_sampling(context: ClientRequestContext, params: CreateMessageRequestParams) -> CreateMessageResult:
         return CreateMessageResult(role="assistant", content=TextContent(text=f"{params.max_tokens}"), model="test")
 
-    async with opening("everything", sampling_callback=on_sampling) as session:
+    async with crossing("everything", sampling_callback=on_sampling) as session:
         assert '"text": "7"' in await ask(session, "trigger-sampling-request", prompt="why?", maxTokens=7)
 
 
-async def test_the_server_may_ask_the_user(opening: Opening) -> None:
+async def test_the_server_may_ask_the_user(crossing: Opening) -> None:
     async def on_elicitation(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
         return ElicitResult(action="accept", content={"name": "Ada"})
 
-    async with opening("everything", elicitation_callback=on_elicitation) as session:
+    async with crossing("everything", elicitation_callback=on_elicitation) as session:
         assert "- Name: Ada" in await ask(session, "trigger-elicitation-request")
 
 
-async def test_the_server_may_ask_for_roots_while_nothing_else_goes_on(opening: Opening) -> None:
+async def test_the_server_may_ask_for_roots_while_nothing_else_goes_on(crossing: Opening) -> None:
     asked = anyio.Event()
 
     async def on_list_roots(context: ClientRequestContext) -> ListRootsResult:
         asked.set()
         return ListRootsResult(roots=[Root(uri="file:///srv/project", name="project")])
 
-    async with opening("everything", list_roots_callback=on_list_roots) as session:
+    async with crossing("everything", list_roots_callback=on_list_roots) as session:
         # It does so by itself, a moment after the handshake.
         await asked.wait()
         assert "1. project\n   URI: file:///srv/project" in await ask(session, "get-roots-list")
 
 
-async def test_news_of_the_tools_reaches_the_client(opening: Opening) -> None:
+async def test_news_of_the_tools_reaches_the_client(crossing: Opening) -> None:
     changed = anyio.Event()
 
     async def on_message(message: IncomingMessage) -> None:
         if isinstance(message, ToolListChangedNotification):
             changed.set()
 
-    async with opening("everything", message_handler=on_message):
+    async with crossing("everything", message_handler=on_message):
         # After the handshake it adds those tools that need what this client can do.
         await changed.wait()
 

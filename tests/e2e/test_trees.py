@@ -5,7 +5,6 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import anyio
 import httpx2
@@ -28,63 +27,79 @@ async def open_tree(session: Streamable) -> list[int]:
     return [whoami["ppid"], whoami["pid"], helper]
 
 
+@pytest.fixture(scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[Gateway]:
+    """A gateway for those who do it no harm."""
+    async with running({"light": {**WRAPPED, **GRACES}}, tmp_path=tmp_path_factory.mktemp("gateway")) as gateway:
+        yield gateway
+
+
 @asynccontextmanager
-async def three_trees(tmp_path: Path, **keys: Any) -> AsyncIterator[tuple[Gateway, list[Streamable], list[Watched]]]:
-    """A gateway with three sessions, each a tree of three, and all nine processes."""
-    async with running({"light": {**WRAPPED, **GRACES, **keys}}, tmp_path=tmp_path) as gateway:
-        sessions = [await Streamable(gateway.http).open() for _ in range(3)]
-        pids = [pid for session in sessions for pid in await open_tree(session)]
-        assert len(set(pids)) == 9
-        assert gateway.children() >= set(pids)
-        with watching(*pids) as processes:
-            yield gateway, sessions, processes
+async def three_trees_at(gateway: Gateway) -> AsyncIterator[tuple[list[Streamable], list[Watched]]]:
+    """Three sessions at a gateway that has no others, each a tree of three, and all nine processes."""
+    sessions = [await Streamable(gateway.http).open() for _ in range(3)]
+    pids = [pid for session in sessions for pid in await open_tree(session)]
+    assert len(set(pids)) == 9
+    assert gateway.children() >= set(pids)
+    with watching(*pids) as processes:
+        yield sessions, processes
 
 
-async def test_after_delete_nothing_is_left(tmp_path: Path) -> None:
-    async with three_trees(tmp_path) as (gateway, sessions, processes):
-        for session in sessions:
-            await session.delete()
+@asynccontextmanager
+async def three_trees(tmp_path: Path) -> AsyncIterator[tuple[Gateway, list[Watched]]]:
+    """The same at a gateway that is ended."""
+    async with (
+        running({"light": {**WRAPPED, **GRACES}}, tmp_path=tmp_path) as gateway,
+        three_trees_at(gateway) as (_, processes),
+    ):
+        yield gateway, processes
+
+
+async def test_after_delete_nothing_is_left(one_gateway: Gateway) -> None:
+    async with three_trees_at(one_gateway) as (sessions, processes):
+        await _end(sessions)
         for process in processes:
             await process.ended()
-        await gateway.gone(3)
-        assert gateway.children() == set()
+        await one_gateway.gone(3)
+        assert one_gateway.children() == set()
 
 
-async def test_one_sessions_end_is_nobody_elses(tmp_path: Path) -> None:
-    async with three_trees(tmp_path) as (gateway, sessions, processes):
+async def test_one_sessions_end_is_nobody_elses(one_gateway: Gateway) -> None:
+    async with three_trees_at(one_gateway) as (sessions, processes):
         await sessions[0].delete()
         for process in processes[:3]:
             await process.ended()
-        await gateway.gone(1)
-        left = gateway.children()
+        await one_gateway.gone(1)
+        left = one_gateway.children()
         assert left.isdisjoint(process.pid for process in processes[:3])
         assert left.issuperset(process.pid for process in processes[3:])
         assert await sessions[1].call(1, "echo", text="on") == "on"
+        await _end(sessions[1:])
 
 
-async def test_after_the_client_vanished_nothing_is_left(tmp_path: Path) -> None:
-    async with running({"light": {**WRAPPED, **GRACES}}, tmp_path=tmp_path) as gateway:
-        async with sse(gateway.http) as session:
-            whoami = said(await session.ask(call(1, "whoami")))
-            helper = said(await session.ask(call(2, "helper")))
-            with watching(whoami["ppid"], whoami["pid"], helper) as processes:
-                await session.events.response.aclose()
-                for process in processes:
-                    await process.ended()
-        await gateway.gone(1)
+async def test_after_the_client_vanished_nothing_is_left(one_gateway: Gateway) -> None:
+    async with sse(one_gateway.http) as session:
+        whoami = said(await session.ask(call(1, "whoami")))
+        helper = said(await session.ask(call(2, "helper")))
+        with watching(whoami["ppid"], whoami["pid"], helper) as processes:
+            await session.events.response.aclose()
+            for process in processes:
+                await process.ended()
+    await one_gateway.gone(1)
 
 
-async def test_after_the_server_died_its_helper_goes_too(tmp_path: Path) -> None:
-    async with three_trees(tmp_path) as (gateway, sessions, processes):
+async def test_after_the_server_died_its_helper_goes_too(one_gateway: Gateway) -> None:
+    async with three_trees_at(one_gateway) as (sessions, processes):
         await sessions[0].post(call(1, "die", code=1))
         for process in processes[:3]:
             await process.ended()
-        await gateway.gone(1)
+        await one_gateway.gone(1)
+        await _end(sessions[1:])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_to_the_launcher_ends_everything_in_order(tmp_path: Path, number: signal.Signals) -> None:
-    async with three_trees(tmp_path) as (gateway, _, processes):
+    async with three_trees(tmp_path) as (gateway, processes):
         gateway.process.send_signal(number)
         gateway.process.send_signal(number)  # as timeout(1) does: once to the process, once to its group
         assert await gateway.process.wait() == 0
@@ -93,11 +108,12 @@ async def test_a_signal_to_the_launcher_ends_everything_in_order(tmp_path: Path,
         await gateway.said("is gone: shutdown", times=3)
 
 
-async def test_without_a_terminal_a_hang_up_is_a_reload(tmp_path: Path) -> None:
-    async with three_trees(tmp_path) as (gateway, _, _):
-        gateway.process.send_signal(signal.SIGHUP)
-        await gateway.said("the configuration was read again; servers: as before")
-        assert len(gateway.children()) >= 3
+async def test_without_a_terminal_a_hang_up_is_a_reload(one_gateway: Gateway) -> None:
+    async with three_trees_at(one_gateway) as (sessions, _):
+        one_gateway.process.send_signal(signal.SIGHUP)
+        await one_gateway.said("the configuration was read again; servers: as before")
+        assert len(one_gateway.children()) >= 3
+        await _end(sessions)
 
 
 async def test_the_end_of_the_terminal_is_the_end(tmp_path: Path) -> None:
@@ -114,7 +130,7 @@ async def test_the_end_of_the_terminal_is_the_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("program", ["gateway", "supervisor"])
 async def test_a_signal_to_either_program_ends_everything(tmp_path: Path, program: str, number: signal.Signals) -> None:
-    async with three_trees(tmp_path) as (gateway, _, processes):
+    async with three_trees(tmp_path) as (gateway, processes):
         os.kill(gateway.program(program), number)
         for process in processes:
             await process.ended()
@@ -123,7 +139,7 @@ async def test_a_signal_to_either_program_ends_everything(tmp_path: Path, progra
 
 
 async def test_after_the_launcher_was_killed_the_programs_end_too(tmp_path: Path) -> None:
-    async with three_trees(tmp_path) as (gateway, _, processes):
+    async with three_trees(tmp_path) as (gateway, processes):
         programs = [gateway.program("gateway"), gateway.program("supervisor")]
         with watching(*programs) as both:
             gateway.process.kill()
@@ -220,9 +236,13 @@ async def test_a_child_that_ignores_the_end_of_its_input_is_terminated_and_then_
         await gateway.said("is gone: client_closed, signal 9")
 
 
-async def test_zombies_are_reaped(tmp_path: Path) -> None:
-    async with three_trees(tmp_path) as (gateway, sessions, _):
-        for session in sessions:
-            await session.delete()
-        await gateway.gone(3)
-        assert psutil.Process(gateway.program("supervisor")).children(recursive=True) == []
+async def test_zombies_are_reaped(one_gateway: Gateway) -> None:
+    async with three_trees_at(one_gateway) as (sessions, _):
+        await _end(sessions)
+        await one_gateway.gone(3)
+        assert psutil.Process(one_gateway.program("supervisor")).children(recursive=True) == []
+
+
+async def _end(sessions: list[Streamable]) -> None:
+    for session in sessions:
+        await session.delete()

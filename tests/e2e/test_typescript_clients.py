@@ -18,6 +18,8 @@ Opening = Callable[[str], AbstractAsyncContextManager[TypeScriptClient]]
 """Connects a client to the server of that name."""
 
 DOORS = [("sse", "/sse"), ("sse", ""), ("streamable", "/mcp"), ("streamable", ""), ("websocket", "/ws")]
+TRANSPORTS = [("sse", "/sse"), ("streamable", ""), ("websocket", "/ws")]
+"""Each at one of its doors: what servers and clients say to each other is the transport's, whichever path it is at."""
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +39,22 @@ async def shared(
         yield gateway
 
 
-@pytest.fixture(params=DOORS, ids=[f"{transport} at server{path}" for transport, path in DOORS])
+def at(door: tuple[str, str]) -> str:
+    """What a test with this door is called."""
+    transport, path = door
+    return f"{transport} at server{path}"
+
+
+@pytest.fixture(params=DOORS, ids=at)
 def opening(request: pytest.FixtureRequest, one_gateway: Gateway) -> Opening:
     """Each of the doors."""
+    transport, path = request.param
+    return lambda server: typescript_client(transport, f"{one_gateway.url}/{server}{path}")
+
+
+@pytest.fixture(params=TRANSPORTS, ids=at)
+def crossing(request: pytest.FixtureRequest, one_gateway: Gateway) -> Opening:
+    """Each of the transports."""
     transport, path = request.param
     return lambda server: typescript_client(transport, f"{one_gateway.url}/{server}{path}")
 
@@ -78,8 +93,8 @@ async def test_one_client_goes_on_when_the_other_has_left(opening: Opening, one_
 
 
 @pytest.mark.parametrize("server", ["notepad", "filesystem", "everything", "time"])
-async def test_clients_that_leave_leave_no_process_behind(opening: Opening, one_gateway: Gateway, server: str) -> None:
-    async with opening(server) as one, opening(server) as two:
+async def test_clients_that_leave_leave_no_process_behind(crossing: Opening, one_gateway: Gateway, server: str) -> None:
+    async with crossing(server) as one, crossing(server) as two:
         assert await one.do("listTools") == await two.do("listTools")
         assert len(one_gateway.children()) >= 2
     await one_gateway.gone(2)
@@ -94,8 +109,8 @@ async def test_a_client_that_crashes_leaves_no_process_behind(one_gateway: Gatew
             await server.ended()
 
 
-async def test_two_sessions_write_and_read_the_same_files(opening: Opening, directory: Path) -> None:
-    async with opening("filesystem") as one, opening("filesystem") as two:
+async def test_two_sessions_write_and_read_the_same_files(crossing: Opening, directory: Path) -> None:
+    async with crossing("filesystem") as one, crossing("filesystem") as two:
         await one.call("write_file", path=str(directory / "one.txt"), content="of one ☃\n")
         await two.call("write_file", path=str(directory / "two.txt"), content="of two\n")
         assert (directory / "one.txt").read_text() == "of one ☃\n"
@@ -107,15 +122,15 @@ async def test_two_sessions_write_and_read_the_same_files(opening: Opening, dire
         }
 
 
-async def test_a_file_outside_the_directory_is_the_tools_own_error(opening: Opening) -> None:
-    async with opening("filesystem") as client:
+async def test_a_file_outside_the_directory_is_the_tools_own_error(crossing: Opening) -> None:
+    async with crossing("filesystem") as client:
         result = await client.call("read_text_file", path="/etc/passwd")
         assert result["isError"]
         assert "outside allowed directories" in result["content"][0]["text"]
 
 
-async def test_everything_has_tools_resources_and_prompts(opening: Opening) -> None:
-    async with opening("everything") as client:
+async def test_everything_has_tools_resources_and_prompts(crossing: Opening) -> None:
+    async with crossing("everything") as client:
         assert await client.names("listTools", "tools") >= {"echo", "get-sum", "trigger-sampling-request"}
         assert await client.text("echo", message="hello") == "Echo: hello"
         assert await client.text("get-sum", a=2, b=3) == "The sum of 2 and 3 is 5."
@@ -128,23 +143,23 @@ async def test_everything_has_tools_resources_and_prompts(opening: Opening) -> N
         assert await client.do("ping") == {}
 
 
-async def test_progress_is_reported_before_the_answer(opening: Opening) -> None:
-    async with opening("everything") as client:
+async def test_progress_is_reported_before_the_answer(crossing: Opening) -> None:
+    async with crossing("everything") as client:
         result = await client.call("trigger-long-running-operation", duration=1.2, steps=4)
         # When the last report and the answer arrive together, the SDK forgets whom to tell, over stdio as well.
         assert result["progress"][:3] == [{"progress": step, "total": 4} for step in (1, 2, 3)]
         assert result["content"][0]["text"].startswith("Long running operation completed.")
 
 
-async def test_the_server_may_ask_the_client(opening: Opening) -> None:
-    async with opening("everything") as client:
+async def test_the_server_may_ask_the_client(crossing: Opening) -> None:
+    async with crossing("everything") as client:
         sampled = await client.text("trigger-sampling-request", prompt="why?")
         assert "sampled: Resource trigger-sampling-request context: why?" in sampled
         assert "- Name: Ada" in await client.text("trigger-elicitation-request")
 
 
-async def test_the_time_server_converts_times(opening: Opening) -> None:
-    async with opening("time") as client:
+async def test_the_time_server_converts_times(crossing: Opening) -> None:
+    async with crossing("time") as client:
         assert await client.names("listTools", "tools") == {"get_current_time", "convert_time"}
         arguments = {"source_timezone": "Asia/Tokyo", "time": "12:00", "target_timezone": "Asia/Kolkata"}
         converted = json.loads(await client.text("convert_time", **arguments))

@@ -37,18 +37,32 @@ async def test_a_message_without_end_is_not_kept(tmp_path: Path) -> None:
 # Back-pressure.
 
 
-async def test_a_client_that_does_not_read_is_cut_off_and_nobody_else_notices(tmp_path: Path) -> None:
+async def test_clients_that_do_not_read_are_cut_off_and_nobody_else_notices(tmp_path: Path) -> None:
+    """Two of them at a time, for that takes a while: one gets more than it reads, the other asks more than it reads."""
     async with (
         running(tmp_path=tmp_path) as gateway,
-        websocket(gateway.url) as stuck,
         websocket(gateway.url) as other,
+        anyio.create_task_group() as tasks,
     ):
-        await stuck.send(call(1, "flood", lines=20_000))
+        tasks.start_soon(_get_and_never_read, gateway)
+        tasks.start_soon(_ask_and_never_read, gateway)
         assert said(await other.ask(call(1, "echo", text="here"))) == "here"
         await gateway.said("its client does not keep up with a stream")
-        await gateway.said("on light ended: client_stalled")
-        await gateway.gone(1)
+        await gateway.said("on light ended: client_stalled", times=2)
+        await gateway.gone(2)
         assert said(await other.ask(call(2, "echo", text="still here"))) == "still here"
+
+
+async def _get_and_never_read(gateway: Gateway) -> None:
+    async with websocket(gateway.url) as session:
+        await session.send(call(1, "flood", lines=20_000))
+        await gateway.said("on light ended: client_stalled", times=2)
+
+
+async def _ask_and_never_read(gateway: Gateway) -> None:
+    async with websocket(gateway.url) as session:
+        # The gateway itself answers a ping, at once, and with the same long id: it does not read on, either.
+        await until_dropped(partial(session.send, request("x" * 10_000, "ping")))
 
 
 async def test_a_client_that_reads_late_gets_everything(one_gateway: Gateway) -> None:
@@ -57,14 +71,6 @@ async def test_a_client_that_reads_late_gets_everything(one_gateway: Gateway) ->
         for _ in range(20_000):
             assert len((await session.message())["params"]["data"]) == 1024
         assert said(await session.message()) == "flooded"
-
-
-async def test_a_client_that_asks_and_does_not_read_is_not_read_either(tmp_path: Path) -> None:
-    async with running(tmp_path=tmp_path) as gateway:
-        async with websocket(gateway.url) as session:
-            # The gateway itself answers a ping, at once, and with the same long id.
-            await until_dropped(partial(session.send, request("x" * 10_000, "ping")))
-        await gateway.said("on light ended: client_stalled")
 
 
 # Many that vanish.

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -61,10 +61,11 @@ async def counting(
 
 async def passed(rates: Rates, *asked: tuple[Who, Use]) -> list[bool]:
     """Which of these requests pass, one after the other."""
-    return [await _passes(rates, who, use) for who, use in asked]
+    return [await passes(rates, who, use) for who, use in asked]
 
 
-async def _passes(rates: Rates, who: Who, use: Use) -> bool:
+async def passes(rates: Callable[[Who, Use], Awaitable[object]], who: Who, use: Use) -> bool:
+    """Whether this request does."""
     try:
         await rates(who, use)
     except Refused:
@@ -147,7 +148,7 @@ async def test_of_a_flood_of_requests_at_once_exactly_as_many_pass_as_may() -> N
     through: list[bool] = []
 
     async def ask(rates: Rates) -> None:
-        through.append(await _passes(rates, ANN, ECHO))
+        through.append(await passes(rates, ANN, ECHO))
 
     async with counting({"per": "user", "limit": "50/year"}) as rates, anyio.create_task_group() as tasks:
         for _ in range(200):

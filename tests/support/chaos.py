@@ -39,7 +39,7 @@ KINDS: Final = READY + UNREADY
 
 _OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "forker": ("--slots", "150"),
-    "hog": ("--bytes", str(200 << 20)),
+    "hog": ("--bytes", str(64 << 20)),
 }
 
 
@@ -245,6 +245,7 @@ async def play(scenario: Scenario, mode: str, directory: Path) -> list[Row]:
             tmp_path=directory,
             reaping=mode,
             debug={"level": "info"},
+            drain_timeout="500ms",  # nobody answers, and those that flood cost a processor until they are ended
             runtime_dir=str(directory / "run"),
         )
         async with AsyncExitStack() as gateways:

@@ -15,12 +15,12 @@ from collections.abc import Callable, Mapping, Set
 from typing import Final
 
 import msgspec
-from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
 from msgspec import Raw
 
 from gateway import rawjson
 from gateway.jsonrpc import Notification, Request, Response, cancelled_id, reported_token
 from gateway.rawjson import Members
+from gateway.specification import INTERNAL_ERROR, INVALID_PARAMS
 from gateway.translation.legacy_child import logs, questions, results
 from gateway.translation.legacy_child.call import Call, OwnIds, State, new_call
 from gateway.translation.legacy_child.envelope import Asked

@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
-from mcp_types import CLIENT_CAPABILITIES_META_KEY, LOG_LEVEL_META_KEY
-from mcp_types.methods import INPUT_REQUIRED_METHODS
 
 from gateway import meta, rawjson
 from gateway.jsonrpc import Request, progress_token
 from gateway.meta import ENVELOPE_KEYS
 from gateway.rawjson import Members
+from gateway.specification import CLIENT_CAPABILITIES_META_KEY, INPUT_REQUIRED_METHODS, LOG_LEVEL_META_KEY
 from gateway.translation.legacy_child.handshake import Askable, askable
 
 LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")

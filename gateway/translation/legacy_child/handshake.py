@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
-from mcp_types import SERVER_INFO_META_KEY
-from mcp_types.version import LATEST_HANDSHAKE_VERSION
 from msgspec import Raw
 
 from gateway import rawjson
 from gateway.jsonrpc import Request
 from gateway.rawjson import Members
+from gateway.specification import LATEST_HANDSHAKE_VERSION, SERVER_INFO_META_KEY
 from gateway.translation.legacy_child.results import MODERN_VERSIONS
 
 Askable = dict[str, dict[str, dict[str, object]]]

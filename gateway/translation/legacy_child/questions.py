@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
-from mcp_types import INTERNAL_ERROR, METHOD_NOT_FOUND
 from msgspec import Raw
 
 from gateway import meta, rawjson
 from gateway.jsonrpc import Request, Response
 from gateway.rawjson import Members
+from gateway.specification import INTERNAL_ERROR, METHOD_NOT_FOUND
 from gateway.translation.legacy_child import results
 from gateway.translation.legacy_child.handshake import Askable
 

@@ -5,19 +5,19 @@ from collections.abc import Mapping
 from typing import Final
 
 import msgspec
-from mcp_types import (
+from msgspec import Raw
+
+from gateway import meta, rawjson
+from gateway.jsonrpc import Response
+from gateway.rawjson import Members
+from gateway.specification import (
+    CACHEABLE_METHODS,
     INTERNAL_ERROR,
     INVALID_PARAMS,
     MISSING_REQUIRED_CLIENT_CAPABILITY,
     SERVER_INFO_META_KEY,
     URL_ELICITATION_REQUIRED,
 )
-from mcp_types.methods import CACHEABLE_METHODS
-from msgspec import Raw
-
-from gateway import meta, rawjson
-from gateway.jsonrpc import Response
-from gateway.rawjson import Members
 
 MODERN_VERSIONS: Final = ("2026-07-28",)
 

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
-from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
-from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
 from msgspec import Raw
 
 from gateway import meta, rawjson
 from gateway.jsonrpc import Notification, Request
 from gateway.rawjson import Members
+from gateway.specification import INTERNAL_ERROR, INVALID_PARAMS, SUBSCRIPTION_ID_META_KEY
 from gateway.translation.legacy_child import results
 from gateway.translation.legacy_child.call import OwnIds
 from gateway.translation.legacy_child.handshake import Welcome

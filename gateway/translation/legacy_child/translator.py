@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping, Set
 from enum import Enum, auto
 from typing import Final
 
-from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
-
 from gateway.jsonrpc import Message, Notification, Request, Response, cancelled_id
+from gateway.specification import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
 from gateway.translation.legacy_child import envelope, handshake, questions, results
 from gateway.translation.legacy_child.call import OwnIds
 from gateway.translation.legacy_child.calls import Calls

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
-from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 from msgspec import Raw
 
 from gateway.jsonrpc import ABSENT, Notification, Request, Response, notification
 from gateway.rawjson import Members, members, put_together, text
+from gateway.specification import SUBSCRIPTION_ID_META_KEY
 from gateway.translation.modern_child import results
 from gateway.translation.steps import Hear, Say, Step, Wake
 

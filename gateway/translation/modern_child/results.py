@@ -3,11 +3,11 @@
 from typing import Final
 
 import msgspec
-from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, SERVER_INFO_META_KEY
 from msgspec import Raw
 
 from gateway.jsonrpc import ABSENT
 from gateway.rawjson import Members, is_object, members, put_together, text
+from gateway.specification import INTERNAL_ERROR, INVALID_PARAMS, SERVER_INFO_META_KEY
 
 INPUT_REQUIRED: Final = "input_required"
 _COMPLETE: Final = "complete"

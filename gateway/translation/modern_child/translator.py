@@ -8,12 +8,17 @@ from collections import Counter
 from collections.abc import Callable, Set
 from typing import Final
 
-from mcp_types import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION
-from mcp_types.version import LATEST_HANDSHAKE_VERSION
 from msgspec import Raw
 
 from gateway.jsonrpc import ABSENT, Message, Notification, Request, Response, cancelled_id
 from gateway.rawjson import Members, is_object, members, put_together
+from gateway.specification import (
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    LATEST_HANDSHAKE_VERSION,
+    METHOD_NOT_FOUND,
+    UNSUPPORTED_PROTOCOL_VERSION,
+)
 from gateway.translation.modern_child import opening
 from gateway.translation.modern_child.listening import AGAIN, Listening
 from gateway.translation.modern_child.opening import Opened

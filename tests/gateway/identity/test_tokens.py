@@ -10,9 +10,10 @@ import pytest
 
 from common.config.tokens import JwtIssuer
 from common.reasons import Reason
+from gateway.identity.credentials import looks_like_a_token
 from gateway.identity.denied import Denied
 from gateway.identity.principal import Principal
-from gateway.identity.tokens import LARGEST, Keyrings, Tokens, looks_like_one, scopes
+from gateway.identity.tokens import LARGEST, Keyrings, Tokens, scopes
 from tests.support.tokens import (
     AUDIENCE,
     EC_KEY,
@@ -291,6 +292,6 @@ def test_scopes_are_gathered_from_both_claims() -> None:
 
 
 def test_only_three_parts_look_like_a_token() -> None:
-    assert looks_like_one(token())
+    assert looks_like_a_token(token())
     for other in ("", "sk-abc", "a.b", "a.b.c.d", "key.with.dots"):
-        assert not looks_like_one(other)
+        assert not looks_like_a_token(other)
