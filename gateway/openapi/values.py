@@ -67,28 +67,27 @@ def types(value: object) -> object:
         return value if value in TYPES else LEFT_OUT
     if not isinstance(value, list):
         return LEFT_OUT
-    known = list(dict.fromkeys(each for each in value if isinstance(each, str) and each in TYPES))
-    if not known:
+    if not value or not all(isinstance(each, str) and each in TYPES for each in value):
         return LEFT_OUT
+    known = list(dict.fromkeys(value))
     return known if len(known) > 1 else known[0]
 
 
 def anything(value: object) -> object:
-    """Any value that is not nested without end."""
-    return value if _is_shallow(value, _DEEPEST) else LEFT_OUT
+    """Any value that is not nested without end, and that no reader takes for a reference."""
+    return value if _is_plain(value, _DEEPEST) else LEFT_OUT
 
 
 def choice(value: object) -> object:
     """What an `enum` may hold: different values, and at least one."""
-    if not isinstance(value, list):
+    if not isinstance(value, list) or not value or not _is_plain(value, _DEEPEST):
         return LEFT_OUT
-    found = list({_key(each): each for each in value if _is_shallow(each, _DEEPEST)}.values())
-    return found or LEFT_OUT
+    return list({_key(each): each for each in value}.values())
 
 
 def samples(value: object) -> object:
     """A list of anything."""
-    return value if isinstance(value, list) and value and _is_shallow(value, _DEEPEST) else LEFT_OUT
+    return value if isinstance(value, list) and value and _is_plain(value, _DEEPEST) else LEFT_OUT
 
 
 def names(value: object) -> object:
@@ -124,11 +123,11 @@ def _is_pattern(value: str) -> bool:
     return True
 
 
-def _is_shallow(value: object, deepest: int) -> bool:
+def _is_plain(value: object, deepest: int) -> bool:
     if isinstance(value, Mapping):
-        return deepest > 0 and all(_is_shallow(each, deepest - 1) for each in value.values())
+        return deepest > 0 and "$ref" not in value and all(_is_plain(each, deepest - 1) for each in value.values())
     if isinstance(value, list):
-        return deepest > 0 and all(_is_shallow(each, deepest - 1) for each in value)
+        return deepest > 0 and all(_is_plain(each, deepest - 1) for each in value)
     return not isinstance(value, int | float) or number(value) is not LEFT_OUT or isinstance(value, bool)
 
 
