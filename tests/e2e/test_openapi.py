@@ -1,8 +1,10 @@
 """OpenAPI documents of a live gateway: valid whatever its servers say, for each caller their own, and good to call by."""
 
 import json
+import os
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -11,6 +13,7 @@ import httpx2
 import pytest
 from ruamel.yaml import YAML
 
+from tests.e2e.test_docs import blocks
 from tests.support.gateway import LIGHT, MODERN, NOTEPAD, ROOT, SERVERS, Gateway, light, running
 from tests.support.node import node
 from tests.support.openapi import check, check_for_librechat, operations
@@ -256,3 +259,27 @@ async def test_every_answer_to_an_action_is_a_200_once_somebody_was_let_in(gatew
         assert found == code or path.startswith("broken"), (path, found)
     elsewhere = await gateway.http.post(f"/api/light/nope?sessionId={await gateway.session_id()}", json={})
     assert elsewhere.status_code == 404
+
+
+def with_programs() -> dict[str, str]:
+    """The environment of somebody who has installed the gateway's programs."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
+PAGE = (ROOT / "docs" / "openapi.md").read_text()
+
+
+async def test_the_page_prints_what_its_commands_print(tmp_path: Path) -> None:
+    async with running({"notepad": NOTEPAD}, tmp_path=tmp_path) as gateway:
+        commands, outputs = blocks(PAGE, "sh"), [*blocks(PAGE, "yaml"), *blocks(PAGE, "json")]
+        script = "\n".join(f"{command}printf '\\0'" for command in commands)
+        script = script.replace("localhost:3000", gateway.url.removeprefix("http://"))
+        with anyio.fail_after(PATIENCE):
+            done = await anyio.run_process(["bash", "-euc", script], cwd=tmp_path, stderr=None, env=with_programs())
+        printed = [each for each in done.stdout.decode().split("\0") if each]
+        assert printed == [each.replace("http://localhost:3000", gateway.url) for each in outputs]
+        check(YAML(typ="safe").load((tmp_path / "notepad.yaml").read_text()))
+        document = (tmp_path / "actions.json").read_text()
+        answered = await carried_out({"document": document, "calls": [{"tool": "getSession", "given": {}}]})
+        assert {each["name"] for each in answered["tools"]} == {"getSession", "notepad__add", "notepad__list"}
+        assert "sessionId" in answered["answers"][0]
