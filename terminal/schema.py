@@ -78,6 +78,8 @@ def command(
 
 def dump(asked: Asked, output: Path | None = None) -> None:
     """Write the document that is `asked` for. Raises ClickException."""
+    if output is not None and not output.parent.is_dir():
+        raise click.FileError(str(output), "there is no such directory")
     logs.setup("schema", "error")
     with tempfile.TemporaryFile() as said:
         try:

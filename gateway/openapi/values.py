@@ -22,6 +22,17 @@ _DEEPEST: Final = 20
 _LARGEST: Final = 10.0**300
 _LONGEST_PATTERN: Final = 1_000
 
+_ESCAPE: Final = r"\\(?:[dDwWsSfnrtv.^$*+?()\[\]{}|/\\]|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4})"
+_CLASS: Final = rf"\[\^?(?:[^\\\[\]]|{_ESCAPE}|\\[-b])+\]"
+_TIMES: Final = r"(?:[*+?]|\{\d+(?:,\d*)?\})\??"
+_COMMON: Final = re.compile(
+    rf"(?:(?:{_ESCAPE}|{_CLASS}|[^\\^$*+?(\[\]{{}}|])(?:{_TIMES})?|[\^$|]|\\[bB]|\((?:\?(?:[:=!]|<[=!]))?)*"
+)
+"""What regular expressions of Python and of ECMA-262 have in common; that its groups are whole is for Python to say."""
+
+_AROUND: Final = re.compile(r"\(\?(?:[=!]|<[=!])")
+_GROUP_TIMES: Final = re.compile(r"\)[*+?{]")
+
 Check = Callable[[object], object]
 
 
@@ -106,14 +117,16 @@ def needs(value: object) -> object:
 
 
 def pattern(value: object) -> object:
-    """A regular expression that can be read."""
+    """A regular expression that any reader can read, whichever of its kinds theirs is."""
     return value if isinstance(value, str) and _is_pattern(value) else LEFT_OUT
 
 
 @lru_cache(1000)
 def _is_pattern(value: str) -> bool:
-    if len(value) > _LONGEST_PATTERN:
+    if len(value) > _LONGEST_PATTERN or not _COMMON.fullmatch(value):
         return False
+    if _AROUND.search(value) and _GROUP_TIMES.search(value):
+        return False  # one that looks around cannot be repeated everywhere
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about what later versions of Python may read in another way

@@ -141,6 +141,21 @@ def test_a_keyword_with_a_value_that_it_may_not_have_is_left_out(wrong: dict[str
 
 
 @pytest.mark.parametrize(
+    "pattern", ["^[a-z]+$", r"\d{3,}|(?:x|y)*?", r"^[^\s\]-]{1,5}\.\w$", "(?=a)b", "é☃", r"\u00e9", ""]
+)
+def test_a_pattern_stays_that_every_reader_can_read(pattern: str) -> None:
+    assert cleaned({"type": "object", "properties": {"x": {"pattern": pattern}}})["it"]["properties"]["x"]
+    check(made(server("s", tool("t", {"properties": {"x": {"pattern": pattern}}})), version="3.0"))
+
+
+@pytest.mark.parametrize(
+    "pattern", ["a{", "}", "]", r"\p{L}", "(?i)a", "(?P<x>a)", "a++", r"\Z", "[]a]", "(", "x{2,1}", "{,5}"]
+)
+def test_one_that_only_some_can_read_is_left_out(pattern: str) -> None:
+    assert cleaned({"type": "object", "properties": {"x": {"pattern": pattern}}})["it"]["properties"]["x"] == {}
+
+
+@pytest.mark.parametrize(
     "bomb",
     [
         b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
