@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import anyio
 import anyio.abc
@@ -23,8 +23,10 @@ class CannotStart(Exception):
 
 
 @asynccontextmanager
-async def supervisor_beside(config: Path) -> AsyncIterator[SupervisorClient]:
+async def supervisor_beside(config: Path, *, stderr: IO[bytes] | None = None) -> AsyncIterator[SupervisorClient]:
     """A supervisor on the configuration at `config`, which ends, with all that it started, when the context does.
+
+    What it says goes to the file `stderr`; without one, to where this program's own goes.
 
     It ends likewise when this program does, however that comes. Raises CannotStart where the configuration is wrong.
     Cancellation waits until every tree is gone, for SUPERVISOR_GRACE seconds at most.
@@ -37,7 +39,7 @@ async def supervisor_beside(config: Path) -> AsyncIterator[SupervisorClient]:
             [*command, "--parent", str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=None,
+            stderr=stderr,
             pass_fds=[theirs.fileno()],
             start_new_session=True,  # a terminal's Ctrl-C is for this program, which ends the supervisor in order
         )

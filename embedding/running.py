@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from quart import Quart
 
@@ -34,13 +35,15 @@ class Running:
 
 
 @asynccontextmanager
-async def running(config: Path) -> AsyncIterator[Running]:
+async def running(config: Path, *, stderr: IO[bytes] | None = None) -> AsyncIterator[Running]:
     """A gateway on the configuration at `config`, with a supervisor of its own, until the context ends.
+
+    What the supervisor says goes to the file `stderr`; without one, to where this program's own goes.
 
     Raises CannotStart (`embedding.beside`) and CannotWrite (`gateway.auditfile`). Cancellation ends every session, and
     waits until their processes are gone.
     """
-    async with supervisor_beside(config) as supervisor:
+    async with supervisor_beside(config, stderr=stderr) as supervisor:
         settings = GatewaySettings.model_validate_json(supervisor.settings)
         with overseeing(settings) as oversight:
             sessions = Sessions(

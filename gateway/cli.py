@@ -11,7 +11,7 @@ import click
 
 from gateway.hash_command import hash_
 
-ELSEWHERE: Final[Mapping[str, str]] = {}
+ELSEWHERE: Final[Mapping[str, str]] = {"schema": "terminal.schema"}
 """Commands that are imported when they are used: the module that has each, as `command`."""
 
 _CONFIG = click.option(
@@ -22,6 +22,23 @@ _CONFIG = click.option(
     show_default=True,
     help="The configuration file; the environment variable CONFIG_PATH names one, too.",
 )
+
+
+_SCHEMA_FORMAT = click.option(
+    "--schemaFormat", "schema_format", type=click.Choice(["yaml", "json"]), default="yaml", hidden=True, is_eager=True
+)
+
+
+def _dump_schema(config: Path, schema_format: str) -> None:
+    """What users of acehoss/mcp-gateway know `schema` as."""
+    schema = import_module(ELSEWHERE["schema"])
+    schema.dump(schema.Asked(config, schema_format))
+
+
+def _dump_schema_at_once(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        _dump_schema(Path(os.environ.get("CONFIG_PATH") or "config.yaml"), ctx.params.get("schema_format", "yaml"))
+        ctx.exit()
 
 
 class _Commands(click.Group):
@@ -39,7 +56,9 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mcp-gateway")
-def main() -> None:
+@_SCHEMA_FORMAT
+@click.option("--schemaDump", is_flag=True, hidden=True, expose_value=False, callback=_dump_schema_at_once)
+def main(schema_format: str) -> None:
     """A bridge that gives every client session a stdio MCP server of its own."""
 
 
@@ -54,8 +73,13 @@ def doctor(arguments: tuple[str, ...]) -> None:
 @_CONFIG
 @click.option("--hostname", "--host", help="Listen here, whatever the configuration says.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Listen here, whatever the configuration says; 0: any.")
-def serve(config: Path, hostname: str | None, port: int | None) -> None:
+@_SCHEMA_FORMAT
+@click.option("--schemaDump", "schema_dump", is_flag=True, hidden=True)
+def serve(config: Path, hostname: str | None, port: int | None, schema_format: str, schema_dump: bool) -> None:
     """Run the gateway and its supervisor in the foreground, until Ctrl-C or SIGTERM."""
+    if schema_dump:
+        _dump_schema(config, schema_format)
+        return
     options = []
     if hostname is not None:
         options += ["--hostname", hostname]

@@ -4,6 +4,8 @@ Of any other status LibreChat tells the model no more than the number. So whoeve
 went wrong and what to do; whoever was not is refused by the guards as everywhere, and learns nothing.
 """
 
+from typing import Final
+
 import msgspec
 from quart import Blueprint, Response, g, request
 
@@ -16,10 +18,10 @@ from gateway.http.mcp import SESSION_QUERY
 from gateway.http.rest import read_arguments
 from gateway.openapi.actions import BASE, GET_SESSION, SESSION_PARAMETERS
 from gateway.personal import user_of
-from gateway.session_sets import SessionSet
+from gateway.session_sets import GET_AN_ID, SessionSet
 from gateway.sessions import Sessions
 
-_NAME = "actions"
+_NAME: Final = "actions"
 
 
 def is_action() -> bool:
@@ -49,12 +51,18 @@ class ActionsDoor:
 
     async def call(self, server: str, tool: str) -> Response:
         """Call a tool; the answer is its result as MCP gives it, or an error."""
+        try:
+            return _as_200(await self._called(server, tool))
+        except GatewayError as error:
+            raise _for_a_model(error) from None
+
+    async def _called(self, server: str, tool: str) -> Response:
         arguments = await read_arguments(self._sessions.policy(server).max_message_bytes)
         session_set = self._named()
         if session_set is not None:
-            return _as_200(await call_tool(session_set, server, tool, arguments))
+            return await call_tool(session_set, server, tool, arguments)
         async with self._sessions.own.using(g.who) as own:
-            return _as_200(await call_tool(own, server, tool, arguments))
+            return await call_tool(own, server, tool, arguments)
 
     def _named(self) -> SessionSet | None:
         """The set whose id came with the request; None for the caller's own, who stands for one person."""
@@ -65,6 +73,14 @@ class ActionsDoor:
             return None
         message = f"call {GET_SESSION} first, and give the id that it answers with as the session id of each call"
         raise GatewayError(Reason.SESSION_ID_MISSING, message, parameter=SESSION_QUERY)
+
+
+def _for_a_model(error: GatewayError) -> GatewayError:
+    """The same, with a remedy that a model has: it knows no paths."""
+    if GET_AN_ID not in error.message:
+        return error
+    message = error.message.replace(GET_AN_ID, f"call {GET_SESSION} for a new id")
+    return GatewayError(error.reason, message, **error.about)
 
 
 def _as_200(response: Response) -> Response:

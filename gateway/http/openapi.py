@@ -122,7 +122,9 @@ def _conditional(body: bytes, tag: str, type_: str) -> Response:
     """The document, or nothing for a client that has it (RFC 9110, section 13.1.2)."""
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if request.if_none_match.contains_weak(tag.strip('"')):
-        return bodies.empty(304, headers)
+        response = bodies.empty(304, headers)
+        del response.headers["Content-Length"]  # it would be that of the document
+        return response
     return Response(body, content_type=type_, headers=headers)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-_PLAIN: Final = re.compile(r"[A-Za-z_/][A-Za-z0-9_./ -]*[A-Za-z0-9_/.]|[A-Za-z]")
+_PLAIN: Final = re.compile(r"[A-Za-z_/$][A-Za-z0-9_./ -]*[A-Za-z0-9_/.]|[A-Za-z]")
 """Texts that need no quotes."""
 
 _MEANING: Final = frozenset("true false yes no on off y n null none".split())

@@ -81,7 +81,7 @@ def _tag_name(server: Described) -> str:
 def _own(row: own.Own, frame: Frame) -> dict[str, Any]:
     operation = own.operation(row)
     errors = statuses.responses(row.statuses, has_auth=bool(frame.security) and not row.is_public)
-    operation["responses"] = {**errors, **operation["responses"]}
+    operation["responses"] |= {status: each for status, each in errors.items() if status not in operation["responses"]}
     if row.is_public and frame.security:
         operation["security"] = [{}, *alternatives(frame.security)]
     return operation

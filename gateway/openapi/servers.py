@@ -8,6 +8,7 @@ from gateway.catalog.offers import ANY_OBJECT, Listing, Tool
 from gateway.openapi.names import has_a_path, unique_slugs
 from gateway.openapi.security import Schemes
 from gateway.openapi.values import shown
+from gateway.rawjson import members, text
 
 MOST_TOOLS: Final = 5_000
 """Tools of one server that are told."""
@@ -34,7 +35,9 @@ class Described:
     @property
     def title(self) -> str:
         """What it is called."""
-        return self.label or self.name
+        offer = self.listing.offer
+        own = text(members(offer.welcome.server_info).get("title", b"null")) if offer is not None else None
+        return self.label or shown(own or "") or self.name
 
     @property
     def instructions(self) -> str:

@@ -22,6 +22,17 @@ _DEEPEST: Final = 20
 _LARGEST: Final = 10.0**300
 _LONGEST_PATTERN: Final = 1_000
 
+_ESCAPE: Final = r"\\(?:[dDwWsSfnrtv.^$*+?()\[\]{}|/\\]|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4})"
+_CLASS: Final = rf"\[\^?(?:[^\\\[\]]|{_ESCAPE}|\\[-b])+\]"
+_TIMES: Final = r"(?:[*+?]|\{\d+(?:,\d*)?\})\??"
+_COMMON: Final = re.compile(
+    rf"(?:(?:{_ESCAPE}|{_CLASS}|[^\\^$*+?(\[\]{{}}|])(?:{_TIMES})?|[\^$|]|\\[bB]|\((?:\?(?:[:=!]|<[=!]))?)*"
+)
+"""What regular expressions of Python and of ECMA-262 have in common; that its groups are whole is for Python to say."""
+
+_AROUND: Final = re.compile(r"\(\?(?:[=!]|<[=!])")
+_GROUP_TIMES: Final = re.compile(r"\)[*+?{]")
+
 Check = Callable[[object], object]
 
 
@@ -67,28 +78,27 @@ def types(value: object) -> object:
         return value if value in TYPES else LEFT_OUT
     if not isinstance(value, list):
         return LEFT_OUT
-    known = list(dict.fromkeys(each for each in value if isinstance(each, str) and each in TYPES))
-    if not known:
+    if not value or not all(isinstance(each, str) and each in TYPES for each in value):
         return LEFT_OUT
+    known = list(dict.fromkeys(value))
     return known if len(known) > 1 else known[0]
 
 
 def anything(value: object) -> object:
-    """Any value that is not nested without end."""
-    return value if _is_shallow(value, _DEEPEST) else LEFT_OUT
+    """Any value that is not nested without end, and that no reader takes for a reference."""
+    return value if _is_plain(value, _DEEPEST) else LEFT_OUT
 
 
 def choice(value: object) -> object:
     """What an `enum` may hold: different values, and at least one."""
-    if not isinstance(value, list):
+    if not isinstance(value, list) or not value or not _is_plain(value, _DEEPEST):
         return LEFT_OUT
-    found = list({_key(each): each for each in value if _is_shallow(each, _DEEPEST)}.values())
-    return found or LEFT_OUT
+    return list({_key(each): each for each in value}.values())
 
 
 def samples(value: object) -> object:
     """A list of anything."""
-    return value if isinstance(value, list) and value and _is_shallow(value, _DEEPEST) else LEFT_OUT
+    return value if isinstance(value, list) and value and _is_plain(value, _DEEPEST) else LEFT_OUT
 
 
 def names(value: object) -> object:
@@ -107,14 +117,16 @@ def needs(value: object) -> object:
 
 
 def pattern(value: object) -> object:
-    """A regular expression that can be read."""
+    """A regular expression that any reader can read, whichever of its kinds theirs is."""
     return value if isinstance(value, str) and _is_pattern(value) else LEFT_OUT
 
 
 @lru_cache(1000)
 def _is_pattern(value: str) -> bool:
-    if len(value) > _LONGEST_PATTERN:
+    if len(value) > _LONGEST_PATTERN or not _COMMON.fullmatch(value):
         return False
+    if _AROUND.search(value) and _GROUP_TIMES.search(value):
+        return False  # one that looks around cannot be repeated everywhere
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about what later versions of Python may read in another way
@@ -124,11 +136,11 @@ def _is_pattern(value: str) -> bool:
     return True
 
 
-def _is_shallow(value: object, deepest: int) -> bool:
+def _is_plain(value: object, deepest: int) -> bool:
     if isinstance(value, Mapping):
-        return deepest > 0 and all(_is_shallow(each, deepest - 1) for each in value.values())
+        return deepest > 0 and "$ref" not in value and all(_is_plain(each, deepest - 1) for each in value.values())
     if isinstance(value, list):
-        return deepest > 0 and all(_is_shallow(each, deepest - 1) for each in value)
+        return deepest > 0 and all(_is_plain(each, deepest - 1) for each in value)
     return not isinstance(value, int | float) or number(value) is not LEFT_OUT or isinstance(value, bool)
 
 

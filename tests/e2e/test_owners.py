@@ -174,6 +174,15 @@ async def call_rest(gateway: Gateway, _: str, headers: Headers, ids: Ids) -> lis
     return [await ask(gateway, "POST", way, headers, json={"text": "theirs"}) for way in ways]
 
 
+async def call_action(gateway: Gateway, _: str, headers: Headers, ids: Ids) -> list[Answer]:
+    """The same as LibreChat's Actions call it, by each of the parameter's names."""
+    names = ("sessionId", "gatewaySessionId", "mcpGatewaySessionId")
+    ways = [f"/api/actions/light/add?{name}={id_}" for name in names for id_ in (ids.set, ids.session)]
+    answers = [await ask(gateway, "POST", way, headers, json={"text": "theirs"}) for way in ways]
+    assert all(b'"code":"session_not_found"' in body for _, body in answers)
+    return [(404 if status == 200 else status, body) for status, body in answers]  # a model is told in a 200
+
+
 async def close_rest(gateway: Gateway, path: str, headers: Headers, ids: Ids) -> list[Answer]:
     """The end of a session set."""
     return [await ask(gateway, "DELETE", f"{path}?sessionId={id_}", headers) for id_ in (ids.set, ids.session)]
@@ -193,6 +202,7 @@ TAKES_AN_ID: dict[str, Attack] = {
     "DELETE /<server>": delete,
     "POST /<server>/message": post_sse,
     "POST /api/<server>/<path:tool>": call_rest,
+    "POST /api/actions/<server>/<path:tool>": call_action,
     "DELETE /api/sessionid": close_rest,
     "GET /api/certificates/<id_>": read_certificate,
 }
@@ -203,6 +213,11 @@ TAKES_NONE: dict[str, str] = {
     "WEBSOCKET /<server>/ws": "opens a session of its own, whatever ids come with it",
     "GET /<server>/ws": "tells whoever wanted a WebSocket that this is none",
     "GET /api/sessionid": "gives a new id, and lists none",
+    "GET /api/actions/sessionid": "gives a new id, and lists none",
+    "GET /openapi.json": "tells of tools, and of no session",
+    "GET /openapi.yaml": "tells of tools, and of no session",
+    "GET /api/<server>/openapi.json": "tells of tools, and of no session",
+    "GET /api/<server>/openapi.yaml": "tells of tools, and of no session",
     "GET /health": "counts, and lists none",
     "GET /.well-known/oauth-protected-resource": "says where tokens come from, to everybody",
     "GET /.well-known/oauth-protected-resource/<path:below>": "says where tokens come from, to everybody",
