@@ -44,7 +44,7 @@ def log_end(child: Child, certificate: Certificate) -> None:
     if child.stderr.dropped:
         line += f"; {child.stderr.dropped} lines of its stderr were not logged ({child.stderr.bytes} bytes in all)"
     if certificate.reason not in _FAILURES:
-        logger.info(line, *facts)
+        logger.log(child.level, line, *facts)
         return
     logger.warning(line, *facts)
     logger.warning("its command was: {}", Redactor(child.spec.env, child.spec.private)(child.spec.as_written))

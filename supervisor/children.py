@@ -90,6 +90,7 @@ class Children:
         """Of the packages that servers are started from."""
         self._buried = anyio.Event()
         self.gate = Gate(settings)
+        self.gate.on_wait = self._make_room
         self.stderr_directory = ground.runtime / "stderr"
         """Where sessions have their files, if wanted."""
         self.keeps_pipes = False
@@ -104,17 +105,25 @@ class Children:
     # What the gateway asks for.
 
     async def open(
-        self, server: str, label: str, user: str = "", values: Mapping[str, str] | None = None
+        self,
+        server: str,
+        label: str,
+        user: str = "",
+        values: Mapping[str, str] | None = None,
+        *,
+        gives_way: bool = False,
     ) -> tuple[Child, int, int]:
         """Spawn a child of `server`, once there is a place; the child, and its stdin and stdout, which the caller owns.
 
-        `values` are what it is given of `user`'s own.
+        `values` are what it is given of `user`'s own. One that `gives_way` waits for no place, and makes nobody wait.
 
         Raises SpawnError, with a reason, where it is refused or cannot be started. Cancellation leaves nothing behind.
         """
         exposure.check(server, self._settings, self.reaping)
+        if gives_way:
+            await self._resolve(server)  # which may take minutes, in which nobody else is to miss the place
         self._last_lease += 1
-        lease, request = self._last_lease, Request(server, user, label)
+        lease, request = self._last_lease, Request(server, user, label, gives_way)
         await self.gate.enter(lease, request)
         try:
             child, spawned = self._births.start(for_user(await self._resolve(server), values or {}), lease, label, user)
@@ -131,7 +140,8 @@ class Children:
             child.pipes = duplicates(spawned.stdin, spawned.stdout)
         self._by_lease[lease] = self._by_pid[child.pid] = child
         self._clocks.start(child)
-        logger.info("spawned {} pid {} for session {}", server, child.pid, label)
+        child.gives_way = gives_way
+        logger.log(child.level, "spawned {} pid {} for session {}", server, child.pid, label)
         return child, spawned.stdin, spawned.stdout
 
     async def _resolve(self, server: str) -> ServerSpec:
@@ -259,6 +269,10 @@ class Children:
         """Take the room back, and wipe it; nothing lives in it any more."""
         self._rooms.close_room(room)
         self._tasks.start_soon(self._rooms.wipe, room, name=f"wipe {room.path.name}")
+
+    def _make_room(self, leases: list[int]) -> None:
+        for lease in leases:
+            self.release(lease, Reason.MAX_SESSIONS)
 
     def _end(self, child: Child, reason: Reason) -> None:
         child.reason = child.reason or reason

@@ -5,6 +5,7 @@ Both decide; this waits, and tells them what became of it. The ticket is the lea
 
 import time
 from collections import Counter
+from collections.abc import Callable
 
 import anyio
 from loguru import logger
@@ -26,6 +27,8 @@ class Gate:
         self._admission = Admission(settings)
         self._failures = Failures()
         self._turns: dict[int, anyio.Event] = {}
+        self.on_wait: Callable[[list[int]], None] = lambda _: None
+        """Called with the tickets of what is nobody's, and in the way of somebody who has to wait."""
 
     @property
     def waiting(self) -> int:
@@ -112,6 +115,7 @@ class Gate:
 
     async def _wait(self, ticket: int, request: Request) -> None:
         turn = self._turns[ticket] = anyio.Event()
+        self.on_wait(self._admission.in_the_way(request))
         logger.info("session {} waits for a place for {}, behind {}", request.label, request.server, self.waiting - 1)
         try:
             with anyio.move_on_after(self._admission.settings.queue_timeout):
