@@ -30,7 +30,7 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
         key
         for before, after in pairs
         for key in type(before).model_fields
-        if key not in TAKEN_OVER | {"servers"} and getattr(before, key) != getattr(after, key)
+        if key not in TAKEN_OVER | {"servers", "disabled"} and getattr(before, key) != getattr(after, key)
     }
     return sorted(changed)
 
@@ -59,7 +59,9 @@ def take_over(running: Settings, new: Settings) -> Settings:
     ):
         mine.clear()
         mine.update(theirs)  # type: ignore[arg-type] # each pair is of one kind
-    running.gateway = running.gateway.model_copy(update={key: getattr(new.gateway, key) for key in TAKEN_OVER})
+    running.gateway = running.gateway.model_copy(
+        update={key: getattr(new.gateway, key) for key in TAKEN_OVER | {"disabled"}}
+    )
     return running
 
 
