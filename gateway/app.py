@@ -13,7 +13,7 @@ from common.reasons import Reason
 from gateway.admittance import Admittance
 from gateway.catalog.catalog import Catalog
 from gateway.errors import GatewayError
-from gateway.http import admitted, audited, bodies, spared
+from gateway.http import admitted, audited, bodies, spared, watching
 from gateway.http.certificates import CertificateDoor
 from gateway.http.front import Front
 from gateway.http.guards import Guards, asked
@@ -52,10 +52,12 @@ def wire(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorCl
     rates = app.extensions["rates"] = Rates(settings.amounts)
     admitted.install(app, Admittance([rates], sessions.quotas.refusals))
     app.after_serving(rates.close)
-    app.extensions["catalog"] = Catalog(sessions)
+    catalog = app.extensions["catalog"] = Catalog(sessions)
+    catalog.disabled = settings.disabled
+    watching.install(app, catalog, sessions, settings.publicity)
     streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
     others = (
-        HealthDoor(sessions, supervisor, rates),
+        HealthDoor(sessions, supervisor, rates, catalog),
         RestDoor(sessions),
         CertificateDoor(sessions.certificates),
         MetadataDoor(guards),
@@ -81,6 +83,7 @@ def take_over(app: Quart, settings: GatewaySettings, sessions: Sessions) -> None
     sessions.quotas.take_over(settings.amounts.quotas)
     sessions.oversight.take_over(settings)
     sessions.take_over(settings.servers)
+    app.extensions["catalog"].take_over(settings.servers, settings.disabled)
     sessions.end_of_others(guards.still_admits)
     bound_bodies(app, settings)
 

@@ -82,6 +82,8 @@ class Offer:
     """When it was asked, in UTC."""
     took: float
     """Seconds from the request for a child until its answer to `initialize`."""
+    size: int = 0
+    """About how many bytes it takes to keep it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,13 +102,13 @@ def test_only_where_there_are_users_they_have_limits_by_default() -> None:
 def test_a_call_is_counted_for_its_user_and_for_all_until_it_is_over() -> None:
     total = CallsInFlight()
     quotas = Quotas(Settings(user=UserQuota(calls_in_flight=1)), total)
-    calls, others = quotas.calls_of(ANN), quotas.calls_of(ANN)
+    calls, others = quotas.calls_of(ANN, "light"), quotas.calls_of(ANN, "light")
     calls.check()
     calls.begin()
     assert total.count == 1
     with pytest.raises(GatewayError):
         others.check()  # another session of the same user
-    quotas.calls_of(BOB).check()
+    quotas.calls_of(BOB, "light").check()
     calls.end()
     assert total.count == 0
     others.check()
@@ -156,7 +156,7 @@ async def test_a_child_that_could_not_be_had_is_not_counted() -> None:
 
 def test_a_subscription_counts_for_its_user_and_nobody_waits_for_its_end() -> None:
     total = CallsInFlight()
-    calls = Quotas(Settings(user=UserQuota(calls_in_flight=1)), total).calls_of(ANN)
+    calls = Quotas(Settings(user=UserQuota(calls_in_flight=1)), total).calls_of(ANN, "light")
     calls.begin(bounded=False)
     assert total.count == 0
     with pytest.raises(GatewayError):
