@@ -9,7 +9,6 @@ from importlib.metadata import version
 from typing import Final, TypeVar
 
 import msgspec
-from loguru import logger
 from mcp_types import METHOD_NOT_FOUND
 from mcp_types.version import LATEST_HANDSHAKE_VERSION
 from msgspec import Raw
@@ -42,6 +41,8 @@ class Caller:
         self._tools: Mapping[str, Tool] | None = None
         self.welcome = Welcome()
         """What the child said of itself; nothing where an earlier gateway heard it."""
+        self.losses: set[str] = set()
+        """What is missing in the lists that the child has told so far, and why: a sentence for the operator for each."""
         self.on_list_changed: Callable[[], None] = lambda: None
         """Called when the child says that its tools are others now."""
         relay.on_list_changed = self._forget_tools
@@ -130,15 +131,8 @@ class Caller:
                 raise GatewayError(Reason.CHILD_ERROR, message) from None
             if cursor is None:
                 break
-        self._tell_of_loss(collected, more=cursor is not None)
+        self.losses |= collected.losses(more=cursor is not None)
         return collected.found
-
-    def _tell_of_loss(self, collected: Collected[_Item], *, more: bool) -> None:
-        key, number = collected.key, collected.malformed
-        if number:
-            logger.warning("server '{}' lists {} {} that are malformed: {}", self._server, number, key, collected.why)
-        if more:
-            logger.warning("server '{}' has more than {} pages of {}", self._server, MAX_PAGES, key)
 
     def _forget_tools(self) -> None:
         self._tools = None

@@ -189,6 +189,7 @@ def ended(reason: Reason, /, server: str, remedy: str = "", **about: object) -> 
         Reason.TASKS_MAX: "the server had more processes and threads than tasks_max allows",
         Reason.FILE_SIZE_MAX: "the server wrote a larger file than file_size_max allows",
         Reason.DIR_SIZE_MAX: "the server filled its session's directory beyond dir_size_max",
+        Reason.MAX_SESSIONS: "somebody else needed its place",
         Reason.MAX_LIFETIME: "the session reached its maximum lifetime",
         Reason.CREDENTIALS_EXPIRED: "the token with which it was opened has expired",
         Reason.CREDENTIALS_REMOVED: "its owner's credentials are no longer in the configuration",

@@ -14,6 +14,7 @@ from loguru import logger
 
 from common.config.model import ServerSpec, SupervisorSettings
 from common.limits import raise_open_files_limit
+from common.once import Changes
 from common.reasons import Reason
 from supervisor import exposure
 from supervisor.admission import Request
@@ -88,6 +89,7 @@ class Children:
         self._helpers = Helpers(ground, self._census)
         self.fetches = Fetches(self._helpers, tasks)
         """Of the packages that servers are started from."""
+        self._told = Changes()
         self._buried = anyio.Event()
         self.gate = Gate(settings)
         self.gate.on_wait = self._make_room
@@ -126,7 +128,9 @@ class Children:
         lease, request = self._last_lease, Request(server, user, label, gives_way)
         await self.gate.enter(lease, request)
         try:
-            child, spawned = self._births.start(for_user(await self._resolve(server), values or {}), lease, label, user)
+            child, spawned = self._births.start(
+                for_user(await self._resolve(server), values or {}), lease, label, user, gives_way=gives_way
+            )
         except SpawnError as error:
             self.gate.could_not_spawn(lease, request, error)
             raise
@@ -140,7 +144,6 @@ class Children:
             child.pipes = duplicates(spawned.stdin, spawned.stdout)
         self._by_lease[lease] = self._by_pid[child.pid] = child
         self._clocks.start(child)
-        child.gives_way = gives_way
         logger.log(child.level, "spawned {} pid {} for session {}", server, child.pid, label)
         return child, spawned.stdin, spawned.stdout
 
@@ -317,6 +320,6 @@ class Children:
             logger.error("{!r}: its cgroup cannot be removed: {}", child, error)
         self._clear(child.room)
         certificate = certify(child)
-        log_end(child, certificate)
+        log_end(child, certificate, self._told)
         self.gate.gone(child)
         self._announce(Gone(child.lease, certificate))

@@ -46,16 +46,16 @@ class Gate:
         Raises SpawnError, with a reason, where there is none or the server is given a rest. Then, and when it is
         cancelled, nothing is taken.
         """
-        self._refuse_if_resting(request.server)
+        self._refuse_if_resting(request)
         standing = self._admission.ask(ticket, request)
         self._call(self._admission.displaced())
         if isinstance(standing, Refusal):
-            raise _refused(request.server, standing)
+            raise _refused(request, standing)
         try:
             if standing is Standing.WAITS:
                 await self._wait(ticket, request)
             if (rest := self._failures.attempt(request.server, ticket, time.monotonic())) is not None:
-                raise _refused(request.server, Refusal(Reason.SERVER_FAILING, rest.message, rest.retry_after))
+                raise _refused(request, Refusal(Reason.SERVER_FAILING, rest.message, rest.retry_after))
         except BaseException:
             self.left(ticket)
             raise
@@ -126,17 +126,18 @@ class Gate:
         if self._admission.holds(ticket):
             return
         if (refusal := self._admission.give_up(ticket, request)) is not None:
-            raise _refused(request.server, refusal)
+            raise _refused(request, refusal)
 
     def _call(self, tickets: list[int]) -> None:
         for ticket in tickets:
             self._turns[ticket].set()
 
-    def _refuse_if_resting(self, server: str) -> None:
-        if (rest := self._failures.rest(server, time.monotonic())) is not None:
-            raise _refused(server, Refusal(Reason.SERVER_FAILING, rest.message, rest.retry_after))
+    def _refuse_if_resting(self, request: Request) -> None:
+        if (rest := self._failures.rest(request.server, time.monotonic())) is not None:
+            raise _refused(request, Refusal(Reason.SERVER_FAILING, rest.message, rest.retry_after))
 
 
-def _refused(server: str, refusal: Refusal) -> SpawnError:
-    logger.warning("refused a child of {}: {}", server, refusal.message)
+def _refused(request: Request, refusal: Refusal) -> SpawnError:
+    level = "DEBUG" if request.gives_way else "WARNING"
+    logger.log(level, "refused a child of {}: {}", request.server, refusal.message)
     return SpawnError(refusal.reason, refusal.message, refusal.message, refusal.retry_after)

@@ -11,7 +11,6 @@ from typing import Final, TypeVar
 
 import anyio
 import msgspec
-from loguru import logger
 
 from common.config.model import ServerPolicy
 from common.reasons import Reason
@@ -64,7 +63,7 @@ async def offer_of(leases: Leases, eras: Eras, server: str, policy: ServerPolicy
 
     Cancellation ends the child.
     """
-    label, table = f"catalog {next(_numbers)}", _Backstage(leases, eras)
+    label, table = f"catalog.{next(_numbers)}", _Backstage(leases, eras)
     session = Session(table, label, _NOBODY, server, Door.REST, policy, personal=own, on_forget=lambda: None)
     session.hello = b"{}"
     began = anyio.current_time()
@@ -72,7 +71,7 @@ async def offer_of(leases: Leases, eras: Eras, server: str, policy: ServerPolicy
         caller = await session.caller()
         took = anyio.current_time() - began
         with anyio.fail_after(TO_TELL):
-            offer = await _asked(caller, server, took)
+            offer = await _asked(caller, took)
     except TimeoutError:
         message = f"the server did not say within {TO_TELL:g} seconds what it offers"
         raise GatewayError(Reason.REQUEST_TIMEOUT, message, server=server) from None
@@ -83,22 +82,22 @@ async def offer_of(leases: Leases, eras: Eras, server: str, policy: ServerPolicy
     return offer
 
 
-async def _asked(caller: Caller, server: str, took: float) -> Offer:
+async def _asked(caller: Caller, took: float) -> Offer:
     """What the child says; once more where it says meanwhile that this is another now."""
-    said = await _ask(caller, server, took)
-    return said if caller.knows_tools else await _ask(caller, server, took)
+    said = await _ask(caller, took)
+    return said if caller.knows_tools else await _ask(caller, took)
 
 
-async def _ask(caller: Caller, server: str, took: float) -> Offer:
+async def _ask(caller: Caller, took: float) -> Offer:
     tools = tuple((await caller.tools()).values())
     resources: Sequence[Resource] = ()
     templates: Sequence[Template] = ()
     prompts: Sequence[Prompt] = ()
     if "resources" in caller.welcome.capabilities:
-        resources = await _if_told(server, "resources", caller.resources)
-        templates = await _if_told(server, "resource templates", caller.templates)
+        resources = await _if_told(caller, "resources", caller.resources)
+        templates = await _if_told(caller, "resource templates", caller.templates)
     if "prompts" in caller.welcome.capabilities:
-        prompts = await _if_told(server, "prompts", caller.prompts)
+        prompts = await _if_told(caller, "prompts", caller.prompts)
     parts = (caller.welcome, *tools, *resources, *templates, *prompts)
     return Offer(
         welcome=caller.welcome,
@@ -109,14 +108,15 @@ async def _ask(caller: Caller, server: str, took: float) -> Offer:
         asked=datetime.now(UTC),
         took=took,
         size=sum(map(size_of, parts)),
+        losses=tuple(sorted(caller.losses)),
     )
 
 
-async def _if_told(server: str, what: str, ask: Callable[[], Awaitable[Sequence[_Thing]]]) -> Sequence[_Thing]:
+async def _if_told(caller: Caller, what: str, ask: Callable[[], Awaitable[Sequence[_Thing]]]) -> Sequence[_Thing]:
     try:
         return await ask()
     except GatewayError as error:
         if error.reason not in _TOLERATED:
             raise
-        logger.warning("server '{}' does not tell its {}: {}", server, what, error.reason)
+        caller.losses.add(f"it does not tell its {what} ({error.reason})")
         return ()

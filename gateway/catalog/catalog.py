@@ -29,7 +29,7 @@ AT_ONCE: Final = 4
 EACH_USERS_OWN: Final = "each user's own"
 """How a server is whose children are given something of a user's own."""
 
-REMEDY: Final = "what it said is in this log; 'enabled: false' takes it out, 'mcp-gateway check' tries it"
+REMEDY: Final = "this log may say more, 'mcp-gateway check' tries it again, and 'enabled: false' takes it out"
 
 
 class Catalog:
@@ -137,9 +137,12 @@ class Catalog:
             entry.give_up()
             raise
         else:
+            before = entry.offer.losses if entry.offer is not None else ()
             entry.told(offer)
             self._entries.make_room()
             self._note(server, entry, None)
+            for loss in sorted({*offer.losses} - {*before}):
+                logger.warning("of what server '{}' offers something is left out: {}", server, loss)
 
     def _note(self, server: str, entry: Entry, failure: GatewayError | None) -> None:
         if entry.policy.personal or self._sessions.policies.get(server) != entry.policy:

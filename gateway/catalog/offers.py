@@ -84,6 +84,8 @@ class Offer:
     """Seconds from the request for a child until its answer to `initialize`."""
     size: int = 0
     """About how many bytes it takes to keep it."""
+    losses: tuple[str, ...] = ()
+    """What is missing here, and why, in words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,15 @@ class Collected(Generic[_Item]):
             self._take(item)
         return cursor
 
+    def losses(self, *, more: bool) -> set[str]:
+        """What is missing in the list, in words; `more` is whether there are pages that nobody asked for."""
+        said = set()
+        if self.malformed:
+            said.add(f"{self.malformed} of its {self.key} are malformed, the first: {self.why}")
+        if more:
+            said.add(f"its list of {self.key} has too many pages")
+        return said
+
     def _take(self, item: Raw) -> None:
         try:
             thing = _understood(msgspec.json.decode(item, type=self.kind))
