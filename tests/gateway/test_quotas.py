@@ -163,3 +163,24 @@ def test_a_subscription_counts_for_its_user_and_nobody_waits_for_its_end() -> No
         calls.check()
     calls.end(bounded=False)
     calls.check()
+
+
+def test_a_server_has_no_more_calls_of_tools_in_flight_than_it_may_and_other_requests_do_not_count() -> None:
+    quotas = Quotas()
+    quotas.max_concurrency = {"light": 1}
+    ann, bob, other = (quotas.calls_of(*each) for each in ((ANN, "light"), (BOB, "light"), (ANN, "other")))
+    ann.begin()
+    bob.check()
+    ann.begin(of_tool=True)
+    with pytest.raises(GatewayError) as caught:
+        bob.check()
+    assert (caught.value.reason, caught.value.about["limit"]) == (Reason.MAX_CONCURRENCY, 1)
+    bob.check(of_tool=False)
+    other.check()
+    ann.end(of_tool=True)
+    bob.check()
+    quotas.max_concurrency = {}  # a reload
+    for _ in range(3):
+        bob.begin(of_tool=True)
+        bob.check()
+    assert quotas.refusals == {"max_concurrency": 1}
