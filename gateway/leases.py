@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Final
 
 import anyio
 from loguru import logger
@@ -18,18 +17,17 @@ from common.config.amounts import Quotas as QuotaSettings
 from common.config.model import ServerPolicy
 from common.logs import masked
 from common.reasons import Reason
-from gateway import errors
 from gateway.certificates import Certificates
 from gateway.conversation import Conversation
 from gateway.drain import CallsInFlight, Uncounted
 from gateway.eras import Eras
-from gateway.errors import GatewayError, refused
+from gateway.grants import grant, left_to_start
 from gateway.hotstate import HotState, Notes, UnderWay
 from gateway.identity.principal import Principal
 from gateway.kept import VERSION, Kept, TooLong, write
 from gateway.modern.conversation import ModernConversation
 from gateway.oversight import Oversight
-from gateway.personal import NOTHING, Personal, compare
+from gateway.personal import Personal, compare
 from gateway.quotas import Quotas
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
@@ -41,43 +39,8 @@ from gateway.sharing.shares import Shares
 from gateway.sharing.whose import Whose
 from gateway.talk import Talk
 from gateway.translation import choice
-from supervisor.client import Grant, OpenRefused, SupervisorClient, SupervisorLost
+from supervisor.client import Grant, SupervisorClient
 from supervisor.protocol import Ending, Gone
-
-LEAST_TO_START: Final = 1.0
-"""Seconds that a child gets for answering `initialize`, however long it had to be waited for."""
-
-
-def left_to_start(start_timeout: float, waited: float) -> float:
-    """Seconds that a child has for answering `initialize`, when it was `waited` for: the timeout is for both together."""
-    return max(start_timeout - waited, min(start_timeout, LEAST_TO_START))
-
-
-async def grant(
-    supervisor: SupervisorClient,
-    server: str,
-    label: str,
-    user: str,
-    within: float,
-    personal: Personal = NOTHING,
-    *,
-    gives_way: bool = False,
-) -> Grant:
-    """A new child of `server`, in `within` seconds, with what it is given of its user's own.
-
-    One that `gives_way` is nobody's (`SupervisorClient.open`). Raises GatewayError where none can be had.
-
-    Cancellation gives back what was being spawned.
-    """
-    try:
-        with anyio.fail_after(within):
-            return await supervisor.open(server, label, user, personal.values, gives_way=gives_way)
-    except TimeoutError:
-        raise GatewayError(Reason.START_TIMEOUT, "the server could not be started in time", server=server) from None
-    except OpenRefused as no:
-        raise refused(no.reason, no.message, no.retry_after, server=server) from None
-    except SupervisorLost:
-        raise errors.ended(Reason.SUPERVISOR_LOST, server) from None
 
 
 class Leases:

@@ -12,6 +12,7 @@ from typing import Final
 
 from common.config.amounts import KeyQuota
 from common.config.amounts import Quotas as Settings
+from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway.drain import CallsInFlight
 from gateway.errors import refused
@@ -90,6 +91,11 @@ class Quotas:
     def take_over(self, settings: Settings) -> None:
         """It may be this much from now on. Whoever has more keeps it, and gets no more until they have less."""
         self._settings = settings
+
+    def heed(self, policies: Mapping[str, ServerPolicy]) -> None:
+        """The servers are these from now on, with as many calls at once as each may have."""
+        bounds = {server: each.max_concurrency for server, each in policies.items()}
+        self.max_concurrency = {server: bound for server, bound in bounds.items() if bound is not None}
 
     def check_sessions(self, principal: Principal) -> None:
         """Raises GatewayError where they may have no more sessions."""

@@ -83,7 +83,7 @@ class Sessions:
         self.leases = Leases(supervisor, self.eras, self.oversight, hot_state, quotas)
         """The children of all of them."""
         self.quotas = self.leases.quotas
-        self.quotas.max_concurrency = _max_concurrency(policies)
+        self.quotas.heed(policies)
         self.calls = self.leases.calls
         self.certificates = self.leases.certificates
         self.afterlife = Afterlife()
@@ -102,7 +102,7 @@ class Sessions:
         known = {**self._retired, **self.policies}
         self.policies = policies
         self.eras.take_over(policies)
-        self.quotas.max_concurrency = _max_concurrency(policies)
+        self.quotas.heed(policies)
         self._retired = {name: known[name] for name in {each.server for each in self._all()} - policies.keys()}
 
     def refuse(self, reason: Reason) -> None:
@@ -307,7 +307,3 @@ class Sessions:
 
     def _unused_by(self, principal: Principal) -> int:
         return sum(each.principal == principal and not each.in_use for each in self._by_id.values())
-
-
-def _max_concurrency(policies: dict[str, ServerPolicy]) -> dict[str, int]:
-    return {name: each.max_concurrency for name, each in policies.items() if each.max_concurrency is not None}

@@ -154,7 +154,9 @@ class Catalog:
         if failure is None:
             logger.info("server '{}' is well again", server)
         else:
-            logger.warning("server '{}' fails ({}): {}; {}", server, failure.reason, failure.message, REMEDY)
+            # It may be the child's own words.
+            said = "".join(each if each.isprintable() else " " for each in failure.message)
+            logger.warning("server '{}' fails ({}): {}; {}", server, failure.reason, said, REMEDY)
 
     def _changed(self, session: Session) -> None:
         """The child of `session` says that what it offers is another now."""
