@@ -40,6 +40,7 @@ class Watch:
             await anyio.sleep(FIRST)
             await self._look_at_all()
         if self._interval is not None:
+            await anyio.sleep(self._interval if self._at_start else 0)
             await self._go_round(self._interval)
 
     async def _look_at_all(self) -> None:
