@@ -22,3 +22,7 @@ class Bucket:
             return False
         self._left -= 1
         return True
+
+    def put_back(self) -> None:
+        """One that passed did not come about."""
+        self._left = min(self._size, self._left + 1)

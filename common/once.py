@@ -27,3 +27,18 @@ class Once:
         if len(self._seen) > self._remembered:
             self._seen.popitem(last=False)
         return True
+
+
+class Changes:
+    """What was last said of each, for what is said again only when it is another."""
+
+    def __init__(self) -> None:
+        self._last: dict[Hashable, Hashable] = {}
+
+    def __repr__(self) -> str:
+        return f"<Changes of {len(self._last)}>"
+
+    def is_news(self, of: Hashable, what: Hashable) -> bool:
+        """Whether `what` is not what was said last of that one; from now on it is. None is nothing to be said."""
+        before, self._last[of] = self._last.get(of), what
+        return what is not None and before != what

@@ -62,6 +62,8 @@ class Reason(StrEnum):
     MAX_USER_CALLS = "max_user_calls"
     MAX_KEY_CALLS = "max_key_calls"
     """All that one user may have at once, or one key for all its users."""
+    MAX_CONCURRENCY = "max_concurrency"
+    """The server has as many calls of its tools in flight, in all sessions, as it may."""
     RATE_LIMITED = "rate_limited"
     RATE_LIMITS_UNKNOWN = "rate_limits_unknown"
     """Requests cannot be counted now, and the operator would rather have none than some that are not counted."""

@@ -13,7 +13,7 @@ from common.reasons import Reason
 from gateway.admittance import Admittance
 from gateway.catalog.catalog import Catalog
 from gateway.errors import GatewayError
-from gateway.http import admitted, audited, bodies, spared
+from gateway.http import admitted, audited, bodies, spared, watching
 from gateway.http.actions import ActionsDoor, is_action
 from gateway.http.certificates import CertificateDoor
 from gateway.http.front import Front
@@ -55,10 +55,12 @@ def wire(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorCl
     admitted.install(app, Admittance([rates], sessions.quotas.refusals))
     app.after_serving(rates.close)
     catalog = app.extensions["catalog"] = Catalog(sessions)
+    catalog.disabled = settings.disabled
+    watching.install(app, catalog, sessions, settings.publicity)
     openapi = app.extensions["openapi"] = OpenApiDoor(sessions, catalog, settings)
     streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
     others = (
-        HealthDoor(sessions, supervisor, rates),
+        HealthDoor(sessions, supervisor, rates, catalog),
         RestDoor(sessions),
         ActionsDoor(sessions),
         openapi,
@@ -88,6 +90,7 @@ def take_over(app: Quart, settings: GatewaySettings, sessions: Sessions) -> None
     sessions.quotas.take_over(settings.amounts.quotas)
     sessions.oversight.take_over(settings)
     sessions.take_over(settings.servers)
+    app.extensions["catalog"].take_over(settings.servers, settings.disabled)
     sessions.end_of_others(guards.still_admits)
     bound_bodies(app, settings)
 

@@ -14,7 +14,8 @@ from msgspec import Raw
 from common.reasons import Reason
 from gateway.asking import ask
 from gateway.catalog.offers import Prompt, Resource, Template, Tool, Welcome
-from gateway.errors import GatewayError
+from gateway.catalog.reading import MAX_BYTES, Collected, Malformed, TooLarge, detached
+from gateway.errors import GatewayError, mebibytes
 from gateway.identity.who import Who
 from gateway.jsonrpc import notification, request
 from gateway.relay import Relay
@@ -39,6 +40,8 @@ class Caller:
         self._tools: Mapping[str, Tool] | None = None
         self.welcome = Welcome()
         """What the child said of itself; nothing where an earlier gateway heard it."""
+        self.losses: set[str] = set()
+        """What is missing in the lists that the child has told so far, and why: a sentence for the operator for each."""
         self.on_list_changed: Callable[[], None] = lambda: None
         """Called when the child says that its tools are others now."""
         relay.on_list_changed = self._forget_tools
@@ -82,20 +85,25 @@ class Caller:
     async def tools(self, *, fresh: bool = False) -> Mapping[str, Tool]:
         """The child's tools, by name; asked for again if `fresh`, or if they have changed. Raises GatewayError."""
         if fresh or self._tools is None:
-            self._tools = {tool.name: tool for tool in await self._list(LIST, "tools", Tool)}
+            self._tools = await self._list(LIST, "tools", Tool)
         return self._tools
+
+    @property
+    def knows_tools(self) -> bool:
+        """Whether the child's tools were listed, and have not changed since."""
+        return self._tools is not None
 
     async def resources(self) -> list[Resource]:
         """The child's resources. Raises GatewayError."""
-        return await self._list("resources/list", "resources", Resource)
+        return [*(await self._list("resources/list", "resources", Resource)).values()]
 
     async def templates(self) -> list[Template]:
         """The child's resource templates. Raises GatewayError."""
-        return await self._list("resources/templates/list", "resourceTemplates", Template)
+        return [*(await self._list("resources/templates/list", "resourceTemplates", Template)).values()]
 
     async def prompts(self) -> list[Prompt]:
         """The child's prompts. Raises GatewayError."""
-        return await self._list("prompts/list", "prompts", Prompt)
+        return [*(await self._list("prompts/list", "prompts", Prompt)).values()]
 
     async def ask(self, method: str, params: object, who: Who | None = None) -> bytes:
         """The result of one request of `who`, or the gateway's own. Raises GatewayError for an error, whoever's.
@@ -105,25 +113,25 @@ class Caller:
         self._last_id += 1
         return await ask(self._relay, self._server, request(self._last_id, method, params), who=who)
 
-    async def _list(self, method: str, key: str, kind: type[_Item]) -> list[_Item]:
-        """All pages of a list; it is empty where the child knows no such list."""
-        found: list[_Item] = []
-        cursor: str | None = None
+    async def _list(self, method: str, key: str, kind: type[_Item]) -> dict[str, _Item]:
+        """All pages of a list, by name; it is empty where the child knows no such list."""
+        collected, cursor = Collected(key, kind), None
         for _ in range(MAX_PAGES):
             try:
-                page = await self.ask(method, {} if cursor is None else {"cursor": cursor})
-                parts = msgspec.json.decode(page, type=dict[str, Raw])
-                found += msgspec.json.decode(parts[key], type=list[kind])  # type: ignore[valid-type]
-                cursor = msgspec.json.decode(parts.get("nextCursor", Raw(b"null")), type=str | None)
-            except (msgspec.MsgspecError, KeyError, RecursionError):
-                raise GatewayError(Reason.CHILD_ERROR, f"the server's list of {key} is malformed") from None
+                cursor = collected.add(await self.ask(method, {} if cursor is None else {"cursor": cursor}))
             except GatewayError as error:
                 if error.about.get("code") == METHOD_NOT_FOUND:
-                    return []
+                    return {}
                 raise
+            except Malformed:
+                raise GatewayError(Reason.CHILD_ERROR, f"the server's list of {key} is malformed") from None
+            except TooLarge:
+                message = f"the server's list of {key} has more than {mebibytes(MAX_BYTES)}"
+                raise GatewayError(Reason.CHILD_ERROR, message) from None
             if cursor is None:
                 break
-        return found
+        self.losses |= collected.losses(more=cursor is not None)
+        return collected.found
 
     def _forget_tools(self) -> None:
         self._tools = None
@@ -132,6 +140,8 @@ class Caller:
 
 def _welcome(answer: bytes) -> Welcome:
     try:
-        return msgspec.json.decode(answer, type=Welcome)
-    except (msgspec.MsgspecError, RecursionError):
+        said = msgspec.json.decode(answer, type=Welcome)
+        capabilities = {name: detached(each) for name, each in said.capabilities.items()}
+        return msgspec.structs.replace(said, capabilities=capabilities, server_info=detached(said.server_info))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Welcome()

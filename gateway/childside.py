@@ -28,6 +28,11 @@ EXIT_NEWS: Final = 1.0
 """Seconds between the end of a child's output and the supervisor's news of its exit. Without news it still runs."""
 
 
+_TOOLS_CHANGED: Final = "notifications/tools/list_changed"
+_CHANGES: Final = frozenset(
+    {_TOOLS_CHANGED, "notifications/resources/list_changed", "notifications/prompts/list_changed"}
+)
+
 _REQUEST: Final = re.compile(rb'\{"jsonrpc":"2\.0","id":(\d+),"method":')
 """How a request of ours begins."""
 
@@ -37,6 +42,9 @@ class Hearer(Protocol):
 
     on_list_changed: Callable[[], None]
     """The child says that its tools are others now."""
+
+    on_offer_changed: Callable[[], None]
+    """The child says that its tools are others now, or its resources, or its prompts."""
 
     def hear(self, message: Message, line: bytes, about: int | None = None) -> None:
         """The child says `message`, which is `line`, of the call `about` where a translator knows that."""
@@ -144,8 +152,10 @@ class ChildSide:
             if id_ := answered_id(line[:ENDS], line[-ENDS:]):
                 self.on_line(errors.unreadable(id_))
             return
-        if isinstance(message, Notification) and message.method == "notifications/tools/list_changed":
-            self._hearer.on_list_changed()
+        if isinstance(message, Notification) and message.method in _CHANGES:
+            self._hearer.on_offer_changed()
+            if message.method == _TOOLS_CHANGED:
+                self._hearer.on_list_changed()
         self._resuming = False
         if self._interpreter is None:
             self._hearer.hear(message, line.replace(b"\r", b" "))

@@ -21,14 +21,27 @@ which would not know what became of its request. LibreChat gives up a session ov
 class Calls(Protocol):
     """What counts requests while they wait for a child's answer."""
 
-    def begin(self, *, bounded: bool = True) -> None:
-        """One more; one that is not `bounded` may wait for as long as its client likes."""
+    def begin(self, *, bounded: bool = True, of_tool: bool = False) -> None:
+        """One more; one that is not `bounded` may wait for as long as its client likes. `of_tool` calls a tool."""
 
-    def end(self, *, bounded: bool = True) -> None:
+    def end(self, *, bounded: bool = True, of_tool: bool = False) -> None:
         """One less, of the same kind. It is called once for each `begin`, whatever becomes of the request."""
 
-    def check(self) -> None:
-        """Raises GatewayError where there may be no more."""
+    def check(self, *, of_tool: bool = True) -> None:
+        """Raises GatewayError where there may be no more of its kind."""
+
+
+class Uncounted:
+    """Calls of nobody, for which nobody waits."""
+
+    def begin(self, *, bounded: bool = True, of_tool: bool = False) -> None:
+        """One more."""
+
+    def end(self, *, bounded: bool = True, of_tool: bool = False) -> None:
+        """One less."""
+
+    def check(self, *, of_tool: bool = True) -> None:
+        """There may be any number."""
 
 
 class CallsInFlight:
@@ -47,7 +60,7 @@ class CallsInFlight:
         """How many there are now."""
         return self._count
 
-    def begin(self, *, bounded: bool = True) -> None:
+    def begin(self, *, bounded: bool = True, of_tool: bool = False) -> None:  # noqa: ARG002 - of Calls
         """One more, if it is bounded."""
         if not bounded:
             return
@@ -55,7 +68,7 @@ class CallsInFlight:
             self._none = anyio.Event()
         self._count += 1
 
-    def end(self, *, bounded: bool = True) -> None:
+    def end(self, *, bounded: bool = True, of_tool: bool = False) -> None:  # noqa: ARG002 - of Calls
         """One less, if it was bounded."""
         if not bounded:
             return
@@ -63,7 +76,7 @@ class CallsInFlight:
         if self._count == 0:
             self._none.set()
 
-    def check(self) -> None:
+    def check(self, *, of_tool: bool = True) -> None:
         """Raises GatewayError where there may be no more: of all together there may be any number."""
 
     async def none(self) -> None:

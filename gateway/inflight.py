@@ -36,18 +36,24 @@ class InFlight:
         self._notes = notes
         self._loop = asyncio.get_running_loop()
         self._timers: dict[int, asyncio.TimerHandle | None] = {}
+        self._of_tools: set[int] = set()
 
     def __repr__(self) -> str:
         return f"<InFlight: {len(self._timers)}>"
 
-    def begin(self, call: int, patience: float | None) -> None:
-        """`call` is in flight, and waited for `patience` seconds; None is for as long as it takes."""
+    def begin(self, call: int, patience: float | None, *, of_tool: bool = False) -> None:
+        """`call` is in flight, and waited for `patience` seconds; None is for as long as it takes.
+
+        `of_tool` is whether it calls a tool.
+        """
         self._notes.begin(call)
         self._timers[call] = None
         if patience is not None:
             # In a context of its own: the caller's holds the whole request.
             self._timers[call] = self._loop.call_later(patience, self._expire, call, patience, context=Context())
-        self._calls.begin(bounded=patience is not None)
+        if of_tool:
+            self._of_tools.add(call)
+        self._calls.begin(bounded=patience is not None, of_tool=of_tool)
         self._hold()
 
     def finish(self, call: int) -> None:
@@ -56,7 +62,8 @@ class InFlight:
         if call in self._timers:
             if (timer := self._timers.pop(call)) is not None:
                 timer.cancel()
-            self._calls.end(bounded=timer is not None)
+            self._calls.end(bounded=timer is not None, of_tool=call in self._of_tools)
+            self._of_tools.discard(call)
             self._unhold()
 
     def leave(self) -> None:

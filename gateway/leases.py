@@ -6,10 +6,9 @@ the supervisor makes one renewal a second of it.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Final
 
 import anyio
 from loguru import logger
@@ -18,18 +17,17 @@ from common.config.amounts import Quotas as QuotaSettings
 from common.config.model import ServerPolicy
 from common.logs import masked
 from common.reasons import Reason
-from gateway import errors
 from gateway.certificates import Certificates
 from gateway.conversation import Conversation
-from gateway.drain import CallsInFlight
+from gateway.drain import CallsInFlight, Uncounted
 from gateway.eras import Eras
-from gateway.errors import GatewayError, refused
+from gateway.grants import grant, left_to_start
 from gateway.hotstate import HotState, Notes, UnderWay
 from gateway.identity.principal import Principal
 from gateway.kept import VERSION, Kept, TooLong, write
 from gateway.modern.conversation import ModernConversation
 from gateway.oversight import Oversight
-from gateway.personal import NOTHING, Personal, compare
+from gateway.personal import Personal, compare
 from gateway.quotas import Quotas
 from gateway.relay import Relay
 from gateway.session import Door, Session, not_found
@@ -41,36 +39,8 @@ from gateway.sharing.shares import Shares
 from gateway.sharing.whose import Whose
 from gateway.talk import Talk
 from gateway.translation import choice
-from supervisor.client import Grant, OpenRefused, SupervisorClient, SupervisorLost
+from supervisor.client import Grant, SupervisorClient
 from supervisor.protocol import Ending, Gone
-
-LEAST_TO_START: Final = 1.0
-"""Seconds that a child gets for answering `initialize`, however long it had to be waited for."""
-
-
-def left_to_start(start_timeout: float, waited: float) -> float:
-    """Seconds that a child has for answering `initialize`, when it was `waited` for: the timeout is for both together."""
-    return max(start_timeout - waited, min(start_timeout, LEAST_TO_START))
-
-
-async def grant(
-    supervisor: SupervisorClient, server: str, label: str, user: str, within: float, personal: Personal = NOTHING
-) -> Grant:
-    """A new child of `server`, in `within` seconds, with what it is given of its user's own.
-
-    Raises GatewayError where none can be had.
-
-    Cancellation gives back what was being spawned.
-    """
-    try:
-        with anyio.fail_after(within):
-            return await supervisor.open(server, label, user, personal.values)
-    except TimeoutError:
-        raise GatewayError(Reason.START_TIMEOUT, "the server could not be started in time", server=server) from None
-    except OpenRefused as no:
-        raise refused(no.reason, no.message, no.retry_after, server=server) from None
-    except SupervisorLost:
-        raise errors.ended(Reason.SUPERVISOR_LOST, server) from None
 
 
 class Leases:
@@ -105,6 +75,10 @@ class Leases:
         )
         self._dropped: Counter[str] = Counter()
         """Of sessions that have ended."""
+        self._aside: set[Relay] = set()
+        """Those to children that are nobody's."""
+        self.on_offer_changed: Callable[[Session], None] = lambda _: None
+        """Called when the child of a session says that what it offers is another now."""
         supervisor.on_ending = self._on_ending
         supervisor.on_gone = self._on_gone
 
@@ -117,7 +91,7 @@ class Leases:
     @property
     def bridges(self) -> int:
         """How many sessions have a child, or share one."""
-        return len(self._relays) + self.shares.sessions
+        return len(self._relays) - len(self._aside) + self.shares.sessions
 
     def relays(self) -> list[Relay]:
         """The bridges to all children."""
@@ -137,6 +111,20 @@ class Leases:
         with self._counted(session.principal):
             return await self._spawn(session)
 
+    async def spawn_aside(self, session: Session) -> Relay:
+        """A child for `session` that is nobody's: it counts for nobody, is shared with nobody, and gives way to others.
+
+        Raises GatewayError where none can be had.
+        """
+        relay = await self._spawn(session, aside=True)
+        self._aside.add(relay)
+        return relay
+
+    def end_aside(self, reason: Reason) -> None:
+        """End every child that is nobody's."""
+        for relay in tuple(self._aside):
+            relay.end(reason)
+
     @contextmanager
     def _counted(self, principal: Principal) -> Iterator[None]:
         """Count one child more of `principal`, unless there is none in the end. Raises GatewayError for one too many."""
@@ -148,16 +136,18 @@ class Leases:
             self.quotas.children.give_back(principal)
             raise
 
-    async def _spawn(self, session: Session) -> Relay:
+    async def _spawn(self, session: Session, *, aside: bool = False) -> Relay:
         asked, within = anyio.current_time(), session.policy.start_timeout
         whose = (masked(session.id), session.principal.handle)
-        granted = await grant(self._supervisor, session.server, *whose, within, session.personal)
+        granted = await grant(self._supervisor, session.server, *whose, within, session.personal, gives_way=aside)
         start_within = left_to_start(within, anyio.current_time() - asked)
-        relay = self._relay(session, granted, start_within=start_within)
+        relay = self._relay(session, granted, start_within=start_within, aside=aside)
         if session.ended is not None:
             relay.end(session.ended)
             raise not_found(session.ended)
-        self._relays[relay.lease], self._owners[relay.lease] = relay, session.principal
+        self._relays[relay.lease] = relay
+        if not aside:
+            self._owners[relay.lease] = session.principal
         return relay
 
     def attach(self, session: Session, grant: Grant) -> None:
@@ -217,6 +207,7 @@ class Leases:
             self._dropped.update(relay.dropped)
             return
         self._relays.pop(relay.lease, None)
+        self._aside.discard(relay)
         if (owner := self._owners.pop(relay.lease, None)) is not None:
             self.quotas.children.give_back(owner)
         self.certificates.announce(relay.lease, relay.certificate)
@@ -252,6 +243,7 @@ class Leases:
         start_within: float | None = None,
         resumes: UnderWay | None = None,
         lane: Lane | None = None,
+        aside: bool = False,
     ) -> Relay:
         """The bridge between `session` and its child, or its part in one."""
         notes: Notes | None = lane.notes if lane is not None else None
@@ -266,7 +258,7 @@ class Leases:
             label=masked(session.id),
             answers_questions=session.door is not Door.REST,
             on_end=session.forget,
-            calls=self.quotas.calls_of(session.principal),
+            calls=Uncounted() if aside else self.quotas.calls_of(session.principal, session.server),
             start_within=start_within,
             notes=notes,
             resumes=resumes,
@@ -275,6 +267,8 @@ class Leases:
             errands=self._oversight.errands(session, grant.pid),
             lane=lane,
         )
+        if not aside:
+            relay.on_offer_changed = partial(self._offer_changed, session)
         if lane is not None:
             relay.heed = partial(compare, session)
         return relay
@@ -291,6 +285,9 @@ class Leases:
         if session.door is not Door.STATELESS:
             return None
         return ModernConversation(epoch=self._supervisor.epoch, initialized=resumes is not None)
+
+    def _offer_changed(self, session: Session) -> None:
+        self.on_offer_changed(session)
 
     def _on_ending(self, message: Ending) -> None:
         self.certificates.announce(message.lease, message.certificate)

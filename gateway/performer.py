@@ -68,9 +68,9 @@ class Performer:
     def __repr__(self) -> str:
         return f"<Performer {self._in_flight!r}, {self._questions!r}>"
 
-    def begin(self, call: int) -> None:
-        """The request `call` is in flight from now on; `perform` what comes of it next."""
-        self._in_flight.begin(call, self._seconds(call))
+    def begin(self, call: int, *, of_tool: bool = False) -> None:
+        """The request `call`, perhaps `of_tool`, is in flight from now on; `perform` what comes of it next."""
+        self._in_flight.begin(call, self._seconds(call), of_tool=of_tool)
 
     def perform(self, effects: list[Effect]) -> None:
         """Do `effects`, in order."""

@@ -1,4 +1,4 @@
-"""What each user and each key has at once: sessions, children, calls in flight. No I/O, no clock.
+"""What each user and each key has at once: sessions, children, calls in flight; and each server. No I/O, no clock.
 
 A **user** is a whole principal; a **key** is a principal without the user for whom it speaks, so all users of one front
 together. The anonymous are one user, and one key. What is taken here is given back by whoever took it, when it ends,
@@ -6,11 +6,13 @@ whatever ends it: so every count is kept by the one module that sees every end o
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 from common.config.amounts import KeyQuota
 from common.config.amounts import Quotas as Settings
+from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway.drain import CallsInFlight
 from gateway.errors import refused
@@ -76,6 +78,10 @@ class Quotas:
         self.sessions = Tally()
         self.children = Tally()
         self.calls = Tally()
+        self.max_concurrency: Mapping[str, int] = {}
+        """Calls of tools that each server may have in flight at once, where there is a bound."""
+        self._of_tools: Counter[str] = Counter()
+        """Calls of tools in flight, by server."""
         self.refusals: Counter[str] = Counter()
         """How often there was too much of anything, these or others, by reason."""
 
@@ -85,6 +91,11 @@ class Quotas:
     def take_over(self, settings: Settings) -> None:
         """It may be this much from now on. Whoever has more keeps it, and gets no more until they have less."""
         self._settings = settings
+
+    def heed(self, policies: Mapping[str, ServerPolicy]) -> None:
+        """The servers are these from now on, with as many calls at once as each may have."""
+        bounds = {server: each.max_concurrency for server, each in policies.items()}
+        self.max_concurrency = {server: bound for server, bound in bounds.items() if bound is not None}
 
     def check_sessions(self, principal: Principal) -> None:
         """Raises GatewayError where they may have no more sessions."""
@@ -114,9 +125,23 @@ class Quotas:
                 message = "your key has as many calls in flight as it may have; try again later"
                 raise refused(Reason.MAX_KEY_CALLS, message, CALLS_RETRY, quota="key.calls_in_flight", limit=key)
 
-    def calls_of(self, principal: Principal) -> "CallsOf":
-        """What counts the calls of one of their children."""
-        return CallsOf(self, principal, self._calls_in_flight)
+    def check_concurrency(self, server: str) -> None:
+        """Raises GatewayError where `server` may have no more calls of its tools in flight."""
+        most = self.max_concurrency.get(server)
+        if most is not None and self._of_tools[server] >= most:
+            message = f"server '{server}' has as many calls in flight as it may; try again when one is answered"
+            with counting(self.refusals):
+                raise refused(Reason.MAX_CONCURRENCY, message, CALLS_RETRY, server=server, limit=most)
+
+    def count_of_tools(self, server: str, number: int) -> None:
+        """`number` more calls of the tools of `server` are in flight, or fewer."""
+        self._of_tools[server] += number
+        if not self._of_tools[server]:
+            del self._of_tools[server]
+
+    def calls_of(self, principal: Principal, server: str) -> "CallsOf":
+        """What counts the calls of one of their children, which is of `server`."""
+        return CallsOf(self, principal, self._calls_in_flight, server)
 
     def _of_key(self, principal: Principal) -> KeyQuota:
         return self._settings.keys.get(key_name(principal) or "", self._settings.key)
@@ -125,21 +150,28 @@ class Quotas:
 class CallsOf:
     """Counts one principal's calls (`gateway.drain.Calls`), with those of all."""
 
-    def __init__(self, quotas: Quotas, principal: Principal, total: CallsInFlight) -> None:
+    def __init__(self, quotas: Quotas, principal: Principal, total: CallsInFlight, server: str) -> None:
         self._quotas = quotas
         self._principal = principal
         self._total = total
+        self._server = server
 
-    def begin(self, *, bounded: bool = True) -> None:
+    def begin(self, *, bounded: bool = True, of_tool: bool = False) -> None:
         """One more."""
         self._total.begin(bounded=bounded)
         self._quotas.calls.take(self._principal)
+        if of_tool:
+            self._quotas.count_of_tools(self._server, 1)
 
-    def end(self, *, bounded: bool = True) -> None:
+    def end(self, *, bounded: bool = True, of_tool: bool = False) -> None:
         """One less."""
+        if of_tool:
+            self._quotas.count_of_tools(self._server, -1)
         self._quotas.calls.give_back(self._principal)
         self._total.end(bounded=bounded)
 
-    def check(self) -> None:
+    def check(self, *, of_tool: bool = True) -> None:
         """Raises GatewayError where there may be no more."""
         self._quotas.check_calls(self._principal)
+        if of_tool:
+            self._quotas.check_concurrency(self._server)

@@ -103,6 +103,8 @@ class Relay:
         """Whether another gateway could go on with the child."""
         self.on_list_changed: Callable[[], None] = lambda: None
         """Called when the child says that its tools are others now."""
+        self.on_offer_changed: Callable[[], None] = lambda: None
+        """Called when the child says so of anything that it offers."""
         self.heed: Callable[[Who], None] = lambda _: None
         """Called with the sender of each request before it is passed on. Raises GatewayError where it may not be."""
         self.on_ready: Callable[[], None] = lambda: None
@@ -220,7 +222,7 @@ class Relay:
                 return
         call, effects = self._conversation.request(message, self._streams.number(outbox), can_carry_more=can_carry_more)
         if call is not None:
-            self._performer.begin(call)
+            self._performer.begin(call, of_tool=message.method == CALL)
         if who is not None:
             self.errands.enter(call, message, who, effects)
         self._use()

@@ -37,6 +37,9 @@ class Door(Enum):
 class Table(Protocol):
     """What a session needs of the table that it is in (`gateway.sessions`)."""
 
+    level: str
+    """How loud the log is about the end of a session in it."""
+
     async def spawn(self, session: "Session") -> Relay:
         """A child for it. Raises GatewayError where none can be had."""
 
@@ -204,7 +207,7 @@ class Session:
             self._on_forget()
             certificate = f", certificate {self.certificate}" if self.certificate else ""
             facts = (masked(self.id), self.principal, self.server, reason, certificate)
-            logger.info("session {} of {} on {} ended: {}{}", *facts)
+            logger.log(self._table.level, "session {} of {} on {} ended: {}{}", *facts)
             # Its set keeps it for minutes, to say why it ended; without this the whole bridge would be kept with it.
             self._certificate, self._lapsed = self.certificate, self.had_a_caller
             self._relay = self._caller = None

@@ -61,6 +61,8 @@ class Counts:
 class Sessions:
     """The table."""
 
+    level = "INFO"
+
     def __init__(
         self,
         supervisor: SupervisorClient,
@@ -81,6 +83,7 @@ class Sessions:
         self.leases = Leases(supervisor, self.eras, self.oversight, hot_state, quotas)
         """The children of all of them."""
         self.quotas = self.leases.quotas
+        self.quotas.heed(policies)
         self.calls = self.leases.calls
         self.certificates = self.leases.certificates
         self.afterlife = Afterlife()
@@ -99,6 +102,7 @@ class Sessions:
         known = {**self._retired, **self.policies}
         self.policies = policies
         self.eras.take_over(policies)
+        self.quotas.heed(policies)
         self._retired = {name: known[name] for name in {each.server for each in self._all()} - policies.keys()}
 
     def refuse(self, reason: Reason) -> None:
@@ -171,6 +175,7 @@ class Sessions:
         """End every session, and open no more."""
         self._refusing = reason
         self.leases.shares.end_all(reason)
+        self.leases.end_aside(reason)
         for each in tuple(self._by_id.values()):
             each.end(reason)
         self.afterlife.end()

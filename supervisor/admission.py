@@ -1,7 +1,8 @@
 """Who gets a place for a child, who waits for one, and who is next. No I/O, no clock.
 
 A **place** is taken from the moment a child is admitted until its tree is verified empty: what is being spawned counts,
-and so does what is being ended, for both are on the machine. Nobody's child is ever ended to make room.
+and so does what is being ended, for both are on the machine. No session's child is ever ended to make room; what is
+nobody's gives way to whoever would have to wait for its place.
 
 Who finds no place waits, within a bound. When a place comes free it goes to the users in turn, and to each user's own
 requests in the order in which they came; whoever still has no room (a server that is full, a user who has enough) is
@@ -41,6 +42,8 @@ class Request:
     server: str
     user: str = ""
     label: str = ""
+    gives_way: bool = False
+    """It is nobody's: it never waits, and what comes of it is ended when somebody else would have to."""
 
     @property
     def queue(self) -> tuple[str, str]:
@@ -168,7 +171,7 @@ class Admission:
         if refusal is None:
             self._take(ticket, request)
             return Standing.ADMITTED
-        if refusal.retry_after is None or not self._is_room_in_queue(request):
+        if request.gives_way or refusal.retry_after is None or not self._is_room_in_queue(request):
             return refusal
         self.queue.join(ticket, request)
         return Standing.WAITS
@@ -205,13 +208,23 @@ class Admission:
             admitted.append(ticket)
         return admitted
 
+    def in_the_way(self, request: Request) -> list[int]:
+        """The tickets of what is nobody's, where `request` would have a place without them."""
+        nobodys = {ticket: each for ticket, each in self._places.items() if each.gives_way}
+        for each in nobodys.values():
+            self.taken.add(each, -1)
+        refusal = admit(self.settings, request, self.taken)
+        for each in nobodys.values():
+            self.taken.add(each, 1)
+        return list(nobodys) if refusal is None else []
+
     def holds(self, ticket: int) -> bool:
         """Whether this one has a place."""
         return ticket in self._places
 
     def _is_room_in_queue(self, request: Request) -> bool:
         """Whether `request` may wait; where the queue is full, somebody may have to give way."""
-        if len(self.queue) < self.settings.queue_max:
+        if len(self.queue) < self.settings.queue_max + len(self.in_the_way(request)):
             return True
         ticket = self.queue.who_gives_way_to(request)
         if ticket is None:

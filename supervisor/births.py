@@ -6,6 +6,7 @@ from collections.abc import Callable
 from loguru import logger
 
 from common.config.model import ServerSpec
+from common.once import Changes
 from common.reasons import Reason
 from common.redact import Redactor
 from supervisor.child import Child
@@ -41,11 +42,15 @@ class Births:
         self._census = census
         self._strays = strays
         self._clear = clear
+        self._told = Changes()
+        """Why a server cannot be spawned, where that was told because of a child that is no session's."""
 
     def __repr__(self) -> str:
         return f"<Births in {self._rooms!r}>"
 
-    def start(self, spec: ServerSpec, lease: int, label: str, user: str) -> tuple[Child, Spawned]:
+    def start(
+        self, spec: ServerSpec, lease: int, label: str, user: str, *, gives_way: bool = False
+    ) -> tuple[Child, Spawned]:
         """A child that runs. Raises SpawnError, and then nothing is left of its room, its place and its process."""
         tag = make_tag(self._installation, lease)
         room = self._make_room(spec)
@@ -54,7 +59,9 @@ class Births:
             spawned = self._spawn(spec, tag, place, room)
         except SpawnError as error:
             self._clear(room)
-            logger.error("server {}: {}: {}", spec.name, error.reason, self._redactor(spec, room)(error.detail))
+            is_news = not gives_way or self._told.is_news(spec.name, error.reason)
+            line = self._redactor(spec, room)(error.detail)
+            logger.log("ERROR" if is_news else "DEBUG", "server {}: {}: {}", spec.name, error.reason, line)
             raise
         pid = spawned.process.pid
         self._ledger.born(lease, pid)
@@ -69,7 +76,9 @@ class Births:
             stderr=StderrTail(spawned.stderr, f"{spec.name} pid {pid}", self._redactor(spec, room)),
             graces=spec.graces,
             user=user,
+            gives_way=gives_way,
         )
+        self._told.is_news(spec.name, None)
         return child, spawned
 
     def _make_room(self, spec: ServerSpec) -> Room:

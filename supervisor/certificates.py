@@ -4,6 +4,7 @@ from typing import Final
 
 from loguru import logger
 
+from common.once import Changes
 from common.reasons import Reason
 from common.redact import Redactor
 from supervisor.child import Child, how_it_ended
@@ -36,15 +37,19 @@ def certify(child: Child) -> Certificate:
     )
 
 
-def log_end(child: Child, certificate: Certificate) -> None:
-    """Tell the operator of it; with the child's command and last words where it failed."""
+def log_end(child: Child, certificate: Certificate, told: Changes) -> None:
+    """Tell the operator of it; with the child's command and last words where it failed.
+
+    Of those that are no session's, which come again and again, it is told once why they fail, and then when that changes.
+    """
     line = "{} pid {} of session {} is gone: {}, {}, after {:.1f} s, certificate {}"
     spoke = (child.spec.name, child.pid, child.label, certificate.reason, how_it_ended(certificate.exit))
     facts = (*spoke, certificate.lived, certificate.id)
     if child.stderr.dropped:
         line += f"; {child.stderr.dropped} lines of its stderr were not logged ({child.stderr.bytes} bytes in all)"
-    if certificate.reason not in _FAILURES:
-        logger.info(line, *facts)
+    failed = certificate.reason if certificate.reason in _FAILURES else None
+    if not (told.is_news(child.spec.name, failed) if child.gives_way else failed):
+        logger.log(child.level, line, *facts)
         return
     logger.warning(line, *facts)
     logger.warning("its command was: {}", Redactor(child.spec.env, child.spec.private)(child.spec.as_written))

@@ -44,6 +44,8 @@ class Child:
     last_used: float = field(default_factory=time.monotonic)
     user: str = ""
     """Whom it is counted for."""
+    gives_way: bool = False
+    """It is no session's, and ends when somebody waits for its place."""
     certificate: str = field(default_factory=lambda: "".join(secrets.choice(_LETTERS) for _ in range(12)))
     """The id of its death certificate."""
     state_for_gateway: str | None = None
@@ -64,6 +66,11 @@ class Child:
     """The step of ending that is being waited for."""
     idle_timer: asyncio.TimerHandle | None = None
     lifetime_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def level(self) -> str:
+        """How loud the log is about its coming and going: one that is no session's comes and goes by itself."""
+        return "DEBUG" if self.gives_way else "INFO"
 
     @property
     def can_be_kept(self) -> bool:

@@ -14,6 +14,7 @@ from loguru import logger
 
 from common.config.model import ServerSpec, SupervisorSettings
 from common.limits import raise_open_files_limit
+from common.once import Changes
 from common.reasons import Reason
 from supervisor import exposure
 from supervisor.admission import Request
@@ -88,8 +89,10 @@ class Children:
         self._helpers = Helpers(ground, self._census)
         self.fetches = Fetches(self._helpers, tasks)
         """Of the packages that servers are started from."""
+        self._told = Changes()
         self._buried = anyio.Event()
         self.gate = Gate(settings)
+        self.gate.on_wait = self._make_room
         self.stderr_directory = ground.runtime / "stderr"
         """Where sessions have their files, if wanted."""
         self.keeps_pipes = False
@@ -104,20 +107,30 @@ class Children:
     # What the gateway asks for.
 
     async def open(
-        self, server: str, label: str, user: str = "", values: Mapping[str, str] | None = None
+        self,
+        server: str,
+        label: str,
+        user: str = "",
+        values: Mapping[str, str] | None = None,
+        *,
+        gives_way: bool = False,
     ) -> tuple[Child, int, int]:
         """Spawn a child of `server`, once there is a place; the child, and its stdin and stdout, which the caller owns.
 
-        `values` are what it is given of `user`'s own.
+        `values` are what it is given of `user`'s own. One that `gives_way` waits for no place, and makes nobody wait.
 
         Raises SpawnError, with a reason, where it is refused or cannot be started. Cancellation leaves nothing behind.
         """
         exposure.check(server, self._settings, self.reaping)
+        if gives_way:
+            await self._resolve(server)  # which may take minutes, in which nobody else is to miss the place
         self._last_lease += 1
-        lease, request = self._last_lease, Request(server, user, label)
+        lease, request = self._last_lease, Request(server, user, label, gives_way)
         await self.gate.enter(lease, request)
         try:
-            child, spawned = self._births.start(for_user(await self._resolve(server), values or {}), lease, label, user)
+            child, spawned = self._births.start(
+                for_user(await self._resolve(server), values or {}), lease, label, user, gives_way=gives_way
+            )
         except SpawnError as error:
             self.gate.could_not_spawn(lease, request, error)
             raise
@@ -131,7 +144,7 @@ class Children:
             child.pipes = duplicates(spawned.stdin, spawned.stdout)
         self._by_lease[lease] = self._by_pid[child.pid] = child
         self._clocks.start(child)
-        logger.info("spawned {} pid {} for session {}", server, child.pid, label)
+        logger.log(child.level, "spawned {} pid {} for session {}", server, child.pid, label)
         return child, spawned.stdin, spawned.stdout
 
     async def _resolve(self, server: str) -> ServerSpec:
@@ -260,6 +273,10 @@ class Children:
         self._rooms.close_room(room)
         self._tasks.start_soon(self._rooms.wipe, room, name=f"wipe {room.path.name}")
 
+    def _make_room(self, leases: list[int]) -> None:
+        for lease in leases:
+            self.release(lease, Reason.MAX_SESSIONS)
+
     def _end(self, child: Child, reason: Reason) -> None:
         child.reason = child.reason or reason
         self._endings.dispatch(child, Event.END)
@@ -303,6 +320,6 @@ class Children:
             logger.error("{!r}: its cgroup cannot be removed: {}", child, error)
         self._clear(child.room)
         certificate = certify(child)
-        log_end(child, certificate)
+        log_end(child, certificate, self._told)
         self.gate.gone(child)
         self._announce(Gone(child.lease, certificate))

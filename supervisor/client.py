@@ -103,14 +103,23 @@ class SupervisorClient:
 
     # For the gateway's sessions.
 
-    async def open(self, server: str, label: str, user: str = "", values: Mapping[str, str] | None = None) -> Grant:
+    async def open(
+        self,
+        server: str,
+        label: str,
+        user: str = "",
+        values: Mapping[str, str] | None = None,
+        *,
+        gives_way: bool = False,
+    ) -> Grant:
         """A new child of `server`, counted for `user` unless that is empty, and given that user's own `values`.
 
-        Raises OpenRefused or SupervisorLost.
+        One that `gives_way` waits for no place, and is ended when somebody else does. Raises OpenRefused or
+        SupervisorLost.
 
         Cancellation gives up waiting; a child that comes too late is released, its descriptors closed.
         """
-        answer = await self._ask(lambda ref: Open(ref, server, label, user, dict(values or {})))
+        answer = await self._ask(lambda ref: Open(ref, server, label, user, dict(values or {}), gives_way))
         if isinstance(answer, Refused):
             raise OpenRefused(answer.reason, answer.message, answer.retry_after)
         assert isinstance(answer, Grant)

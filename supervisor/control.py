@@ -204,7 +204,7 @@ class Connection:
     async def _open_child(self, message: Open) -> None:
         try:
             child, stdin, stdout = await self._children.open(
-                message.server, message.label, message.user, message.values
+                message.server, message.label, message.user, message.values, gives_way=message.gives_way
             )
         except SpawnError as error:
             self.send(Refused(message.ref, error.reason, error.message, error.retry_after))

@@ -5,6 +5,7 @@ Both decide; this waits, and tells them what became of it. The ticket is the lea
 
 import time
 from collections import Counter
+from collections.abc import Callable
 
 import anyio
 from loguru import logger
@@ -26,6 +27,8 @@ class Gate:
         self._admission = Admission(settings)
         self._failures = Failures()
         self._turns: dict[int, anyio.Event] = {}
+        self.on_wait: Callable[[list[int]], None] = lambda _: None
+        """Called with the tickets of what is nobody's, and in the way of somebody who has to wait."""
 
     @property
     def waiting(self) -> int:
@@ -43,16 +46,16 @@ class Gate:
         Raises SpawnError, with a reason, where there is none or the server is given a rest. Then, and when it is
         cancelled, nothing is taken.
         """
-        self._refuse_if_resting(request.server)
+        self._refuse_if_resting(request)
         standing = self._admission.ask(ticket, request)
         self._call(self._admission.displaced())
         if isinstance(standing, Refusal):
-            raise _refused(request.server, standing)
+            raise _refused(request, standing)
         try:
             if standing is Standing.WAITS:
                 await self._wait(ticket, request)
             if (rest := self._failures.attempt(request.server, ticket, time.monotonic())) is not None:
-                raise _refused(request.server, Refusal(Reason.SERVER_FAILING, rest.message, rest.retry_after))
+                raise _refused(request, Refusal(Reason.SERVER_FAILING, rest.message, rest.retry_after))
         except BaseException:
             self.left(ticket)
             raise
@@ -112,6 +115,7 @@ class Gate:
 
     async def _wait(self, ticket: int, request: Request) -> None:
         turn = self._turns[ticket] = anyio.Event()
+        self.on_wait(self._admission.in_the_way(request))
         logger.info("session {} waits for a place for {}, behind {}", request.label, request.server, self.waiting - 1)
         try:
             with anyio.move_on_after(self._admission.settings.queue_timeout):
@@ -122,17 +126,18 @@ class Gate:
         if self._admission.holds(ticket):
             return
         if (refusal := self._admission.give_up(ticket, request)) is not None:
-            raise _refused(request.server, refusal)
+            raise _refused(request, refusal)
 
     def _call(self, tickets: list[int]) -> None:
         for ticket in tickets:
             self._turns[ticket].set()
 
-    def _refuse_if_resting(self, server: str) -> None:
-        if (rest := self._failures.rest(server, time.monotonic())) is not None:
-            raise _refused(server, Refusal(Reason.SERVER_FAILING, rest.message, rest.retry_after))
+    def _refuse_if_resting(self, request: Request) -> None:
+        if (rest := self._failures.rest(request.server, time.monotonic())) is not None:
+            raise _refused(request, Refusal(Reason.SERVER_FAILING, rest.message, rest.retry_after))
 
 
-def _refused(server: str, refusal: Refusal) -> SpawnError:
-    logger.warning("refused a child of {}: {}", server, refusal.message)
+def _refused(request: Request, refusal: Refusal) -> SpawnError:
+    level = "DEBUG" if request.gives_way else "WARNING"
+    logger.log(level, "refused a child of {}: {}", request.server, refusal.message)
     return SpawnError(refusal.reason, refusal.message, refusal.message, refusal.retry_after)

@@ -78,7 +78,8 @@ class Open(_Message, frozen=True, tag="open"):
 
     `label` names the session in the supervisor's log; it is never the session's id. `user` stands for the session's
     principal where sessions are counted for each; an empty one is not counted. `values` are of the placeholders that
-    are this user's own: secrets, so no `repr` shows them.
+    are this user's own: secrets, so no `repr` shows them. A child that `gives_way` is nobody's: it waits for no room, and
+    is ended when somebody does.
     """
 
     ref: int
@@ -86,6 +87,7 @@ class Open(_Message, frozen=True, tag="open"):
     label: str
     user: str = ""
     values: dict[str, str] = {}
+    gives_way: bool = False
 
     def __repr__(self) -> str:
         return f"Open(ref={self.ref}, server={self.server!r}, label={self.label!r}, user={self.user!r})"

@@ -12,6 +12,7 @@ from loguru import logger
 from common import notify
 from common.config.amounts import Amounts
 from common.config.base import Model
+from common.config.catalog import Publicity
 from common.config.load import Settings
 from common.config.model import GatewaySettings, SupervisorSettings
 from common.config.source import ConfigError
@@ -27,10 +28,11 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
     """The keys that differ, and that a reload does not take over."""
     pairs: tuple[tuple[Model, Model], ...] = ((old.gateway, new.gateway), (old.supervisor, new.supervisor))
     changed = {
-        key
+        own
         for before, after in pairs
         for key in type(before).model_fields
-        if key not in TAKEN_OVER | {"servers"} and getattr(before, key) != getattr(after, key)
+        if key not in TAKEN_OVER | {"servers", "disabled"}
+        for own in _changed(key, getattr(before, key), getattr(after, key))
     }
     return sorted(changed)
 
@@ -39,12 +41,15 @@ def holds_at_once(old: GatewaySettings, new: GatewaySettings) -> list[str]:
     """The keys of the file that differ, besides `servers`, and that a reload takes over."""
     changed: set[str] = set()
     for key in TAKEN_OVER:
-        before, after = getattr(old, key), getattr(new, key)
-        if isinstance(before, Amounts | Users):  # which the file knows by their own keys
-            changed |= {own for own in type(before).model_fields if getattr(before, own) != getattr(after, own)}
-        elif before != after:
-            changed.add(key)
+        changed |= _changed(key, getattr(old, key), getattr(new, key))
     return sorted(changed)
+
+
+def _changed(key: str, before: object, after: object) -> set[str]:
+    """By which keys of the file the two differ; `key` is the settings' own."""
+    if isinstance(before, Amounts | Users | Publicity):  # which the file knows by their own keys
+        return {own for own in type(before).model_fields if getattr(before, own) != getattr(after, own)}
+    return {key} if before != after else set()
 
 
 def take_over(running: Settings, new: Settings) -> Settings:
@@ -59,7 +64,9 @@ def take_over(running: Settings, new: Settings) -> Settings:
     ):
         mine.clear()
         mine.update(theirs)  # type: ignore[arg-type] # each pair is of one kind
-    running.gateway = running.gateway.model_copy(update={key: getattr(new.gateway, key) for key in TAKEN_OVER})
+    running.gateway = running.gateway.model_copy(
+        update={key: getattr(new.gateway, key) for key in TAKEN_OVER | {"disabled"}}
+    )
     return running
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ByteSize, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ByteSize, Field, model_validator
 
 from common.config.access import AccessOfFile
 from common.config.amounts import USER_CHILDREN, Amounts, check_amounts
@@ -11,7 +11,7 @@ from common.config.answers import Answers
 from common.config.audit import Audit
 from common.config.auth import Auth
 from common.config.base import Model
-from common.config.catalog import Labels, Publicity
+from common.config.catalog import Labels, Publicity, check_some_are_enabled
 from common.config.cors import Cors
 from common.config.fronts import check_fronts
 from common.config.model import (
@@ -72,7 +72,10 @@ class ServerEntry(SessionLimits, Isolation, Protocol, Answers, Sharing, Labels):
     allow_shared_uid: bool = False
     max_sessions: Count | None = None
     max_user_sessions: Count | None = None
-    max_concurrency: Count | None = None
+    max_concurrency: Annotated[
+        Count | None, Field(validation_alias=AliasChoices("max_concurrency", "maxConcurrency"))
+    ] = None
+    request_timeout: Annotated[Duration, Field(validation_alias=AliasChoices("request_timeout", "timeout"))] = 300.0
     enabled: bool = True
     limits: Limits = Limits()
 
@@ -138,14 +141,19 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Answers, Sharing, Users, Am
     def _fits_together(self) -> "ConfigFile":
         check_fronts(self._users(), self.auth)
         check_amounts(self, self.servers, self.auth.names())
+        check_some_are_enabled(entry.enabled for entry in self.servers.values())
         entries = (("servers", name) for name, entry in self.servers.items() if entry.is_shared)
         check_users_are_known([*([()] if self.is_shared else []), *entries], auth_is_on=self.auth.is_on)
         return self
 
+    @property
+    def _enabled(self) -> dict[str, ServerEntry]:
+        return {name: entry for name, entry in self.servers.items() if entry.enabled}
+
     def gateway(self) -> GatewaySettings:
         """The gateway's part."""
         policies = {}
-        for name, entry in self.servers.items():
+        for name, entry in self._enabled.items():
             own = self._session_limits(entry)
             policies[name] = ServerPolicy(
                 start_timeout=own.start_timeout,
@@ -174,12 +182,13 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Answers, Sharing, Users, Am
             access=self.access,
             audit=self.audit,
             publicity=Publicity.model_construct(None, **{key: getattr(self, key) for key in Publicity.model_fields}),
+            disabled=tuple(name for name in self.servers if name not in policies),
             servers=policies,
         )
 
     def supervisor(self, as_written: Mapping[str, str]) -> SupervisorSettings:
         """The supervisor's part. `as_written` has each server's command line before its variables were replaced."""
-        specs = {name: self._spec(name, entry, as_written[name]) for name, entry in self.servers.items()}
+        specs = {name: self._spec(name, entry, as_written[name]) for name, entry in self._enabled.items()}
         return SupervisorSettings(
             debug=self.debug,
             max_sessions=self.max_sessions,

@@ -21,6 +21,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import ScalarNode
 
 from common.config import hints
+from common.config.catalog import OTHER_WORDS
 from common.config.file import ConfigFile, ServerEntry
 from common.config.model import GatewaySettings, SupervisorSettings
 from common.config.personal import misplaced, mistakes
@@ -236,6 +237,8 @@ def _what_is_missing(path: KeyPath) -> str:
 
 
 def _unknown_key(path: KeyPath) -> str:
+    if path[:1] == ("servers",) and len(path) == 3 and (own := OTHER_WORDS.get(str(path[2]))):
+        return f"another word for '{own}', which is here, too; keep one of the two"
     known = _known_keys(path[:-1])
     nearest = difflib.get_close_matches(str(path[-1]), known, n=1)
     if nearest:

@@ -157,6 +157,9 @@ def _uid_range(value: object) -> object:
     return int(match[1]), int(match[2])
 
 
+LookInterval = Annotated[Duration, Field(ge=10)]
+"""Long enough that looking at a server is no load: each look costs a start of it."""
+
 DrainTimeout = Annotated[Duration, Field(le=30)]
 """Short enough for whoever waits for the gateway's end: the launcher, and the unit's TimeoutStopSec=."""
 

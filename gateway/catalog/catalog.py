@@ -1,78 +1,175 @@
 """The catalog: what each server offers, kept until it is asked for again.
 
 A server whose children are given something of a user's own is asked for each user; of any other there is one answer for
-everybody, of which a caller is told what the rules of `access` leave.
+everybody, of which a caller is told what the rules of `access` leave. When a server is asked again, `entries` decides.
 """
 
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
 
 import anyio
+from loguru import logger
 
+from common.config.model import ServerPolicy
+from common.reasons import Reason
 from gateway.catalog.asking import offer_of
-from gateway.catalog.offers import Listing, Offer
-from gateway.errors import GatewayError
+from gateway.catalog.conditions import Conditions
+from gateway.catalog.entries import Entries, Entry, is_its_own, too_often
+from gateway.catalog.offers import Listing
+from gateway.errors import GatewayError, no_server, refused
 from gateway.identity.who import Who
-from gateway.personal import personal
-from gateway.sessions import Sessions
+from gateway.personal import NOTHING, Personal, personal
+from gateway.session import Session
+from gateway.sessions import LEAVING_RETRY, Sessions
 
-_Key = tuple[str, bytes]
-"""A server, and the digest of what its child was given of a user's own."""
+AT_ONCE: Final = 4
+"""Children that are asked at once; and as many again of those that are given something of a user's own."""
+
+EACH_USERS_OWN: Final = "each user's own"
+"""How a server is whose children are given something of a user's own."""
+
+REMEDY: Final = "this log may say more, 'mcp-gateway check' tries it again, and 'enabled: false' takes it out"
 
 
 class Catalog:
     """What the servers of `sessions` offer."""
 
     def __init__(self, sessions: Sessions) -> None:
+        self.disabled: tuple[str, ...] = ()
+        """Servers that stand in the configuration, and are not there."""
         self._sessions = sessions
-        self._offers: dict[_Key, Offer] = {}
-        self._failures: dict[_Key, GatewayError] = {}
-        self._asking: dict[_Key, anyio.Lock] = {}
+        self._entries = Entries()
+        self._conditions = Conditions()
+        self._common = anyio.CapacityLimiter(AT_ONCE)
+        self._personal = anyio.CapacityLimiter(AT_ONCE)
+        sessions.leases.on_offer_changed = self._changed
 
     def __repr__(self) -> str:
-        return f"<Catalog: {len(self._offers)} offers>"
+        return f"<Catalog: {self._entries!r}, {self._conditions!r}>"
 
     async def listings(self, who: Who, *, fresh: bool = False) -> list[Listing]:
         """What each server offers that `who` may use, in the order of the configuration; whatever fails says why.
 
-        Servers of which nothing is known, or all if `fresh`, are asked at once. Cancellation ends their children.
+        Servers that are to be asked are asked at once. Cancellation ends their children.
         """
         allowed = self._sessions.oversight.permission
         servers = [server for server in self._sessions.policies if allowed(who, server).server]
         found: dict[str, Listing] = {}
 
         async def find(server: str) -> None:
-            found[server] = await self.listing(server, who, fresh=fresh)
+            try:
+                found[server] = await self.listing(server, who, fresh=fresh)
+            except GatewayError as error:  # it was taken out of the configuration meanwhile
+                logger.debug("server '{}' is not listed: {}", server, error)
 
         async with anyio.create_task_group() as tasks:
             for server in servers:
                 tasks.start_soon(find, server, name=f"catalog of {server}")
-        return [found[server] for server in servers]
+        return [found[server] for server in servers if server in found]
 
     async def listing(self, server: str, who: Who, *, fresh: bool = False) -> Listing:
-        """What `server` offers; a child is asked if nobody knows, or if `fresh`, and whoever else asks waits for it.
+        """What `server` offers. A child is asked where that is due, or `fresh`; whoever else asks waits for it.
 
-        Raises GatewayError where `who` may not use it, the same as for a server that there is not. Why a child could not
-        be asked is in the answer. Cancellation ends the child.
+        One that was asked a moment ago is not asked again, however `fresh`. Raises GatewayError where `who` may not use
+        it, the same as for a server that there is not. Why a child could not be asked is in the answer. Cancellation
+        ends the child, and whoever waits for it has another one asked.
         """
         self._sessions.check(who, server)
+        policy = self._sessions.policy(server)
         try:
-            policy = self._sessions.policy(server)
             own = personal(who, policy)
         except GatewayError as error:
             return Listing(server, None, error)
-        key = (server, own.digest)
-        before = self._offers.get(key)
-        async with self._asking.setdefault(key, anyio.Lock()):
-            if self._offers.get(key) is None or (fresh and self._offers.get(key) is before):
-                try:
-                    self._offers[key] = await offer_of(self._sessions.leases, server, policy, own)
-                    self._failures.pop(key, None)
-                except GatewayError as error:
-                    self._failures[key] = error
-        return self._told(key, who)
+        if server not in self._sessions.policies:
+            raise no_server(server)  # only sessions from before a reload have it
+        entry = self._entries.get(server, own.digest, policy, who.principal, anyio.current_time())
+        failure = await self._see_to(server, entry, own, fresh=fresh)
+        return self._told(Listing(server, entry.offer, failure or entry.failure), who)
 
-    def _told(self, key: _Key, who: Who) -> Listing:
-        offer, permission = self._offers.get(key), self._sessions.oversight.permission(who, key[0])
-        if offer is not None and not permission.every_tool:
-            offer = replace(offer, tools=tuple(tool for tool in offer.tools if permission.tool(tool.name)))
-        return Listing(key[0], offer, self._failures.get(key))
+    async def look(self, server: str) -> Listing | None:
+        """Ask `server` now, unless that was done a moment ago; None where it is each user's own, or not there any more.
+
+        Cancellation ends the child.
+        """
+        policy = self._sessions.policies.get(server)
+        if policy is None or policy.personal:
+            return None
+        entry = self._entries.get(server, NOTHING.digest, policy, Who().principal, anyio.current_time())
+        failure = await self._see_to(server, entry, NOTHING, fresh=True)
+        return Listing(server, entry.offer, failure or entry.failure)
+
+    def condition(self, server: str) -> dict[str, object] | None:
+        """How `server` is, for `/health`; None where nothing is known."""
+        policy, condition = self._sessions.policies.get(server), self._conditions.of(server)
+        if policy is not None and policy.personal:
+            return {"state": EACH_USERS_OWN}
+        return condition.report() if condition is not None else None
+
+    def take_over(self, policies: dict[str, ServerPolicy], disabled: tuple[str, ...]) -> None:
+        """The servers are these now: what was told by others is forgotten."""
+        self.disabled = disabled
+        self._conditions.retain({name for name, each in policies.items() if not each.personal})
+        self._entries.retain(policies)
+
+    async def _see_to(self, server: str, entry: Entry, own: Personal, *, fresh: bool) -> GatewayError | None:
+        """See to it that `server` is asked if it should be. Why it may not be, where nothing is known."""
+        before = entry.asks
+        async with entry.lock:
+            now = anyio.current_time()
+            if entry.asks != before or not entry.is_due(now, fresh=fresh):
+                return None
+            if not entry.begin(now):
+                return too_often(server) if not entry.asks else None
+            await self._ask(server, entry, own)
+        return None
+
+    async def _ask(self, server: str, entry: Entry, own: Personal) -> None:
+        """Ask a child of `server`, and remember what it says."""
+        try:
+            async with self._personal if entry.policy.personal else self._common:
+                self._refuse_if_leaving()
+                offer = await offer_of(self._sessions.leases, self._sessions.eras, server, entry.policy, own)
+        except GatewayError as error:
+            entry.failed(error, anyio.current_time())
+            self._note(server, entry, error)
+        except BaseException:
+            entry.give_up()
+            raise
+        else:
+            before = entry.offer.losses if entry.offer is not None else ()
+            entry.told(offer)
+            self._entries.make_room()
+            self._note(server, entry, None)
+            for loss in sorted({*offer.losses} - {*before}):
+                logger.warning("of what server '{}' offers something is left out: {}", server, loss)
+
+    def _note(self, server: str, entry: Entry, failure: GatewayError | None) -> None:
+        if entry.policy.personal or self._sessions.policies.get(server) != entry.policy:
+            return
+        if failure is not None and not is_its_own(failure):
+            return
+        if not self._conditions.note(server, entry.offer, failure, datetime.now(UTC)):
+            return
+        if failure is None:
+            logger.info("server '{}' is well again", server)
+        else:
+            # It may be the child's own words.
+            said = "".join(each if each.isprintable() else " " for each in failure.message)
+            logger.warning("server '{}' fails ({}): {}; {}", server, failure.reason, said, REMEDY)
+
+    def _changed(self, session: Session) -> None:
+        """The child of `session` says that what it offers is another now."""
+        entry = self._entries.find(session.server, session.personal.digest)
+        if entry is not None and entry.policy.generation == session.policy.generation:
+            entry.changed()
+
+    def _refuse_if_leaving(self) -> None:
+        if self._sessions.is_leaving:
+            raise refused(Reason.SHUTDOWN, "the gateway is shutting down", LEAVING_RETRY)
+
+    def _told(self, listing: Listing, who: Who) -> Listing:
+        offer, permission = listing.offer, self._sessions.oversight.permission(who, listing.server)
+        if offer is None or permission.every_tool:
+            return listing
+        return replace(listing, offer=replace(offer, tools=tuple(t for t in offer.tools if permission.tool(t.name))))

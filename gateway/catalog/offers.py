@@ -82,6 +82,10 @@ class Offer:
     """When it was asked, in UTC."""
     took: float
     """Seconds from the request for a child until its answer to `initialize`."""
+    size: int = 0
+    """About how many bytes it takes to keep it."""
+    losses: tuple[str, ...] = ()
+    """What is missing here, and why, in words."""
 
 
 @dataclass(frozen=True, slots=True)

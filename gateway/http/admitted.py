@@ -7,7 +7,7 @@ any status but 200. Where there is no session yet, it is an HTTP answer of its o
 from quart import Quart, Response, g
 from quart.typing import ResponseTypes
 
-from gateway.admittance import FREE, OPEN, Admittance, Refused, Standing, Use, nearer, use_of
+from gateway.admittance import CALL, FREE, OPEN, Admittance, Refused, Standing, Use, nearer, use_of
 from gateway.errors import GatewayError
 from gateway.http import audited
 from gateway.jsonrpc import Message, Request
@@ -79,7 +79,7 @@ def request(
         if refused is not None:
             raise refused
         if message.method != FREE:
-            relay.calls.check()
+            relay.calls.check(of_tool=message.method == CALL)
     except GatewayError as error:
         g.refused = error
         audited.refused(error)

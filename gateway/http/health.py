@@ -8,6 +8,7 @@ import anyio
 import msgspec
 from quart import Blueprint, Response, g
 
+from gateway.catalog.catalog import Catalog
 from gateway.http import bodies
 from gateway.identity.who import Who
 from gateway.ratelimits import RateLimits
@@ -22,7 +23,8 @@ PATIENCE: Final = 2.0
 class HealthDoor:
     """The handler."""
 
-    def __init__(self, sessions: Sessions, supervisor: SupervisorClient, rates: RateLimits) -> None:
+    def __init__(self, sessions: Sessions, supervisor: SupervisorClient, rates: RateLimits, catalog: Catalog) -> None:
+        self._catalog = catalog
         self._sessions = sessions
         self._supervisor = supervisor
         self._rates = rates
@@ -56,10 +58,17 @@ class HealthDoor:
         """What is said of the servers, but not of those that `who` may not know of."""
         report = {**supervision(answer), "eras": self._sessions.eras.report()}
         for name in ("servers", "eras"):
-            known = cast("Mapping[str, object]", report[name]).items()
-            allows = self._sessions.oversight.permission
-            report[name] = {server: each for server, each in known if allows(who, server).server}
+            known = cast("Mapping[str, dict[str, object]]", report[name]).items()
+            report[name] = {server: each for server, each in known if self._may_know(who, server)}
+        for server, each in cast("Mapping[str, dict[str, object]]", report["servers"]).items():
+            if (offer := self._catalog.condition(server)) is not None:
+                each["offer"] = offer
+        if disabled := [server for server in self._catalog.disabled if self._may_know(who, server)]:
+            report["disabled"] = disabled
         return report
+
+    def _may_know(self, who: Who, server: str) -> bool:
+        return self._sessions.oversight.permission(who, server).server
 
     async def _ask(self) -> Answer | None:
         try:

@@ -23,7 +23,7 @@ from quart import Blueprint, Response, g, request
 from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway import sse
-from gateway.admittance import use_of
+from gateway.admittance import CALL, use_of
 from gateway.errors import GatewayError
 from gateway.http import admitted, audited, bodies
 from gateway.http.bodies import EVENT_STREAM, JSON
@@ -139,7 +139,7 @@ class StatelessDoor:
         await self._tool_headers.check(relay, server, whose, envelope)
         outbox = relay.new_outbox()
         leaving.callback(relay.hang_up, outbox)
-        relay.calls.check()
+        relay.calls.check(of_tool=envelope.message.method == CALL)
         relay.request(reached.message, outbox, who=g.who, can_carry_more=bodies.accepts(EVENT_STREAM))
         client = client_name(bytes(meta_of(envelope.message.params).get(CLIENT_INFO, b"")))
         fit = relay.fit(client, endless=envelope.message.method == LISTEN)

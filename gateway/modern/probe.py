@@ -23,8 +23,8 @@ from gateway.channel import Channel, ChildNotReading
 from gateway.eras import Eras
 from gateway.errors import GatewayError
 from gateway.framing import Oversized
+from gateway.grants import grant
 from gateway.jsonrpc import Malformed, Response, decode, encode, request
-from gateway.leases import grant
 from gateway.personal import NOTHING, Personal
 from gateway.specification import LATEST_MODERN_VERSION
 from supervisor.client import Grant, SupervisorClient

@@ -74,6 +74,7 @@ class SharedChild:
         self.notes: Notes = notes or NoNotes()
         self.multiplexer = Multiplexer(ids, welcome=welcome, initialized=initialized)
         self.on_list_changed: Callable[[], None] = self._list_changed
+        self.on_offer_changed: Callable[[], None] = self._offer_changed
         self._keeper = keeper
         self._supervisor = supervisor
         self._pipes = (grant.stdin, grant.stdout)
@@ -254,3 +255,7 @@ class SharedChild:
     def _list_changed(self) -> None:
         for lane in self.lanes:
             lane.rider.on_list_changed()
+
+    def _offer_changed(self) -> None:
+        for lane in self.lanes:
+            lane.rider.on_offer_changed()

@@ -24,7 +24,7 @@ servers:
 ALL_KEYS = (
     "access, affinity_cookie, affinity_header, allowed_hosts, anonymous, audit, auth, caches_dir, cors, "
     "debug, drain_timeout, era, group, handles, health_interval, home, hostname, idle_timeout, inherit_env, "
-    "isolation, kill_grace, limits, linger, max_event_bytes, max_lifetime, max_message_bytes, "
+    "isolation, kill_grace, limits, linger, list_at_start, max_event_bytes, max_lifetime, max_message_bytes, "
     "max_result_bytes, max_sessions, max_user_sessions, modern, no_new_privs, node, packages, port, "
     "public_url, queue_max, queue_timeout, quotas, rate_limit_on_error, rate_limit_storage, rate_limits, "
     "reaping, reattach_grace, request_timeout, require_user, resumable, runtime_dir, sandbox, servers, "
@@ -47,6 +47,7 @@ PROTOCOL = {
     "affinity_cookie": True,
     "handles": "off",
 }
+DURATION = "expected a duration such as 30s, 5m or 1h, or a number of seconds"
 BAD_NAME = "expected a server name of 1 to 32 letters, digits, '.', '_' or '-' that begins with a letter or a digit"
 
 Loader = Callable[..., Settings]
@@ -110,6 +111,7 @@ def problems(loaded: Loader) -> Complainer:
         ("hostname: 5", "hostname: expected a text; if this is one, put it in quotes"),
         ("hostname:", "hostname: expected a text; if this is one, put it in quotes"),
         ("hostname: ''", "hostname: expected a text that is not empty"),
+        ("health_interval: 9s", "health_interval: expected a value greater than or equal to 10"),
         ("allowed_hosts: example.com", "allowed_hosts: expected a list"),
         ("allowed_hosts: [a, '']", "allowed_hosts[1]: expected a text that is not empty"),
         (
@@ -201,6 +203,15 @@ def test_a_problem_is_one_line_that_names_file_line_key_and_what_was_expected(
         (
             '{command: "\\ud800"}',
             "4: servers.fs.command: expected a text without zero bytes and without what no UTF-8 has",
+        ),
+        ("{command: run, timeout: soon}", f"4: servers.fs.timeout: {DURATION}"),
+        (
+            "{command: run, maxConcurrency: 0}",
+            "4: servers.fs.maxConcurrency: expected a value greater than or equal to 1",
+        ),
+        (
+            "{command: run, request_timeout: 1s, timeout: 2s}",
+            "4: servers.fs.timeout: another word for 'request_timeout', which is here, too; keep one of the two",
         ),
         ("{command: run, limits: }", "4: servers.fs.limits: expected a map of keys to values"),
         ("{command: run, path: ''}", "4: servers.fs.path: expected a text that is not empty"),
@@ -1012,3 +1023,17 @@ def test_a_servers_own_user_is_instead_of_the_range_that_the_others_have(loaded:
     own, others = (settings.supervisor.servers[name].isolation for name in "ab")
     assert (own.user, own.uid_range) == ("nobody", None)
     assert (others.user, others.uid_range) == (None, (600000, 600009))
+
+
+def test_two_keys_of_a_server_have_another_word(loaded: Loader) -> None:
+    server = loaded("servers: {fs: {command: run, timeout: 90s, maxConcurrency: 4}}").gateway.servers["fs"]
+    assert (server.request_timeout, server.max_concurrency) == (90.0, 4)
+
+
+def test_a_disabled_server_is_in_no_part_and_one_at_least_is_not(loaded: Loader, problems: Complainer) -> None:
+    settings = loaded("servers: {on: {command: a}, off: {command: b, enabled: false}}")
+    assert (list(settings.gateway.servers), settings.gateway.disabled) == (["on"], ("off",))
+    assert list(settings.supervisor.servers) == ["on"]
+    assert problems("port: 1\nservers: {off: {command: b, enabled: false}}") == [
+        "config.yaml:2: servers: each of them has 'enabled: false'; expected at least one server without it"
+    ]

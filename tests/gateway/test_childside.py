@@ -49,6 +49,7 @@ class Relay:
         self.said: list[str] = []
         self.ended: Reason | None = None
         self.on_list_changed: Callable[[], None] = lambda: self.said.append("list changed")
+        self.on_offer_changed: Callable[[], None] = lambda: None
 
     def __repr__(self) -> str:
         return "<it>"

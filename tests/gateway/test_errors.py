@@ -37,6 +37,7 @@ EXPECTED = {
     Reason.MAX_KEY_SESSIONS: (429, -32003),
     Reason.MAX_USER_CALLS: (429, -32003),
     Reason.MAX_KEY_CALLS: (429, -32003),
+    Reason.MAX_CONCURRENCY: (429, -32003),
     Reason.RATE_LIMITED: (429, -32003),
     Reason.RATE_LIMITS_UNKNOWN: (429, -32003),
     Reason.MAX_IN_FLIGHT: (429, -32003),

@@ -102,13 +102,13 @@ def test_only_where_there_are_users_they_have_limits_by_default() -> None:
 def test_a_call_is_counted_for_its_user_and_for_all_until_it_is_over() -> None:
     total = CallsInFlight()
     quotas = Quotas(Settings(user=UserQuota(calls_in_flight=1)), total)
-    calls, others = quotas.calls_of(ANN), quotas.calls_of(ANN)
+    calls, others = quotas.calls_of(ANN, "light"), quotas.calls_of(ANN, "light")
     calls.check()
     calls.begin()
     assert total.count == 1
     with pytest.raises(GatewayError):
         others.check()  # another session of the same user
-    quotas.calls_of(BOB).check()
+    quotas.calls_of(BOB, "light").check()
     calls.end()
     assert total.count == 0
     others.check()
@@ -156,10 +156,31 @@ async def test_a_child_that_could_not_be_had_is_not_counted() -> None:
 
 def test_a_subscription_counts_for_its_user_and_nobody_waits_for_its_end() -> None:
     total = CallsInFlight()
-    calls = Quotas(Settings(user=UserQuota(calls_in_flight=1)), total).calls_of(ANN)
+    calls = Quotas(Settings(user=UserQuota(calls_in_flight=1)), total).calls_of(ANN, "light")
     calls.begin(bounded=False)
     assert total.count == 0
     with pytest.raises(GatewayError):
         calls.check()
     calls.end(bounded=False)
     calls.check()
+
+
+def test_a_server_has_no_more_calls_of_tools_in_flight_than_it_may_and_other_requests_do_not_count() -> None:
+    quotas = Quotas()
+    quotas.max_concurrency = {"light": 1}
+    ann, bob, other = (quotas.calls_of(*each) for each in ((ANN, "light"), (BOB, "light"), (ANN, "other")))
+    ann.begin()
+    bob.check()
+    ann.begin(of_tool=True)
+    with pytest.raises(GatewayError) as caught:
+        bob.check()
+    assert (caught.value.reason, caught.value.about["limit"]) == (Reason.MAX_CONCURRENCY, 1)
+    bob.check(of_tool=False)
+    other.check()
+    ann.end(of_tool=True)
+    bob.check()
+    quotas.max_concurrency = {}  # a reload
+    for _ in range(3):
+        bob.begin(of_tool=True)
+        bob.check()
+    assert quotas.refusals == {"max_concurrency": 1}

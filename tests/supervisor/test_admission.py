@@ -209,3 +209,28 @@ def test_more_room_is_given_to_those_who_wait() -> None:
     admission = crowd(FREE, FREE, FREE, FREE, max_sessions=1)
     admission.settings = SETTINGS.model_copy(update={"max_sessions": 3})
     assert admission.move_on() == [1, 2]
+
+
+NOBODYS = Request("free", gives_way=True)
+
+
+def test_what_is_nobodys_never_waits_and_is_in_the_way_of_whoever_does() -> None:
+    admission = crowd(NOBODYS, FREE, max_sessions=1)
+    assert admission.in_the_way(FREE) == [0]
+    assert admission.ask(9, NOBODYS) == full("the gateway has all the 1 sessions that it may have")
+    assert len(admission.queue) == 1
+    assert admission.leave(0) == [1]
+
+
+def test_what_is_nobodys_gives_way_only_where_that_is_of_use() -> None:
+    admission = crowd(NOBODYS, TIGHT, TIGHT)
+    assert admission.in_the_way(TIGHT) == []
+    assert admission.in_the_way(Request("free", "ann")) == [0]
+    assert admission.taken.total == 3
+
+
+def test_who_has_to_wait_for_what_is_nobodys_alone_may_however_full_the_queue_is() -> None:
+    admission = crowd(NOBODYS, max_sessions=1, queue_max=0)
+    assert admission.ask(1, FREE) is Standing.WAITS
+    assert admission.ask(2, FREE) == full("the gateway has all the 1 sessions that it may have")
+    assert admission.leave(0) == [1]

@@ -176,3 +176,14 @@ async def test_a_user_without_a_directory_gives_nobody_elses_server_a_rest(serve
         assert refused.value.reason is Reason.SERVER_FAILING
     else:
         await gate.enter(9, other)
+
+
+async def test_what_is_nobodys_is_called_to_make_room_for_whoever_waits() -> None:
+    gate, called = Gate(ONE), list[list[int]]()
+    gate.on_wait = called.append
+    await gate.enter(1, Request("free", "", "catalog", gives_way=True))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(gate.enter, 2, FREE)
+        await anyio.wait_all_tasks_blocked()
+        assert called == [[1]]
+        gate.left(1)

@@ -82,3 +82,20 @@ def test_the_gateway_learns_which_servers_are_started_otherwise_from_now_on(tmp_
     assert generations("servers: {same: {command: a}, other: {command: b}}") == {"same": 0, "other": 1}
     again = generations("linger: 1s\nservers: {same: {command: a}, other: {command: b}, gone: {command: a}}")
     assert again == {"same": 0, "other": 1, "gone": 2}  # not what it was before: it may have children still
+
+
+def test_a_server_that_is_disabled_is_taken_out_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    running = settings(path, "servers: {one: {command: a}, two: {command: b, enabled: false}}")
+    new = settings(path, "servers: {one: {command: a, enabled: false}, two: {command: b}}")
+    assert (needs_restart(running, new), holds_at_once(running.gateway, new.gateway)) == ([], [])
+    take_over(running, new)
+    assert (list(running.gateway.servers), running.gateway.disabled) == (["two"], ("one",))
+    assert list(running.supervisor.servers) == ["two"]
+
+
+def test_what_is_told_of_the_servers_needs_a_restart_by_its_own_name(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    running = settings(path, "servers: {one: {command: a}}")
+    new = settings(path, "health_interval: 1m\nlist_at_start: false\nservers: {one: {command: a}}")
+    assert needs_restart(running, new) == ["health_interval", "list_at_start"]

@@ -39,7 +39,7 @@ WRAPPED: dict[str, Any] = {
 NOTEPAD: dict[str, Any] = {"command": "mcp-notepad"}
 
 
-QUICK: dict[str, Any] = {"debug": {"level": "debug"}, "reaping": "tagged"}
+QUICK: dict[str, Any] = {"debug": {"level": "debug"}, "reaping": "tagged", "list_at_start": False}
 """What a test's configuration says unless told otherwise: in a namespace, pids would be other ones than we see."""
 
 

@@ -108,5 +108,5 @@ def machine(name: str, servers: Mapping[str, Any], **keys: Any) -> Machine:
     shutil.rmtree(work, ignore_errors=True)
     (work / "units").mkdir(parents=True)
     (work / "etc").mkdir()
-    write_config(work / "config.yaml", {"port": port, **keys, "servers": dict(servers)})
+    write_config(work / "config.yaml", {"port": port, "list_at_start": False, **keys, "servers": dict(servers)})
     return Machine(work, port)

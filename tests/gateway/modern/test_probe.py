@@ -48,7 +48,7 @@ class Children:
         self.running: dict[int, subprocess.Popen[bytes]] = {}
         self.on_open: Callable[[], None] = lambda: None
 
-    async def open(self, server: str, label: str, user: str = "", values: object = None) -> Grant:
+    async def open(self, server: str, label: str, user: str = "", values: object = None, **_: object) -> Grant:
         self.opened.append((server, label, user))
         self.values.append(values)
         self.on_open()

@@ -2,8 +2,8 @@
 
 import pytest
 
+from gateway.grants import left_to_start
 from gateway.identity.principal import ANONYMOUS, Principal
-from gateway.leases import left_to_start
 
 
 @pytest.mark.parametrize(
