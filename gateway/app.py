@@ -14,6 +14,7 @@ from gateway.admittance import Admittance
 from gateway.catalog.catalog import Catalog
 from gateway.errors import GatewayError
 from gateway.http import admitted, audited, bodies, spared
+from gateway.http.calling import RETRIES
 from gateway.http.certificates import CertificateDoor
 from gateway.http.front import Front
 from gateway.http.guards import Guards, asked
@@ -26,6 +27,7 @@ from gateway.http.streamable import StreamableDoor
 from gateway.http.websocket import WebSocketDoor
 from gateway.modern.probe import Probe
 from gateway.rates import Rates
+from gateway.retries import Retries
 from gateway.sessions import Sessions
 from supervisor.client import SupervisorClient
 
@@ -53,6 +55,8 @@ def wire(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorCl
     admitted.install(app, Admittance([rates], sessions.quotas.refusals))
     app.after_serving(rates.close)
     app.extensions["catalog"] = Catalog(sessions)
+    retries = app.extensions[RETRIES] = Retries()
+    app.after_serving(retries.close)
     streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
     others = (
         HealthDoor(sessions, supervisor, rates),

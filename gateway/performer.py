@@ -68,9 +68,13 @@ class Performer:
     def __repr__(self) -> str:
         return f"<Performer {self._in_flight!r}, {self._questions!r}>"
 
-    def begin(self, call: int) -> None:
-        """The request `call` is in flight from now on; `perform` what comes of it next."""
-        self._in_flight.begin(call, self._seconds(call))
+    def begin(self, call: int, within: float | None = None) -> None:
+        """The request `call` is in flight from now on; `perform` what comes of it next.
+
+        Its sender wants to wait `within` seconds at most, where that is less than the patience for it.
+        """
+        seconds = self._seconds(call)
+        self._in_flight.begin(call, seconds if within is None or seconds is None else min(seconds, within))
 
     def perform(self, effects: list[Effect]) -> None:
         """Do `effects`, in order."""

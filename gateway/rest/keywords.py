@@ -1,8 +1,9 @@
 """The keywords of JSON Schema, and what each has against a value. No I/O.
 
 They are written by hand because both sides are hostile: a schema of a few bytes can ask for years of work, and what is
-said of a value must not repeat it. So every step is paid for out of one budget, and a pattern is one of `patterns`. What a
-keyword has to say is a `Violation`, whose `expected` is the schema that the value does not fit.
+said of a value must not repeat it. (The library `jsonschema` bounds nothing, and quotes the value in every message.) So
+every step is paid for out of one budget, and a pattern is one of `patterns`. What a keyword has to say is a `Violation`,
+whose `expected` is the schema that the value does not fit.
 
 Not looked at are `format` and what says something of content, as the specification leaves it; `unevaluatedItems` and
 `unevaluatedProperties`; and what the other modules of this package let be.
@@ -289,9 +290,10 @@ def _contains(check: Check, operand: Any, value: Any, where: Where, schema: Any)
 
 
 def _unique_items(check: Check, operand: Any, value: Any, where: Where, _: Any) -> None:
-    if operand and isinstance(value, list) and len(value) <= MOST_UNIQUE:
-        if len({_frozen(check, each) for each in value}) < len(value):
-            check.violated(where, "has an item twice", {"uniqueItems": True})
+    if not operand or not isinstance(value, list) or len(value) > MOST_UNIQUE:
+        return
+    if len({_frozen(check, each) for each in value}) < len(value):
+        check.violated(where, "has an item twice", {"uniqueItems": True})
 
 
 def _frozen(check: Check, value: Any) -> object:

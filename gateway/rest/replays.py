@@ -10,12 +10,16 @@ that is too large to be kept it is remembered that there was one, for the call m
 
 from asyncio import Future
 from collections.abc import Hashable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
+import msgspec
+
 from common.reasons import Reason
 from gateway.errors import GatewayError
+from gateway.rest.checking import is_moderate
 
 KEPT_FOR: Final = 24 * 3600.0
 """Seconds for which an answer is kept, unless its session ends before."""
@@ -90,7 +94,9 @@ class Replays:
         if found.arguments != digest(arguments):
             raise _conflict("this Idempotency-Key came before, with other arguments; take a new one for another call")
         if found.too_large:
-            message = f"the call with this Idempotency-Key was made; its answer was over {LONGEST} bytes, and is not kept"
+            message = (
+                f"the call with this Idempotency-Key was made; its answer was over {LONGEST} bytes, and is not kept"
+            )
             raise _conflict(message)
         return found
 
@@ -175,6 +181,9 @@ def is_final(error: BaseException) -> bool:
 
 def digest(arguments: bytes) -> bytes:
     """What two calls with the same arguments have in common; the arguments themselves are not kept."""
+    with suppress(msgspec.MsgspecError, RecursionError):
+        if is_moderate(arguments):
+            arguments = msgspec.json.encode(msgspec.json.decode(arguments), order="deterministic")
     return sha256(arguments).digest()
 
 
