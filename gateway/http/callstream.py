@@ -16,7 +16,7 @@ from gateway.errors import GatewayError
 from gateway.http.streams import EventStream, event_stream
 from gateway.jsonrpc import Notification, on_one_line
 from gateway.meta import PROGRESS
-from gateway.outbox import Outbox
+from gateway.outbox import LOW_WATER, Outbox
 from gateway.pressure import STALL
 from gateway.rawjson import members, put_together
 
@@ -25,9 +25,8 @@ class CallStream:
     """The events of one call; a `asking.Listener`."""
 
     def __init__(self) -> None:
-        self._outbox = Outbox(self._on_level)
-        self._room = anyio.Event()
-        self._room.set()
+        self._outbox = Outbox()
+        self._taken = anyio.Event()
         self._asked = asyncio.Event()
         self._task: asyncio.Future[bytes] | None = None
         """What is cancelled when the client is gone."""
@@ -43,11 +42,13 @@ class CallStream:
         event = event_of(message)
         if event:
             self._outbox.put(event)
-        with anyio.move_on_after(STALL) as waiting:
-            await self._room.wait()
-        if waiting.cancelled_caught:
-            logger.warning("a client does not keep up with the stream of its call; closing it")
-            self._leave()
+        while self._outbox.held > LOW_WATER:
+            self._taken = anyio.Event()
+            with anyio.move_on_after(STALL) as waiting:
+                await self._taken.wait()
+            if waiting.cancelled_caught:
+                logger.warning("a client does not keep up with the stream of its call; closing it")
+                self._leave()
 
     # What is answered.
 
@@ -66,8 +67,7 @@ class CallStream:
         if answer.done() and not self._asked.is_set():
             answer.result()
         answer.add_done_callback(self._finish)
-        body = EventStream(self._outbox, self._leave, write=lambda event, _: event)
-        response = event_stream(body)
+        response = event_stream(EventStream(self._outbox, self._leave, write=self._write))
         response.headers["Cache-Control"] = "no-store, no-transform"
         return response
 
@@ -83,17 +83,16 @@ class CallStream:
             self._outbox.put(_last(answer))
         self._outbox.close()
 
+    def _write(self, event: bytes, _: bytes) -> bytes:
+        self._taken.set()
+        return event
+
     def _leave(self) -> None:
         """The client takes no more."""
         self._outbox.discard()
+        self._taken.set()
         if self._task is not None:
             self._task.cancel()
-
-    def _on_level(self, _: Outbox, full: bool) -> None:
-        if full:
-            self._room = anyio.Event()
-        else:
-            self._room.set()
 
 
 def event_of(message: Notification) -> bytes:
