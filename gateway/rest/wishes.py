@@ -43,7 +43,7 @@ def timeout_of(values: list[str]) -> float | None:
         return None
     text = values[0].strip()
     try:
-        if len(values) > 1:
+        if len(values) > 1 or not text.isascii():
             raise ValueError
         found = float(text) if _NUMBER.fullmatch(text) else seconds(text[:32])
     except ValueError:
