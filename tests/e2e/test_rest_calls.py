@@ -242,8 +242,10 @@ async def test_events_come_as_they_are_said(ann: User, module: Gateway) -> None:
 
 
 async def test_a_child_of_the_newest_revision_tells_of_its_calls_too(ann: User) -> None:
-    answer = await ann.post("progress", "modern", EVENTS, steps=1)
-    assert [name for name, _ in events(answer.text)][-2:] == ["progress", "result"]
+    told = [each for tool in ("report", "log") for each in events((await ann.post(tool, "modern", EVENTS)).text)]
+    assert [name for name, _ in told] == ["progress", "progress", "result", "message", "result"]
+    assert told[0][1] == {"progress": 1, "total": 2}
+    assert told[3][1] == {"level": "info", "data": "logged"}
 
 
 async def test_json_is_for_who_takes_either_and_nothing_for_who_takes_neither(ann: User) -> None:

@@ -28,7 +28,7 @@ async def said(response: Response) -> bytes:
     assert isinstance(response.response, ResponseBody)
     with anyio.fail_after(PATIENCE):
         async with response.response as body:
-            return b"".join([bytes(part) async for part in body])  # type: ignore[arg-type]
+            return b"".join([bytes(part) async for part in body])
 
 
 def future() -> "asyncio.Future[bytes]":
