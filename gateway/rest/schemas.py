@@ -109,7 +109,8 @@ def _is_number(value: object) -> bool:
 
 
 def _is_count(value: object) -> bool:
-    return _is_number(value) and float(value) >= 0 and float(value).is_integer()  # type: ignore[arg-type]
+    is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return is_whole and _is_number(value) and value >= 0  # type: ignore[operator]
 
 
 def _are_texts(value: object) -> bool:
