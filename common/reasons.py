@@ -72,6 +72,10 @@ class Reason(StrEnum):
 
     # What was wrong with a request.
     BAD_REQUEST = "bad_request"
+    INVALID_ARGUMENTS = "invalid_arguments"
+    """The arguments of a call over REST do not fit the tool's schema."""
+    IDEMPOTENCY_CONFLICT = "idempotency_conflict"
+    """A key that stands for one call came with another, or its answer is not there any more."""
     INVALID_JSON = "invalid_json"
     INVALID_MESSAGE = "invalid_message"
     UNSUPPORTED_VERSION = "unsupported_version"

@@ -15,6 +15,7 @@ from gateway.catalog.catalog import Catalog
 from gateway.errors import GatewayError
 from gateway.http import admitted, audited, bodies, spared, watching
 from gateway.http.actions import ActionsDoor, is_action
+from gateway.http.calling import RETRIES
 from gateway.http.certificates import CertificateDoor
 from gateway.http.front import Front
 from gateway.http.guards import Guards, asked
@@ -28,6 +29,7 @@ from gateway.http.streamable import StreamableDoor
 from gateway.http.websocket import WebSocketDoor
 from gateway.modern.probe import Probe
 from gateway.ratelimits import RateLimits
+from gateway.retries import Retries
 from gateway.sessions import Sessions
 from supervisor.client import SupervisorClient
 
@@ -58,6 +60,8 @@ def wire(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorCl
     catalog.disabled = settings.disabled
     watching.install(app, catalog, sessions, settings.publicity)
     openapi = app.extensions["openapi"] = OpenApiDoor(sessions, catalog, settings)
+    retries = app.extensions[RETRIES] = Retries()
+    app.after_serving(retries.close)
     streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
     others = (
         HealthDoor(sessions, supervisor, rates, catalog),

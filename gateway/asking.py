@@ -1,6 +1,6 @@
 """One request to a child that is answered here, and its result."""
 
-from typing import Final
+from typing import Final, Protocol
 
 import anyio
 import msgspec
@@ -8,7 +8,8 @@ import msgspec
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.identity.who import Who
-from gateway.jsonrpc import Malformed, Message, Request, Response, decode
+from gateway.jsonrpc import Malformed, Message, Notification, Request, Response, decode
+from gateway.outbox import Outbox
 from gateway.relay import Relay
 from gateway.specification import INVALID_PARAMS
 
@@ -24,29 +25,60 @@ class _RpcError(msgspec.Struct):
     message: str = ""
 
 
-async def ask(relay: Relay, server: str, message: Request, *, who: Who | None) -> bytes:
-    """The result of `message`, which is of `who`, or the gateway's own.
+class Listener(Protocol):
+    """Who wants to know of a request what its child says before it answers."""
+
+    def asked(self) -> None:
+        """The child has been asked. No error comes any more that could be told without asking it."""
+
+    async def hear(self, message: Notification) -> None:
+        """The child says `message` meanwhile. While this takes its time, more waits, and then the child does."""
+
+
+async def ask(
+    relay: Relay,
+    server: str,
+    message: Request,
+    *,
+    who: Who | None,
+    within: float | None = None,
+    listener: Listener | None = None,
+) -> bytes:
+    """The result of `message`, which is of `who`, or the gateway's own; `within` seconds, and `request_timeout`.
 
     Raises GatewayError for an error, the child's or our own.
 
     Cancellation drops the result; what becomes of the request itself is the conversation's to say.
     """
     outbox = relay.new_outbox()
-    relay.request(message, outbox, who=who, can_carry_more=False)
+    relay.request(message, outbox, who=who, can_carry_more=listener is not None, within=within)
     try:
-        answer = await outbox.take(_NO_BOUND)
-    except anyio.EndOfStream:
-        answer = None
+        response = await _response(outbox, listener)
     finally:
         relay.hang_up(outbox)
     if outbox.failure is not None:
         raise outbox.failure
-    response = _read(answer) if answer is not None else None
-    if not isinstance(response, Response):
+    if response is None:
         raise GatewayError(Reason.INTERNAL_ERROR, "the call ended without an answer")
     if response.error:
         raise _as_gateway_error(response.error, server)
     return response.result
+
+
+async def _response(outbox: Outbox, listener: Listener | None) -> Response | None:
+    """What comes in the end, after all that `listener` hears; None where the outbox ends without it."""
+    stale = outbox.waiting  # what the child said when nobody listened: it is about no request of ours
+    if listener is not None and outbox.failure is None:
+        listener.asked()
+    while True:
+        try:
+            message = _read(await outbox.take(_NO_BOUND) or b"")
+        except anyio.EndOfStream:
+            return None
+        if isinstance(message, Response):
+            return message
+        if isinstance(message, Notification) and listener is not None and outbox.taken > stale:
+            await listener.hear(message)
 
 
 def _read(answer: bytes) -> Message:

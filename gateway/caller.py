@@ -12,12 +12,13 @@ import msgspec
 from msgspec import Raw
 
 from common.reasons import Reason
-from gateway.asking import ask
+from gateway.asking import Listener, ask
 from gateway.catalog.offers import Prompt, Resource, Template, Tool, Welcome
 from gateway.catalog.reading import MAX_BYTES, Collected, Malformed, TooLarge, detached
 from gateway.errors import GatewayError, mebibytes
 from gateway.identity.who import Who
 from gateway.jsonrpc import notification, request
+from gateway.meta import LOG_LEVEL, PROGRESS
 from gateway.relay import Relay
 from gateway.specification import LATEST_HANDSHAKE_VERSION, METHOD_NOT_FOUND
 from gateway.toollists import CALL, LIST
@@ -26,6 +27,9 @@ _CLIENT_INFO: Final = {"name": "mcp-gateway", "version": version("mcp-gateway")}
 
 MAX_PAGES: Final = 100
 """Pages of a list that are asked for: a child that always has one more must not keep the gateway busy."""
+
+_LOG_LEVEL: Final = "info"
+"""From which on a child of revision 2026-07-28 is to log what it does for a call; others have no such thing."""
 
 _Item = TypeVar("_Item", bound=msgspec.Struct)
 
@@ -44,6 +48,8 @@ class Caller:
         """What is missing in the lists that the child has told so far, and why: a sentence for the operator for each."""
         self.on_list_changed: Callable[[], None] = lambda: None
         """Called when the child says that its tools are others now."""
+        self.on_end: Callable[[], None] = lambda: None
+        """Called when the session has ended, and nothing of the child's state is left."""
         relay.on_list_changed = self._forget_tools
 
     async def shake_hands(self) -> None:
@@ -60,14 +66,28 @@ class Caller:
         self.welcome = _welcome(answer)
         self._relay.notify(notification("notifications/initialized"))
 
-    async def call(self, tool: str, arguments: bytes, who: Who) -> bytes:
-        """The result of `tool`, as MCP gives it to `who`; `arguments` is the JSON of an object. Raises GatewayError.
+    async def call(
+        self,
+        tool: str,
+        arguments: bytes,
+        who: Who,
+        *,
+        within: float | None = None,
+        listener: Listener | None = None,
+    ) -> bytes:
+        """The result of `tool`, as MCP gives it to `who`; `arguments` is the JSON of an object.
 
-        Cancellation leaves the call running in the child, and drops its result.
+        `within` is how many seconds the child has for it, where that is less than `request_timeout`. A `listener` hears
+        of its progress, and what the child logs.
+
+        Raises GatewayError. Cancellation cancels the call, and the child is told so.
         """
         await self.find(tool, arguments, who)
         self._relay.calls.check()
-        return await self.ask(CALL, {"name": tool, "arguments": Raw(arguments)}, who)
+        params: dict[str, object] = {"name": tool, "arguments": Raw(arguments)}
+        if listener is not None:
+            params["_meta"] = {PROGRESS: self._last_id + 1, LOG_LEVEL: _LOG_LEVEL}
+        return await self.ask(CALL, params, who, within=within, listener=listener)
 
     async def find(self, tool: str, arguments: bytes, who: Who) -> Tool:
         """The tool of that name, if there is one that `who` may call. Raises GatewayError."""
@@ -105,13 +125,26 @@ class Caller:
         """The child's prompts. Raises GatewayError."""
         return [*(await self._list("prompts/list", "prompts", Prompt)).values()]
 
-    async def ask(self, method: str, params: object, who: Who | None = None) -> bytes:
+    async def ask(
+        self,
+        method: str,
+        params: object,
+        who: Who | None = None,
+        *,
+        within: float | None = None,
+        listener: Listener | None = None,
+    ) -> bytes:
         """The result of one request of `who`, or the gateway's own. Raises GatewayError for an error, whoever's.
 
-        Cancellation drops the result.
+        Cancellation cancels the request, and the child is told so.
         """
         self._last_id += 1
-        return await ask(self._relay, self._server, request(self._last_id, method, params), who=who)
+        message = request(self._last_id, method, params)
+        try:
+            return await ask(self._relay, self._server, message, who=who, within=within, listener=listener)
+        except BaseException:  # an answer's, too, and then there is nothing to be cancelled
+            self._relay.cancel(message.id, "nobody waits for the answer")
+            raise
 
     async def _list(self, method: str, key: str, kind: type[_Item]) -> dict[str, _Item]:
         """All pages of a list, by name; it is empty where the child knows no such list."""

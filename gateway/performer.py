@@ -68,9 +68,14 @@ class Performer:
     def __repr__(self) -> str:
         return f"<Performer {self._in_flight!r}, {self._questions!r}>"
 
-    def begin(self, call: int, *, of_tool: bool = False) -> None:
-        """The request `call`, perhaps `of_tool`, is in flight from now on; `perform` what comes of it next."""
-        self._in_flight.begin(call, self._seconds(call), of_tool=of_tool)
+    def begin(self, call: int, within: float | None = None, *, of_tool: bool = False) -> None:
+        """The request `call`, perhaps `of_tool`, is in flight from now on; `perform` what comes of it next.
+
+        Its sender wants to wait `within` seconds at most, where that is less than the patience for it.
+        """
+        seconds = self._seconds(call)
+        patience = seconds if within is None or seconds is None else min(seconds, within)
+        self._in_flight.begin(call, patience, of_tool=of_tool)
 
     def perform(self, effects: list[Effect]) -> None:
         """Do `effects`, in order."""

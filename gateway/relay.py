@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from loguru import logger
+from msgspec import Raw
 
 from common.config.model import ServerPolicy
 from common.reasons import Reason
@@ -23,7 +24,7 @@ from gateway.errands import Errands
 from gateway.errors import GatewayError
 from gateway.hotstate import NoNotes, Notes, UnderWay
 from gateway.identity.who import Who
-from gateway.jsonrpc import Message, Notification, Request, Response
+from gateway.jsonrpc import Message, Notification, Request, Response, notification
 from gateway.outbox import Outbox
 from gateway.performer import Patience, Performer
 from gateway.pressure import Pressure
@@ -207,10 +208,19 @@ class Relay:
 
     # What the client says. All of it raises the session's end, once there is one.
 
-    def request(self, message: Request, outbox: Outbox, *, who: Who | None, can_carry_more: bool = True) -> None:
+    def request(
+        self,
+        message: Request,
+        outbox: Outbox,
+        *,
+        who: Who | None,
+        can_carry_more: bool = True,
+        within: float | None = None,
+    ) -> None:
         """Pass on a request of `who`, or the gateway's own.
 
-        Its answer, or an error in its place, comes to `outbox`, always.
+        Its answer, or an error in its place, comes to `outbox`, always; `within` so many seconds, where that is less than
+        `request_timeout`.
         """
         self._refuse_if_ended()
         if who is not None:
@@ -222,7 +232,7 @@ class Relay:
                 return
         call, effects = self._conversation.request(message, self._streams.number(outbox), can_carry_more=can_carry_more)
         if call is not None:
-            self._performer.begin(call, of_tool=message.method == CALL)
+            self._performer.begin(call, within, of_tool=message.method == CALL)
         if who is not None:
             self.errands.enter(call, message, who, effects)
         self._use()
@@ -244,6 +254,12 @@ class Relay:
             return
         self._use()
         self._performer.perform(self._conversation.notify(message))
+
+    def cancel(self, id_: bytes, reason: str) -> None:
+        """The client wants no answer any more to its request with that id; nothing happens where it is not in flight."""
+        if self.ended is None:
+            params = {"requestId": Raw(id_), "reason": reason}
+            self._performer.perform(self._conversation.notify(notification("notifications/cancelled", params)))
 
     def respond(self, message: Response) -> None:
         """Pass on the client's answer to a question of the child's."""

@@ -210,6 +210,8 @@ class Session:
             logger.log(self._table.level, "session {} of {} on {} ended: {}{}", *facts)
             # Its set keeps it for minutes, to say why it ended; without this the whole bridge would be kept with it.
             self._certificate, self._lapsed = self.certificate, self.had_a_caller
+            if self._caller is not None:
+                self._caller.on_end()
             self._relay = self._caller = None
 
 

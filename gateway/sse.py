@@ -16,6 +16,11 @@ def message(data: bytes, id_: bytes = b"") -> bytes:
     return b"id: %b\n%b" % (id_, event) if id_ else event
 
 
+def named(name: bytes, data: bytes) -> bytes:
+    """An event of a type of its own, whose `data` is JSON without line breaks."""
+    return b"event: %b\ndata: %b\n\n" % (name, data)
+
+
 def priming(id_: bytes) -> bytes:
     """An event without data, which tells a client where a stream begins (revision 2025-11-25 and later)."""
     return b"id: %b\nretry: %d\ndata: \n\n" % (id_, RETRY)

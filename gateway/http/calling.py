@@ -1,17 +1,93 @@
 """A call of a tool, however it was asked for: its answer over HTTP."""
 
-from quart import Response, g
+import asyncio
+from typing import Final
 
+from loguru import logger
+from quart import Response, current_app, g, request
+
+from common.reasons import Reason
 from gateway.admittance import CALL, Use
-from gateway.http import admitted, bodies
+from gateway.catalog.offers import Tool
+from gateway.errors import GatewayError
+from gateway.http import admitted, audited, bodies
+from gateway.http.bodies import EVENT_STREAM, JSON
+from gateway.http.callstream import CallStream
+from gateway.rest.checking import checker_of
+from gateway.rest.wishes import KEY, REPLAYED, TIMEOUT, Form, Wishes, key_of, timeout_of
+from gateway.retries import Retries, Run, begin
 from gateway.session_sets import SessionSet
+
+RETRIES: Final = "retries"
+"""The extension of the application that knows the calls with a key."""
 
 
 async def call_tool(session_set: SessionSet, server: str, tool: str, arguments: bytes) -> Response:
     """The answer to this request, which calls `tool` of `server` in a session of `session_set`.
 
-    `arguments` is the JSON of an object. Raises GatewayError.
+    `arguments` is the JSON of an object. Raises GatewayError. Cancellation, which means that the client hung up, cancels
+    the call, unless the request has a key. An event stream is answered before the call has ended: what is not to end
+    before goes `streams.afterwards`.
     """
+    wishes = _wishes()
     await admitted.admit(Use(server, CALL, tool))
-    caller = await session_set.caller(server, g.who)
-    return bodies.json_response(await caller.call(tool, arguments, g.who))
+    who = g.who
+    caller = await session_set.caller(server, who)
+    _check(server, await caller.find(tool, arguments, who), arguments)
+    stream = CallStream() if wishes.form is Form.EVENTS else None
+
+    async def run() -> bytes:
+        return await caller.call(tool, arguments, who, within=wishes.timeout, listener=stream)
+
+    if not wishes.key:
+        return await _answer(run, stream)
+    retries: Retries = current_app.extensions[RETRIES]
+    name = (tool, wishes.key)
+    answer, is_replay = retries.join(caller, session_set.principal, name, arguments, run)
+    return await _answer_again(answer, stream, is_replay=is_replay)
+
+
+async def _answer(run: Run, stream: CallStream | None) -> Response:
+    if stream is None:
+        return bodies.json_response(await run())
+    return await stream.response(begin(run, "a call that streams"), is_own=True)
+
+
+async def _answer_again(answer: "asyncio.Future[bytes]", stream: CallStream | None, *, is_replay: bool) -> Response:
+    """The same for a call that may be asked for again; an error that was is told to be so, too."""
+    headers = {REPLAYED: "true"} if is_replay else {}
+    if stream is None:
+        try:
+            return bodies.json_response(await asyncio.shield(answer), headers=headers)
+        except GatewayError as error:
+            audited.refused(error)
+            return bodies.json_response(error.rest_body(), error.status, {**error.headers, **headers})
+    if is_replay:
+        stream.asked()
+    response = await stream.response(answer, is_own=False)
+    response.headers.update(headers)
+    return response
+
+
+def _wishes() -> Wishes:
+    """Raises GatewayError: 406 where the client takes neither form, 400 for what cannot be read."""
+    return Wishes(_form(), timeout_of(request.args.getlist(TIMEOUT)), key_of(request.headers.getlist(KEY)))
+
+
+def _form() -> Form:
+    if not (bodies.accepts(JSON) or bodies.accepts(EVENT_STREAM)):
+        raise GatewayError(Reason.NOT_ACCEPTABLE, f"expected an Accept header with {JSON} or {EVENT_STREAM}")
+    accepted = request.accept_mimetypes
+    return Form.EVENTS if accepted and accepted[EVENT_STREAM] > accepted[JSON] else Form.JSON
+
+
+def _check(server: str, tool: Tool, arguments: bytes) -> None:
+    """Raises GatewayError where the arguments do not fit the tool's schema."""
+    checker = checker_of(bytes(tool.input_schema))
+    if checker.unusable and not checker.told:
+        checker.told = True
+        facts = (server, tool.name[:128], checker.unusable)
+        logger.warning("the arguments of {}'s tool {!r} are not checked against its schema: {}", *facts)
+    found = checker.look(arguments)
+    if found is not None:
+        raise found.error(server, tool.name[:128])

@@ -1,14 +1,14 @@
 """REST: a session id, then a POST for each call of a tool."""
 
 import msgspec
-from msgspec import Raw
 from quart import Blueprint, Response, g, request
 
 from common.reasons import Reason
-from gateway.errors import GatewayError, bad_request
+from gateway.errors import GatewayError
 from gateway.http import admitted, bodies
 from gateway.http.calling import call_tool
 from gateway.http.mcp import SESSION_QUERY, query_id
+from gateway.rest.arguments import NONE, read
 from gateway.session_sets import SessionSet
 from gateway.sessions import Sessions
 
@@ -57,15 +57,7 @@ class RestDoor:
 
 
 async def read_arguments(limit: int) -> bytes:
-    """The body, which is the JSON of an object, on one line; no body at all stands for no arguments."""
+    """The body, which is the JSON of an object; no body at all stands for no arguments. Raises GatewayError."""
     if request.content_length in (None, 0) and not request.mimetype:
-        return b"{}"
-    body = await bodies.read_json(limit)
-    try:
-        body.decode("utf-8")
-        msgspec.json.decode(body, type=dict[str, Raw])
-    except msgspec.ValidationError:
-        raise bad_request("expected a JSON object with the tool's arguments") from None
-    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
-        raise GatewayError(Reason.INVALID_JSON, "expected a JSON object, but the body is not JSON in UTF-8") from None
-    return body
+        return NONE
+    return read(await bodies.read_json(limit))

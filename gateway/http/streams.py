@@ -26,7 +26,8 @@ class EventStream(ResponseBody):
 
     Whoever waits for anything between making it and beginning it must `abandon` its answer where the wait is cancelled:
     else it is never begun, never ends, and whatever is to end with it lives on.
-    Every message passes `through` on its way; one of which nothing is left there is not sent.
+    Every message passes `through` on its way; one of which nothing is left there is not sent. `write` makes an event of
+    what is left and its id.
     """
 
     def __init__(
@@ -35,9 +36,11 @@ class EventStream(ResponseBody):
         on_close: Callable[[], None],
         opening: bytes = sse.COMMENT,
         through: Callable[[bytes], bytes] = bytes,
+        write: Callable[[bytes, bytes], bytes] = sse.message,
     ) -> None:
         self._outbox = outbox
         self._through = through
+        self._write = write
         self._on_close = on_close
         self._opening = opening
 
@@ -46,6 +49,16 @@ class EventStream(ResponseBody):
 
     async def __aexit__(self, exc_type: type, exc_value: BaseException, tb: TracebackType) -> None:
         self._on_close()
+
+    def also_at_end(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called, too, once it has ended."""
+        first = self._on_close
+
+        def both() -> None:
+            first()
+            callback()
+
+        self._on_close = both
 
     def abandon(self) -> None:
         """It will never be begun."""
@@ -60,7 +73,7 @@ class EventStream(ResponseBody):
             except anyio.EndOfStream:
                 return
             data = self._through(event.data) if event is not None else b""
-            yield sse.message(data, event.id) if event is not None and data else sse.COMMENT
+            yield self._write(data, event.id) if event is not None and data else sse.COMMENT
 
 
 def event_stream(body: EventStream) -> Response:
@@ -73,6 +86,14 @@ def event_stream(body: EventStream) -> Response:
 def ended_stream(events: bytes) -> Response:
     """A stream of which all is there already."""
     return Response(events, content_type=EVENT_STREAM, headers=_HEADERS)
+
+
+def afterwards(response: Response, callback: Callable[[], None]) -> None:
+    """Have `callback` called once nothing of `response` is still to come: now, where it is no event stream."""
+    if isinstance(response.response, EventStream):
+        response.response.also_at_end(callback)
+    else:
+        callback()
 
 
 def abandon(response: Response) -> None:

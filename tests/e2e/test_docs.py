@@ -20,12 +20,13 @@ from tests.support.gateway import LIGHT, NOTEPAD, ROOT, Gateway, programs, runni
 from tests.support.processes import PATIENCE
 
 README = (ROOT / "README.md").read_text()
+REST = (ROOT / "docs" / "rest.md").read_text()
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
 
 
 def blocks(text: str, language: str) -> list[str]:
     """The fenced blocks of that language, dedented as a list's blocks are."""
-    found = re.findall(rf"^( *)```{language}\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL)
+    found = re.findall(rf"^( *)```(?:{language})\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL)
     return [re.sub(rf"^{indent}", "", block, flags=re.MULTILINE) for indent, block in found]
 
 
@@ -68,6 +69,18 @@ async def test_a_client_without_sessions_gets_what_the_page_prints(tmp_path: Pat
     text = PROTOCOL.partition("## Clients without sessions")[2].partition("\n### ")[0]
     async with running({"notepad": NOTEPAD}, tmp_path=tmp_path) as gateway:
         await prints(gateway, blocks(text, "sh"), blocks(text, "json"))
+
+
+@pytest.mark.slow
+async def test_calls_over_rest_print_what_the_page_says(tmp_path: Path) -> None:
+    curl, _, python = REST.partition("## A walk-through")[2].partition("\n## ")[0].partition("The same in Python")
+    async with running({"notepad": NOTEPAD}, tmp_path=tmp_path) as gateway:
+        await prints(gateway, blocks(curl, "sh"), blocks(curl, "json|text"))
+        [script], [expected] = blocks(python, "python"), blocks(python, "text")
+        script = script.replace("http://localhost:3000", gateway.url)
+        with anyio.fail_after(PATIENCE):
+            result = await anyio.run_process([sys.executable, "-c", script], stderr=subprocess.STDOUT)
+    assert result.stdout.decode() == expected
 
 
 async def prints(gateway: Gateway, commands: list[str], outputs: list[str]) -> None:

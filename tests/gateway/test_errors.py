@@ -9,6 +9,8 @@ from gateway.errors import GatewayError, bad_request, ended, refused
 
 EXPECTED = {
     Reason.BAD_REQUEST: (400, -32602),
+    Reason.INVALID_ARGUMENTS: (400, -32602),
+    Reason.IDEMPOTENCY_CONFLICT: (409, -32600),
     Reason.INVALID_JSON: (400, -32700),
     Reason.INVALID_MESSAGE: (400, -32600),
     Reason.UNSUPPORTED_VERSION: (400, -32600),

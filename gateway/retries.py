@@ -1,0 +1,68 @@
+"""Calls with a key, each of which is made once: in a task of its own, so that no client's hanging up ends it.
+
+Such a call lasts as long as its session and `request_timeout` let it, whoever still waits for it: a retry may come.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextvars import Context
+from functools import partial
+from time import monotonic
+
+from gateway.caller import Caller
+from gateway.identity.principal import Principal
+from gateway.rest.replays import Kept, Replays
+
+Run = Callable[[], Awaitable[bytes]]
+"""A call that is yet to be made. Raises GatewayError in place of a result."""
+
+
+def begin(run: Run, name: str) -> "asyncio.Task[bytes]":
+    """The call, which is being made; its context is its own, for the request's holds all of the request."""
+
+    async def perform() -> bytes:
+        return await run()
+
+    return asyncio.get_running_loop().create_task(perform(), name=name, context=Context())
+
+
+class Retries:
+    """The calls of `replays`, of which some run."""
+
+    def __init__(self, replays: Replays | None = None, now: Callable[[], float] = monotonic) -> None:
+        self._replays = replays or Replays()
+        self._now = now
+        self._tasks: set[asyncio.Task[bytes]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Retries: {len(self._tasks)} calls, {self._replays!r}>"
+
+    def join(
+        self, caller: Caller, owner: Principal, name: tuple[str, str], arguments: bytes, run: Run
+    ) -> tuple["asyncio.Future[bytes]", bool]:
+        """The answer to the call that `name`, a tool and a key, stands for; and whether it was asked for before.
+
+        `run` makes it, where it was not. Raises GatewayError where the key stands for another call. Whoever waits for
+        the answer is to shield it.
+        """
+        found = self._replays.find(caller, name, arguments, self._now())
+        if found is not None:
+            return found.answer, True
+        task = begin(run, f"call {name[0]}")
+        self._tasks.add(task)
+        caller.on_end = partial(self._replays.forget, caller)
+        kept = self._replays.begin(caller, owner, name, arguments, task)
+        task.add_done_callback(partial(self._finish, kept))
+        return task, False
+
+    async def close(self) -> None:
+        """Nobody will ask any more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _finish(self, kept: Kept, task: "asyncio.Task[bytes]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waited has it; perhaps nobody does
+        self._replays.finish(kept, self._now())
