@@ -19,6 +19,8 @@ from gateway.http.front import Front
 from gateway.http.guards import Guards, asked
 from gateway.http.health import HealthDoor
 from gateway.http.metadata import MetadataDoor
+from gateway.http.offers import OfferDoor
+from gateway.http.questions import QuestionDoor
 from gateway.http.rest import RestDoor
 from gateway.http.sse import SseDoor
 from gateway.http.stateless import StatelessDoor
@@ -26,6 +28,7 @@ from gateway.http.streamable import StreamableDoor
 from gateway.http.websocket import WebSocketDoor
 from gateway.modern.probe import Probe
 from gateway.rates import Rates
+from gateway.rest.parked import Parked
 from gateway.sessions import Sessions
 from supervisor.client import SupervisorClient
 
@@ -53,10 +56,13 @@ def wire(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorCl
     admitted.install(app, Admittance([rates], sessions.quotas.refusals))
     app.after_serving(rates.close)
     app.extensions["catalog"] = Catalog(sessions)
+    parked = app.extensions["parked"] = Parked()
     streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
     others = (
         HealthDoor(sessions, supervisor, rates),
         RestDoor(sessions),
+        QuestionDoor(sessions, parked),
+        OfferDoor(sessions),
         CertificateDoor(sessions.certificates),
         MetadataDoor(guards),
     )

@@ -1,5 +1,6 @@
 """One request to a child that is answered here, and its result."""
 
+from collections.abc import Callable
 from typing import Final
 
 import anyio
@@ -9,7 +10,8 @@ from mcp_types import INVALID_PARAMS
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.identity.who import Who
-from gateway.jsonrpc import Malformed, Message, Request, Response, decode
+from gateway.jsonrpc import Malformed, Message, Notification, Request, Response, decode
+from gateway.outbox import Outbox
 from gateway.relay import Relay
 
 MAX_QUOTED: Final = 1000
@@ -19,34 +21,50 @@ _NO_BOUND: Final = 1e8
 """The relay answers every request within its own bound, so waiting for the answer needs none."""
 
 
+Hear = Callable[[Request | Notification], None]
+"""Called with what a child says of a request before it answers it; with a question, too, which is to be answered."""
+
+
 class _RpcError(msgspec.Struct):
     code: int
     message: str = ""
 
 
-async def ask(relay: Relay, server: str, message: Request, *, who: Who | None) -> bytes:
+async def ask(relay: Relay, server: str, message: Request, *, who: Who | None, hear: Hear | None = None) -> bytes:
     """The result of `message`, which is of `who`, or the gateway's own.
 
-    Raises GatewayError for an error, the child's or our own.
+    What the child says before it answers goes to `hear`, if that is there; else it takes another way. Raises GatewayError
+    for an error, the child's or our own.
 
     Cancellation drops the result; what becomes of the request itself is the conversation's to say.
     """
     outbox = relay.new_outbox()
-    relay.request(message, outbox, who=who, can_carry_more=False)
+    relay.request(message, outbox, who=who, can_carry_more=hear is not None)
     try:
-        answer = await outbox.take(_NO_BOUND)
-    except anyio.EndOfStream:
-        answer = None
+        response = await _response(outbox, hear)
     finally:
         relay.hang_up(outbox)
     if outbox.failure is not None:
         raise outbox.failure
-    response = _read(answer) if answer is not None else None
-    if not isinstance(response, Response):
+    if response is None:
         raise GatewayError(Reason.INTERNAL_ERROR, "the call ended without an answer")
     if response.error:
         raise _as_gateway_error(response.error, server)
     return response.result
+
+
+async def _response(outbox: Outbox, hear: Hear | None) -> Response | None:
+    """The answer on `outbox`; None where it ended without one."""
+    try:
+        while (data := await outbox.take(_NO_BOUND)) is not None:
+            message = _read(data)
+            if isinstance(message, Response):
+                return message
+            if hear is not None:
+                hear(message)
+    except anyio.EndOfStream:
+        pass
+    return None
 
 
 def _read(answer: bytes) -> Message:

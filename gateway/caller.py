@@ -4,7 +4,7 @@ The handshake is done once. The child's tools are listed before the first call, 
 changed or when a name is asked for that is not among them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from importlib.metadata import version
 from typing import Final, TypeVar
 
@@ -14,20 +14,34 @@ from mcp_types.version import LATEST_HANDSHAKE_VERSION
 from msgspec import Raw
 
 from common.reasons import Reason
-from gateway.asking import ask
+from gateway.asking import Hear, ask
 from gateway.catalog.offers import Prompt, Resource, Template, Tool, Welcome
 from gateway.errors import GatewayError
 from gateway.identity.who import Who
-from gateway.jsonrpc import notification, request
+from gateway.jsonrpc import Response, notification, request
 from gateway.relay import Relay
 from gateway.toollists import CALL, LIST
 
 _CLIENT_INFO: Final = {"name": "mcp-gateway", "version": version("mcp-gateway")}
 
+ANSWERED: Final = frozenset({"elicitation/create", "sampling/createMessage"})
+"""What the child of a REST session may ask; all else is declined at once."""
+
 MAX_PAGES: Final = 100
 """Pages of a list that are asked for: a child that always has one more must not keep the gateway busy."""
 
 _Item = TypeVar("_Item", bound=msgspec.Struct)
+
+
+def _hello(capabilities: object) -> bytes:
+    said = {"protocolVersion": LATEST_HANDSHAKE_VERSION, "capabilities": capabilities, "clientInfo": _CLIENT_INFO}
+    return msgspec.json.encode(said)
+
+
+SILENT: Final = _hello({})
+"""The params of `initialize` where nobody can be asked anything."""
+ASKABLE: Final = _hello({"elicitation": {"form": {}, "url": {}}, "sampling": {}})
+"""The same where a caller of REST can."""
 
 
 class Caller:
@@ -44,11 +58,10 @@ class Caller:
         """Called when the child says that its tools are others now."""
         relay.on_list_changed = self._forget_tools
 
-    async def shake_hands(self) -> None:
-        """Do the handshake, once. Raises GatewayError where the child does not manage it."""
-        hello = {"protocolVersion": LATEST_HANDSHAKE_VERSION, "capabilities": {}, "clientInfo": _CLIENT_INFO}
+    async def shake_hands(self, hello: bytes) -> None:
+        """Do the handshake, once, with these params. Raises GatewayError where the child does not manage it."""
         try:
-            answer = await self.ask("initialize", hello)
+            answer = await self.ask("initialize", Raw(hello))
         except GatewayError as error:
             if error.reason in (Reason.CHILD_ERROR, Reason.BAD_REQUEST):
                 about = {"certificate": self._relay.certificate} if self._relay.certificate else {}
@@ -58,14 +71,28 @@ class Caller:
         self.welcome = _welcome(answer)
         self._relay.notify(notification("notifications/initialized"))
 
-    async def call(self, tool: str, arguments: bytes, who: Who) -> bytes:
+    async def call(self, tool: str, arguments: bytes, who: Who, hear: Hear | None = None) -> bytes:
         """The result of `tool`, as MCP gives it to `who`; `arguments` is the JSON of an object. Raises GatewayError.
 
-        Cancellation leaves the call running in the child, and drops its result.
+        What the child says before it answers goes to `hear`. Cancellation leaves the call running in the child, and drops
+        its result.
         """
         await self.find(tool, arguments, who)
+        return await self.fetch(CALL, {"name": tool, "arguments": Raw(arguments)}, who, hear)
+
+    async def fetch(self, method: str, params: object, who: Who, hear: Hear | None = None) -> bytes:
+        """The result of any request of `who`, as `call` gives it. Raises GatewayError, also for one too many."""
         self._relay.calls.check()
-        return await self.ask(CALL, {"name": tool, "arguments": Raw(arguments)}, who)
+        return await self.ask(method, params, who, hear)
+
+    @property
+    def questions(self) -> Set[bytes]:
+        """The ids of the child's questions that are open."""
+        return self._relay.questions
+
+    def respond(self, answer: Response) -> None:
+        """Answer a question of the child's. Raises GatewayError where the session has ended."""
+        self._relay.respond(answer)
 
     async def find(self, tool: str, arguments: bytes, who: Who) -> Tool:
         """The tool of that name, if there is one that `who` may call. Raises GatewayError."""
@@ -98,13 +125,13 @@ class Caller:
         """The child's prompts. Raises GatewayError."""
         return await self._list("prompts/list", "prompts", Prompt)
 
-    async def ask(self, method: str, params: object, who: Who | None = None) -> bytes:
+    async def ask(self, method: str, params: object, who: Who | None = None, hear: Hear | None = None) -> bytes:
         """The result of one request of `who`, or the gateway's own. Raises GatewayError for an error, whoever's.
 
-        Cancellation drops the result.
+        What the child says before it answers goes to `hear`. Cancellation drops the result.
         """
         self._last_id += 1
-        return await ask(self._relay, self._server, request(self._last_id, method, params), who=who)
+        return await ask(self._relay, self._server, request(self._last_id, method, params), who=who, hear=hear)
 
     async def _list(self, method: str, key: str, kind: type[_Item]) -> list[_Item]:
         """All pages of a list; it is empty where the child knows no such list."""

@@ -264,7 +264,7 @@ class Leases:
             session.server,
             session.policy,
             label=masked(session.id),
-            answers_questions=session.door is not Door.REST,
+            answers_questions=session.answers,
             on_end=session.forget,
             calls=self.quotas.calls_of(session.principal),
             start_within=start_within,
@@ -283,7 +283,7 @@ class Leases:
         """The conversation, where it is not one of a legacy client that is alone with its child."""
         if lane is not None:
             return Conversation(
-                answers_questions=session.door is not Door.REST,
+                answers_questions=session.answers,
                 epoch=self._supervisor.epoch,
                 initialized=resumes is not None,
                 ids=lane.ids,

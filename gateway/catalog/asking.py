@@ -10,7 +10,7 @@ import anyio
 
 from common.config.model import ServerPolicy
 from common.reasons import Reason
-from gateway.caller import Caller
+from gateway.caller import SILENT, Caller
 from gateway.catalog.offers import Offer
 from gateway.identity.principal import Principal
 from gateway.leases import Leases
@@ -47,7 +47,7 @@ async def offer_of(leases: Leases, server: str, policy: ServerPolicy, own: Perso
     session = Session(
         _Backstage(leases), _LABEL, _NOBODY, server, Door.REST, policy, personal=own, on_forget=lambda: None
     )
-    session.hello = b"{}"
+    session.hello = SILENT
     began = anyio.current_time()
     try:
         caller = await session.caller()

@@ -3,7 +3,7 @@
 from quart import Response, g
 
 from gateway.admittance import CALL, Use
-from gateway.http import admitted, bodies
+from gateway.http import admitted, contents, questions
 from gateway.session_sets import SessionSet
 
 
@@ -13,5 +13,11 @@ async def call_tool(session_set: SessionSet, server: str, tool: str, arguments: 
     `arguments` is the JSON of an object. Raises GatewayError.
     """
     await admitted.admit(Use(server, CALL, tool))
+    wanted, declines = contents.wish(), questions.declines()
     caller = await session_set.caller(server, g.who)
-    return bodies.json_response(await caller.call(tool, arguments, g.who))
+    call = questions.attend(session_set, server, caller, declines=declines)
+
+    async def run() -> bytes:
+        return await caller.call(tool, arguments, g.who, call.hear)
+
+    return contents.response(await call.answer_or_ask(run), wanted)

@@ -88,16 +88,16 @@ def failed(answer: bytes) -> bool:
     return read is not None and read.is_error
 
 
-def chosen(found: Sequence[Block], quality: Quality, index: int | None = None) -> Block | None:
+def chosen(found: Sequence[Block], quality: Quality, index: int | None = None, *, raw: bool = False) -> Block | None:
     """The block that a client wants as bytes, most of all; None for the whole answer as JSON.
 
-    That is the answer unless something else is wanted more. With an `index` it is never. Raises GatewayError where there
-    is nothing of a type that the client takes.
+    That is the answer unless something else is wanted more. With an `index`, or `raw`, it is never. Raises GatewayError
+    where there is nothing of a type that the client takes.
     """
     wanted = [each for each in found if index is None or each.index == index]
     best = max(wanted, key=lambda block: _quality(block, quality), default=None)
     liking = _quality(best, quality) if best is not None else 0.0
-    if index is None and quality(JSON) >= liking and quality(JSON) > 0:
+    if index is None and not raw and quality(JSON) >= liking and quality(JSON) > 0:
         return None
     if best is None or not liking:
         raise _not_acceptable(found, index)
