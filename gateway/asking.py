@@ -10,7 +10,7 @@ from mcp_types import INVALID_PARAMS
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.identity.who import Who
-from gateway.jsonrpc import Malformed, Message, Notification, Request, Response, decode
+from gateway.jsonrpc import Malformed, Message, Request, Response, decode
 from gateway.outbox import Outbox
 from gateway.relay import Relay
 
@@ -21,8 +21,8 @@ _NO_BOUND: Final = 1e8
 """The relay answers every request within its own bound, so waiting for the answer needs none."""
 
 
-Hear = Callable[[Request | Notification], None]
-"""Called with what a child says of a request before it answers it; with a question, too, which is to be answered."""
+Asks = Callable[[Request], None]
+"""Called with a question that a child asks before it answers a request; it is to be answered."""
 
 
 class _RpcError(msgspec.Struct):
@@ -30,18 +30,18 @@ class _RpcError(msgspec.Struct):
     message: str = ""
 
 
-async def ask(relay: Relay, server: str, message: Request, *, who: Who | None, hear: Hear | None = None) -> bytes:
+async def ask(relay: Relay, server: str, message: Request, *, who: Who | None, asks: Asks | None = None) -> bytes:
     """The result of `message`, which is of `who`, or the gateway's own.
 
-    What the child says before it answers goes to `hear`, if that is there; else it takes another way. Raises GatewayError
+    What the child asks before it answers goes to `asks`, if that is there; else it takes another way. Raises GatewayError
     for an error, the child's or our own.
 
     Cancellation drops the result; what becomes of the request itself is the conversation's to say.
     """
     outbox = relay.new_outbox()
-    relay.request(message, outbox, who=who, can_carry_more=hear is not None)
+    relay.request(message, outbox, who=who, can_carry_more=asks is not None)
     try:
-        response = await _response(outbox, hear)
+        response = await _response(outbox, asks)
     finally:
         relay.hang_up(outbox)
     if outbox.failure is not None:
@@ -53,15 +53,15 @@ async def ask(relay: Relay, server: str, message: Request, *, who: Who | None, h
     return response.result
 
 
-async def _response(outbox: Outbox, hear: Hear | None) -> Response | None:
+async def _response(outbox: Outbox, asks: Asks | None) -> Response | None:
     """The answer on `outbox`; None where it ended without one."""
     try:
         while (data := await outbox.take(_NO_BOUND)) is not None:
             message = _read(data)
             if isinstance(message, Response):
                 return message
-            if hear is not None:
-                hear(message)
+            if isinstance(message, Request) and asks is not None:
+                asks(message)
     except anyio.EndOfStream:
         pass
     return None

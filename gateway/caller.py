@@ -14,7 +14,7 @@ from mcp_types.version import LATEST_HANDSHAKE_VERSION
 from msgspec import Raw
 
 from common.reasons import Reason
-from gateway.asking import Hear, ask
+from gateway.asking import Asks, ask
 from gateway.catalog.offers import Prompt, Resource, Template, Tool, Welcome
 from gateway.errors import GatewayError
 from gateway.identity.who import Who
@@ -71,19 +71,19 @@ class Caller:
         self.welcome = _welcome(answer)
         self._relay.notify(notification("notifications/initialized"))
 
-    async def call(self, tool: str, arguments: bytes, who: Who, hear: Hear | None = None) -> bytes:
+    async def call(self, tool: str, arguments: bytes, who: Who, asks: Asks | None = None) -> bytes:
         """The result of `tool`, as MCP gives it to `who`; `arguments` is the JSON of an object. Raises GatewayError.
 
-        What the child says before it answers goes to `hear`. Cancellation leaves the call running in the child, and drops
+        What the child asks before it answers goes to `asks`. Cancellation leaves the call running in the child, and drops
         its result.
         """
         await self.find(tool, arguments, who)
-        return await self.fetch(CALL, {"name": tool, "arguments": Raw(arguments)}, who, hear)
+        return await self.fetch(CALL, {"name": tool, "arguments": Raw(arguments)}, who, asks)
 
-    async def fetch(self, method: str, params: object, who: Who, hear: Hear | None = None) -> bytes:
+    async def fetch(self, method: str, params: object, who: Who, asks: Asks | None = None) -> bytes:
         """The result of any request of `who`, as `call` gives it. Raises GatewayError, also for one too many."""
         self._relay.calls.check()
-        return await self.ask(method, params, who, hear)
+        return await self.ask(method, params, who, asks)
 
     @property
     def questions(self) -> Set[bytes]:
@@ -125,13 +125,13 @@ class Caller:
         """The child's prompts. Raises GatewayError."""
         return await self._list("prompts/list", "prompts", Prompt)
 
-    async def ask(self, method: str, params: object, who: Who | None = None, hear: Hear | None = None) -> bytes:
+    async def ask(self, method: str, params: object, who: Who | None = None, asks: Asks | None = None) -> bytes:
         """The result of one request of `who`, or the gateway's own. Raises GatewayError for an error, whoever's.
 
-        What the child says before it answers goes to `hear`. Cancellation drops the result.
+        What the child asks before it answers goes to `asks`. Cancellation drops the result.
         """
         self._last_id += 1
-        return await ask(self._relay, self._server, request(self._last_id, method, params), who=who, hear=hear)
+        return await ask(self._relay, self._server, request(self._last_id, method, params), who=who, asks=asks)
 
     async def _list(self, method: str, key: str, kind: type[_Item]) -> list[_Item]:
         """All pages of a list; it is empty where the child knows no such list."""

@@ -14,10 +14,11 @@ async def call_tool(session_set: SessionSet, server: str, tool: str, arguments: 
     """
     await admitted.admit(Use(server, CALL, tool))
     wanted, declines = contents.wish(), questions.declines()
-    caller = await session_set.caller(server, g.who)
+    who = g.who
+    caller = await session_set.caller(server, who)
     call = questions.attend(session_set, server, caller, declines=declines)
 
     async def run() -> bytes:
-        return await caller.call(tool, arguments, g.who, call.hear)
+        return await caller.call(tool, arguments, who, call.hear)
 
     return contents.response(await call.answer_or_ask(run), wanted)

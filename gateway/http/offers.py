@@ -115,13 +115,13 @@ class OfferDoor:
             return bodies.json_response(await listed(ask, key, request.args.get("cursor"), limit))
 
     async def _asked(self, server: str, method: str, params: dict[str, Any]) -> bytes:
-        declines = questions.declines()
+        who, declines = g.who, questions.declines()
         async with self._session_set(server, method) as session_set:
             caller = await session_set.caller(server, g.who)
             call = questions.attend(session_set, server, caller, declines=declines)
 
             async def run() -> bytes:
-                return await caller.fetch(method, params, g.who, call.hear)
+                return await caller.fetch(method, params, who, call.hear)
 
             return await call.answer_or_ask(run)
 

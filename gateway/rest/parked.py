@@ -13,6 +13,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ from gateway.caller import Caller
 from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
 from gateway.identity.who import Who
-from gateway.jsonrpc import Notification, Request, Response
+from gateway.jsonrpc import Request, Response
 from gateway.rest.answering import declined
 from gateway.session_sets import SessionSet
 
@@ -64,6 +65,7 @@ class Parked:
     def __init__(self) -> None:
         self._questions: dict[str, Question] = {}
         self._calls: dict[Call, None] = {}
+        self._by_task: dict[asyncio.Future[bytes], Call] = {}
 
     def __repr__(self) -> str:
         return f"<Parked: {len(self._calls)} calls, {len(self._questions)} questions>"
@@ -84,7 +86,19 @@ class Parked:
         """The open questions that are `who`'s, oldest first; of the set `set_id` alone, where one is named."""
         return [each for each in self._questions.values() if _owns(each.call.session_set, who, set_id) and each.is_open]
 
+    def call_of(self, task: "asyncio.Future[bytes]") -> "Call | None":
+        """The call that `task` makes, while it does."""
+        return self._by_task.get(task)
+
     # For Call.
+
+    def attach(self, call: "Call", task: "asyncio.Future[bytes]") -> None:
+        """`call` is being made."""
+        self._by_task[task] = call
+
+    def detach(self, task: "asyncio.Future[bytes]") -> None:
+        """It is over."""
+        self._by_task.pop(task, None)
 
     def add(self, call: "Call", asked: Request) -> Question:
         """One more question."""
@@ -123,7 +137,8 @@ class Call:
         self._parked = parked
         self._declines = declines
         self._asked: dict[bytes, Question] = {}
-        self._task: asyncio.Task[bytes] | None = None
+        self._task: asyncio.Future[bytes] | None = None
+        self._is_own = True
         self._waiting = 0
         self._news = anyio.Event()
 
@@ -135,10 +150,8 @@ class Call:
         """Those of its questions that are open, oldest first."""
         return [each for each in self._asked.values() if each.is_open]
 
-    def hear(self, message: Request | Notification) -> None:
-        """The child says something before it answers. A question is noted; the rest is not for here."""
-        if not isinstance(message, Request):
-            return
+    def hear(self, message: Request) -> None:
+        """The child asks something before it answers."""
         if self._declines:
             self.caller.respond(declined(message))
             return
@@ -156,10 +169,17 @@ class Call:
         Raises GatewayError, as `run` does; and QUESTION_OPEN where the child asks first: then `run` goes on. Cancellation
         cancels it.
         """
-        self._task = asyncio.get_running_loop().create_task(run(), name=f"call of {self.server}")
-        self.session_set.begin_call()
-        self._task.add_done_callback(self._done)
+        # In a context of its own: the caller's holds the whole request.
+        task = asyncio.get_running_loop().create_task(run(), name=f"call of {self.server}", context=Context())
+        self.attach(task)
         return await self.outcome()
+
+    def attach(self, task: "asyncio.Future[bytes]", *, is_own: bool = True) -> None:
+        """The call is being made by `task`; unless it `is_own`, it goes on whoever hangs up."""
+        self._task, self._is_own = task, is_own
+        self._parked.attach(self, task)
+        self.session_set.begin_call()
+        task.add_done_callback(self._done)
 
     def reply(self, question: Question, answer: Response) -> None:
         """Answer `question`. Raises GatewayError where the session has ended."""
@@ -174,7 +194,7 @@ class Call:
         try:
             return await self._next(self._task)
         except anyio.get_cancelled_exc_class():
-            if self._waiting == 1:
+            if self._waiting == 1 and self._is_own:
                 await self._cancel(self._task)
             raise
         finally:
@@ -188,7 +208,7 @@ class Call:
         if self._task is not None:
             self._task.cancel()
 
-    async def _next(self, task: asyncio.Task[bytes]) -> bytes:
+    async def _next(self, task: "asyncio.Future[bytes]") -> bytes:
         while not task.done():
             if self.on_question is None and (found := self.questions):
                 raise _question_open(found)
@@ -198,16 +218,17 @@ class Call:
             raise GatewayError(Reason.QUESTION_NOT_FOUND, "the call was given up, for want of an answer")
         return task.result()
 
-    async def _cancel(self, task: asyncio.Task[bytes]) -> None:
+    async def _cancel(self, task: "asyncio.Future[bytes]") -> None:
         self.give_up()
         with anyio.CancelScope(shield=True), anyio.move_on_after(UNWINDING):
             await asyncio.wait({task})
 
-    def _done(self, task: asyncio.Task[bytes]) -> None:
+    def _done(self, task: "asyncio.Future[bytes]") -> None:
         if not task.cancelled():
             task.exception()  # else asyncio would complain of one that nobody has come back for
         self._decline()
         self._parked.unpark(self)
+        self._parked.detach(task)
         self.session_set.end_call()
         self._tell()
 
