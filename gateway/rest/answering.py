@@ -163,10 +163,15 @@ def _fits(name: str, value: object) -> bool:
 
 
 def _as_violation(error: ValidationError) -> Violation:
-    parts = [str(each).replace("~", "~0").replace("/", "~1") for each in ("content", *error.absolute_path)]
-    expected = {str(error.validator): error.validator_value}
+    """Without the value, which may be a secret."""
+    path, word = [*error.absolute_path], str(error.validator)
+    if word == "required":
+        path.append(next(name for name in error.validator_value if name not in error.instance))
+    parts = [str(each).replace("~", "~0").replace("/", "~1") for each in ("content", *path)]
+    message = "is missing" if word == "required" else f"is not what '{word}' allows"
+    expected = {} if word == "required" else {word: error.validator_value}
     is_short = len(msgspec.json.encode(expected)) <= LONGEST_QUOTED
-    return _violation("/" + "/".join(parts), error.message, expected if is_short else str(error.validator))
+    return _violation("/" + "/".join(parts), message, expected if is_short else None)
 
 
 def _violation(pointer: str, message: str, expected: object) -> Violation:

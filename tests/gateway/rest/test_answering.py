@@ -47,7 +47,7 @@ def test_an_answer_holds_what_the_protocol_has_and_nothing_else() -> None:
         ({"action": "yes"}, ["/action"]),
         ({"action": "accept"}, ["/content"]),
         ({"action": "accept", "content": []}, ["/content"]),
-        ({"action": "accept", "content": {}}, ["/content"]),
+        ({"action": "accept", "content": {}}, ["/content/name"]),
         ({"action": "accept", "content": {"name": "a"}}, ["/content/name"]),
         ({"error": {"code": "1", "message": "x"}}, ["/error"]),
         ({"error": {"code": 1, "message": "x"}, "action": "accept"}, ["/error"]),
