@@ -5,6 +5,7 @@ Elicitation). A schema is a child's, and so perhaps hostile: of all else that ma
 """
 
 from collections.abc import Mapping
+from itertools import chain, islice
 from typing import Any, Final
 
 import msgspec
@@ -103,30 +104,28 @@ def _sampled(said: Members, body: bytes) -> bytes:
 
 def violations(schema: bytes | Raw, content: bytes | Raw) -> list[Violation]:
     """What in `content`, an object, is not as the form's `schema` asks; the first MAX_VIOLATIONS."""
-    form = _form(schema)
+    form, required = _form(schema)
     try:
-        given = msgspec.json.decode(content)
+        given = msgspec.json.decode(content, type=_Schema)
     except (msgspec.MsgspecError, RecursionError):
         return [_violation("/content", "it cannot be read", {"type": "object"})]
-    found = Draft202012Validator(form).iter_errors(given)
-    return [_as_violation(error) for error, _ in zip(found, range(MAX_VIOLATIONS), strict=False)]
+    missing = (_violation(_pointer(name), "is missing", {}) for name in required if name not in given)
+    unfit = map(_as_violation, Draft202012Validator(form).iter_errors(given))
+    return list(islice(chain(missing, unfit), MAX_VIOLATIONS))
 
 
-def _form(schema: bytes | Raw) -> _Schema:
-    """As much of a form's schema as can be checked in a time that is nobody else's loss."""
+def _form(schema: bytes | Raw) -> tuple[_Schema, list[str]]:
+    """As much of a form's schema as can be checked in a time that is nobody else's loss; and what must be there."""
     try:
         whole = msgspec.json.decode(bytes(schema)[: LONGEST_FORM + 1], type=_Schema)
     except (msgspec.MsgspecError, RecursionError):
-        return {}
+        return {}, []
     fields = whole.get("properties")
     required = whole.get("required")
     known = fields if isinstance(fields, dict) and len(fields) <= MAX_FIELDS else {}
     names = required if isinstance(required, list) and len(required) <= MAX_FIELDS else []
-    return {
-        "type": "object",
-        "properties": {f"{name}": _field(each) for name, each in known.items()},
-        "required": [name for name in names if isinstance(name, str)],
-    }
+    properties = {name: _field(each) for name, each in known.items()}
+    return {"properties": properties}, [name for name in names if isinstance(name, str)]
 
 
 def _field(schema: object) -> _Schema:
@@ -164,14 +163,15 @@ def _fits(name: str, value: object) -> bool:
 
 def _as_violation(error: ValidationError) -> Violation:
     """Without the value, which may be a secret."""
-    path, word = [*error.absolute_path], str(error.validator)
-    if word == "required":
-        path.append(next(name for name in error.validator_value if name not in error.instance))
-    parts = [str(each).replace("~", "~0").replace("/", "~1") for each in ("content", *path)]
-    message = "is missing" if word == "required" else f"is not what '{word}' allows"
-    expected = {} if word == "required" else {word: error.validator_value}
+    expected = {str(error.validator): error.validator_value}
     is_short = len(msgspec.json.encode(expected)) <= LONGEST_QUOTED
-    return _violation("/" + "/".join(parts), message, expected if is_short else None)
+    message = f"is not what '{error.validator}' allows"
+    return _violation(_pointer(*error.absolute_path), message, expected if is_short else None)
+
+
+def _pointer(*path: str | int) -> str:
+    """Into the answer (RFC 6901)."""
+    return "".join(f"/{str(each).replace('~', '~0').replace('/', '~1')}" for each in ("content", *path))
 
 
 def _violation(pointer: str, message: str, expected: object) -> Violation:

@@ -30,6 +30,12 @@ def result(question: Request, said: Any) -> Any:
     return json.loads(answer(question, json.dumps(said).encode()).result)
 
 
+def test_each_thing_that_is_missing_is_named() -> None:
+    field = {"type": "string"}
+    two = asks(requestedSchema=form(**{"a/b": field, "c": field, "d": field}))
+    assert wrong(two, {"action": "accept", "content": {"c": 1}}) == ["/content/a~1b", "/content/d", "/content/c"]
+
+
 FORM = asks(message="who?", requestedSchema=form(name={"type": "string", "minLength": 2}))
 
 
