@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from tests.support.gateway import MODERN, SERVERS, Gateway, light, running
+from tests.support.node import real_servers
 from tests.support.users import KEYS, of
 
 pytestmark = pytest.mark.slow
@@ -30,7 +31,9 @@ SAID = {"role": "assistant", "content": {"type": "text", "text": "hm"}, "model":
 @pytest.fixture(scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[Gateway]:
     """A gateway whose servers ask, and that knows users."""
-    async with running(SERVED, tmp_path=tmp_path_factory.mktemp("gateway"), **KEYS) as gateway:
+    directory = tmp_path_factory.mktemp("gateway")
+    servers = {**SERVED, "everything": real_servers(directory)["everything"]}
+    async with running(servers, tmp_path=directory, **KEYS) as gateway:
         yield gateway
 
 
@@ -181,3 +184,23 @@ async def test_the_end_of_a_session_is_the_end_of_its_questions(ann: Gateway) ->
     assert (await ann.http.delete("/api/sessionid", params={"sessionId": id_})).status_code == 204
     assert (await ann.http.post(url, json=ACCEPTED)).status_code == 404
     assert (await ann.http.get("/api/v1/questions")).json() == {"questions": []}
+
+
+async def test_a_server_that_people_use_asks_shows_and_offers(ann: Gateway, id_: str) -> None:
+    sampled = path(await ann.call(id_, "trigger-sampling-request", "everything", prompt="hm?"))
+    said = (await ann.http.post(sampled, json=SAID)).json()["content"][0]["text"]
+    assert '"text": "hm"' in said
+    form = asked(await ann.call(id_, "trigger-elicitation-request", "everything"))
+    answer = {"action": "accept", "content": {"name": "ann", "check": True}}
+    assert "Name: ann" in (await ann.http.post(form["answer"]["path"], json=answer)).text
+    params, accept = {"sessionId": id_}, {"Accept": "image/png"}
+    image = await ann.http.post("/api/everything/get-tiny-image", params=params, json={}, headers=accept)
+    assert (image.headers["content-type"], image.content[:4]) == ("image/png", b"\x89PNG")
+    of = "/api/v1/servers/everything"
+    resources = (await ann.http.get(f"{of}/resources", params=params)).json()["resources"]
+    read = {**params, "uri": resources[0]["uri"], "raw": "true"}
+    document = await ann.http.get(f"{of}/resources/read", params=read)
+    assert document.headers["content-type"] == "text/markdown; charset=utf-8"
+    assert "Architecture" in document.text
+    prompt = await ann.http.get(f"{of}/prompts/args-prompt", params={**params, "city": "Rome"})
+    assert "Rome" in prompt.json()["messages"][0]["content"]["text"]
