@@ -11,11 +11,11 @@ session ends, what is open is declined. Whoever waits for the answer and hangs u
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import anyio
 from msgspec import Raw
@@ -163,14 +163,18 @@ class Call:
         if self.on_question is not None:
             self.on_question(question)
 
-    async def answer_or_ask(self, run: Callable[[], Coroutine[Any, Any, bytes]]) -> bytes:
+    async def answer_or_ask(self, run: Callable[[], Awaitable[bytes]]) -> bytes:
         """What `run` returns, which is to make the call, and to let it `hear`.
 
         Raises GatewayError, as `run` does; and QUESTION_OPEN where the child asks first: then `run` goes on. Cancellation
         cancels it.
         """
+
+        async def perform() -> bytes:
+            return await run()
+
         # In a context of its own: the caller's holds the whole request.
-        task = asyncio.get_running_loop().create_task(run(), name=f"call of {self.server}", context=Context())
+        task = asyncio.get_running_loop().create_task(perform(), name=f"call of {self.server}", context=Context())
         self.attach(task)
         return await self.outcome()
 
