@@ -85,6 +85,9 @@ class Reason(StrEnum):
     SERVER_NOT_FOUND = "server_not_found"
     TOOL_NOT_FOUND = "tool_not_found"
     CERTIFICATE_NOT_FOUND = "certificate_not_found"
+    RESOURCE_NOT_FOUND = "resource_not_found"
+    PROMPT_NOT_FOUND = "prompt_not_found"
+    QUESTION_NOT_FOUND = "question_not_found"
     ROUTE_NOT_FOUND = "route_not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     NOT_ACCEPTABLE = "not_acceptable"
@@ -109,6 +112,8 @@ class Reason(StrEnum):
 
     # What became of a call.
     REQUEST_TIMEOUT = "request_timeout"
+    QUESTION_OPEN = "question_open"
+    """The child asks something before it answers; the call waits for that."""
     CHILD_ERROR = "child_error"
     """The child answered with a JSON-RPC error."""
     INTERNAL_ERROR = "internal_error"

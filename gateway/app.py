@@ -21,7 +21,9 @@ from gateway.http.front import Front
 from gateway.http.guards import Guards, asked
 from gateway.http.health import HealthDoor
 from gateway.http.metadata import MetadataDoor
+from gateway.http.offers import OfferDoor
 from gateway.http.openapi import OpenApiDoor
+from gateway.http.questions import QuestionDoor
 from gateway.http.rest import RestDoor
 from gateway.http.sse import SseDoor
 from gateway.http.stateless import StatelessDoor
@@ -29,6 +31,7 @@ from gateway.http.streamable import StreamableDoor
 from gateway.http.websocket import WebSocketDoor
 from gateway.modern.probe import Probe
 from gateway.ratelimits import RateLimits
+from gateway.rest.parked import Parked
 from gateway.retries import Retries
 from gateway.sessions import Sessions
 from supervisor.client import SupervisorClient
@@ -60,6 +63,7 @@ def wire(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorCl
     catalog.disabled = settings.disabled
     watching.install(app, catalog, sessions, settings.publicity)
     openapi = app.extensions["openapi"] = OpenApiDoor(sessions, catalog, settings)
+    parked = app.extensions["parked"] = Parked()
     retries = app.extensions[RETRIES] = Retries()
     app.after_serving(retries.close)
     streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
@@ -68,6 +72,8 @@ def wire(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorCl
         RestDoor(sessions),
         ActionsDoor(sessions),
         openapi,
+        QuestionDoor(sessions, parked),
+        OfferDoor(sessions),
         CertificateDoor(sessions.certificates),
         MetadataDoor(guards),
     )

@@ -1,5 +1,6 @@
 """One request to a child that is answered here, and its result."""
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import anyio
@@ -18,6 +19,10 @@ MAX_QUOTED: Final = 1000
 
 _NO_BOUND: Final = 1e8
 """The relay answers every request within its own bound, so waiting for the answer needs none."""
+
+
+Asks = Callable[[Request], None]
+"""Called with a question that a child asks before it answers a request; it is to be answered."""
 
 
 class _RpcError(msgspec.Struct):
@@ -43,17 +48,19 @@ async def ask(
     who: Who | None,
     within: float | None = None,
     listener: Listener | None = None,
+    asks: Asks | None = None,
 ) -> bytes:
     """The result of `message`, which is of `who`, or the gateway's own; `within` seconds, and `request_timeout`.
 
-    Raises GatewayError for an error, the child's or our own.
+    What the child asks before it answers goes to `asks`, if that is there; else it takes another way. Raises GatewayError
+    for an error, the child's or our own.
 
     Cancellation drops the result; what becomes of the request itself is the conversation's to say.
     """
     outbox = relay.new_outbox()
-    relay.request(message, outbox, who=who, can_carry_more=listener is not None, within=within)
+    relay.request(message, outbox, who=who, can_carry_more=bool(listener or asks), within=within)
     try:
-        response = await _response(outbox, listener)
+        response = await _response(outbox, listener, asks)
     finally:
         relay.hang_up(outbox)
     if outbox.failure is not None:
@@ -65,8 +72,8 @@ async def ask(
     return response.result
 
 
-async def _response(outbox: Outbox, listener: Listener | None) -> Response | None:
-    """What comes in the end, after all that `listener` hears; None where the outbox ends without it."""
+async def _response(outbox: Outbox, listener: Listener | None, asks: Asks | None) -> Response | None:
+    """What comes in the end, after all that `listener` and `asks` hear; None where the outbox ends without it."""
     stale = outbox.waiting  # what the child said when nobody listened: it is about no request of ours
     if listener is not None and outbox.failure is None:
         listener.asked()
@@ -77,7 +84,9 @@ async def _response(outbox: Outbox, listener: Listener | None) -> Response | Non
             return None
         if isinstance(message, Response):
             return message
-        if isinstance(message, Notification) and listener is not None and outbox.taken > stale:
+        if isinstance(message, Request) and asks is not None:
+            asks(message)
+        elif isinstance(message, Notification) and listener is not None and outbox.taken > stale:
             await listener.hear(message)
 
 

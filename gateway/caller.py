@@ -4,7 +4,7 @@ The handshake is done once. The child's tools are listed before the first call, 
 changed or when a name is asked for that is not among them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from importlib.metadata import version
 from typing import Final, TypeVar
 
@@ -12,18 +12,21 @@ import msgspec
 from msgspec import Raw
 
 from common.reasons import Reason
-from gateway.asking import Listener, ask
+from gateway.asking import Asks, Listener, ask
 from gateway.catalog.offers import Prompt, Resource, Template, Tool, Welcome
 from gateway.catalog.reading import MAX_BYTES, Collected, Malformed, TooLarge, detached
 from gateway.errors import GatewayError, mebibytes
 from gateway.identity.who import Who
-from gateway.jsonrpc import notification, request
+from gateway.jsonrpc import Response, notification, request
 from gateway.meta import LOG_LEVEL, PROGRESS
 from gateway.relay import Relay
 from gateway.specification import LATEST_HANDSHAKE_VERSION, METHOD_NOT_FOUND
 from gateway.toollists import CALL, LIST
 
 _CLIENT_INFO: Final = {"name": "mcp-gateway", "version": version("mcp-gateway")}
+
+ANSWERED: Final = frozenset({"elicitation/create", "sampling/createMessage"})
+"""What the child of a REST session may ask; all else is declined at once."""
 
 MAX_PAGES: Final = 100
 """Pages of a list that are asked for: a child that always has one more must not keep the gateway busy."""
@@ -32,6 +35,17 @@ _LOG_LEVEL: Final = "info"
 """From which on a child of revision 2026-07-28 is to log what it does for a call; others have no such thing."""
 
 _Item = TypeVar("_Item", bound=msgspec.Struct)
+
+
+def _hello(capabilities: object) -> bytes:
+    said = {"protocolVersion": LATEST_HANDSHAKE_VERSION, "capabilities": capabilities, "clientInfo": _CLIENT_INFO}
+    return msgspec.json.encode(said)
+
+
+SILENT: Final = _hello({})
+"""The params of `initialize` where nobody can be asked anything."""
+ASKABLE: Final = _hello({"elicitation": {"form": {}, "url": {}}, "sampling": {}})
+"""The same where a caller of REST can."""
 
 
 class Caller:
@@ -52,11 +66,10 @@ class Caller:
         """Called when the session has ended, and nothing of the child's state is left."""
         relay.on_list_changed = self._forget_tools
 
-    async def shake_hands(self) -> None:
-        """Do the handshake, once. Raises GatewayError where the child does not manage it."""
-        hello = {"protocolVersion": LATEST_HANDSHAKE_VERSION, "capabilities": {}, "clientInfo": _CLIENT_INFO}
+    async def shake_hands(self, hello: bytes) -> None:
+        """Do the handshake, once, with these params. Raises GatewayError where the child does not manage it."""
         try:
-            answer = await self.ask("initialize", hello)
+            answer = await self.ask("initialize", Raw(hello))
         except GatewayError as error:
             if error.reason in (Reason.CHILD_ERROR, Reason.BAD_REQUEST):
                 about = {"certificate": self._relay.certificate} if self._relay.certificate else {}
@@ -74,11 +87,12 @@ class Caller:
         *,
         within: float | None = None,
         listener: Listener | None = None,
+        asks: Asks | None = None,
     ) -> bytes:
         """The result of `tool`, as MCP gives it to `who`; `arguments` is the JSON of an object.
 
         `within` is how many seconds the child has for it, where that is less than `request_timeout`. A `listener` hears
-        of its progress, and what the child logs.
+        of its progress, and what the child logs; what the child asks before it answers goes to `asks`.
 
         Raises GatewayError. Cancellation cancels the call, and the child is told so.
         """
@@ -87,7 +101,21 @@ class Caller:
         params: dict[str, object] = {"name": tool, "arguments": Raw(arguments)}
         if listener is not None:
             params["_meta"] = {PROGRESS: self._last_id + 1, LOG_LEVEL: _LOG_LEVEL}
-        return await self.ask(CALL, params, who, within=within, listener=listener)
+        return await self.ask(CALL, params, who, within=within, listener=listener, asks=asks)
+
+    async def fetch(self, method: str, params: object, who: Who, asks: Asks | None = None) -> bytes:
+        """The result of any request of `who`, as `call` gives it. Raises GatewayError, also for one too many."""
+        self._relay.calls.check()
+        return await self.ask(method, params, who, asks=asks)
+
+    @property
+    def questions(self) -> Set[bytes]:
+        """The ids of the child's questions that are open."""
+        return self._relay.questions
+
+    def respond(self, answer: Response) -> None:
+        """Answer a question of the child's. Raises GatewayError where the session has ended."""
+        self._relay.respond(answer)
 
     async def find(self, tool: str, arguments: bytes, who: Who) -> Tool:
         """The tool of that name, if there is one that `who` may call. Raises GatewayError."""
@@ -133,6 +161,7 @@ class Caller:
         *,
         within: float | None = None,
         listener: Listener | None = None,
+        asks: Asks | None = None,
     ) -> bytes:
         """The result of one request of `who`, or the gateway's own. Raises GatewayError for an error, whoever's.
 
@@ -141,7 +170,7 @@ class Caller:
         self._last_id += 1
         message = request(self._last_id, method, params)
         try:
-            return await ask(self._relay, self._server, message, who=who, within=within, listener=listener)
+            return await ask(self._relay, self._server, message, who=who, within=within, listener=listener, asks=asks)
         except BaseException:  # an answer's, too, and then there is nothing to be cancelled
             self._relay.cancel(message.id, "nobody waits for the answer")
             raise

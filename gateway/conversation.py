@@ -10,7 +10,7 @@ future of one REST call, each known by a number), the child, and the gateway its
   else to the standing stream; news about the server as a whole (`…/list_changed`, `resources/updated`) to the standing
   stream first. Where there is no stream, the last few wait for one.
 * A question of the child is forwarded with the child's own id, and its answer is let through once. Where nobody can
-  answer (REST), or nobody does for too long, the gateway declines in the client's place.
+  answer such a one, or nobody does for too long, the gateway declines in the client's place.
 
 Every method returns what is to be done, in order; `relay` does it.
 """
@@ -55,6 +55,9 @@ cancelled, so without a bound it could pile them up at no cost to itself.
 OPEN_QUESTIONS: Final = 256
 """Questions of one child that may wait for the client's answer; one more is declined."""
 
+Answers = bool | frozenset[str]
+"""Whether a client can be asked anything, or the methods by which it can."""
+
 EPOCH_BITS: Final = 24
 """An id towards the child is the gateway's epoch, then a number of this many bits: one that an earlier gateway gave out
 is never given out again. Small enough that the ids of 255 restarts still fit into the 32 bits that some servers have for
@@ -90,15 +93,15 @@ class _Initialized(msgspec.Struct):
 class Conversation:
     """The state of one conversation.
 
-    `answers_questions` says whether the client can be asked anything, `epoch` how many gateways were before this one,
-    and `initialized` that one of them saw the child through its handshake. `ids` are the numbers of its calls, where it
-    is not the only one with its child.
+    `answers_questions` says whether the client can be asked anything, or by which methods; `epoch` how many gateways were
+    before this one, and `initialized` that one of them saw the child through its handshake. `ids` are the numbers of its
+    calls, where it is not the only one with its child.
     """
 
     def __init__(
         self,
         *,
-        answers_questions: bool,
+        answers_questions: Answers,
         epoch: int = 0,
         initialized: bool = False,
         ids: Iterator[int] | None = None,
@@ -299,10 +302,14 @@ class Conversation:
         return [ToChild(encode(with_cancelled_id(message, call))), Cancelled(found.stream, call)]
 
     def _ask(self, message: Request, line: bytes, about: int | None) -> list[Effect]:
-        if not self._answers_questions or len(self._questions) >= OPEN_QUESTIONS:
+        if not self._answers(message.method) or len(self._questions) >= OPEN_QUESTIONS:
             return [self._decline(message.id)]
         self._questions.add(message.id)
         return self._tell(line, self._stream_for(message.method, about), message.id)
+
+    def _answers(self, method: str) -> bool:
+        answers = self._answers_questions
+        return answers if isinstance(answers, bool) else method in answers
 
     def _decline(self, question: bytes) -> Effect:
         self._questions.discard(question)

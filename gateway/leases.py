@@ -256,7 +256,7 @@ class Leases:
             session.server,
             session.policy,
             label=masked(session.id),
-            answers_questions=session.door is not Door.REST,
+            answers_questions=session.answers,
             on_end=session.forget,
             calls=Uncounted() if aside else self.quotas.calls_of(session.principal, session.server),
             start_within=start_within,
@@ -277,7 +277,7 @@ class Leases:
         """The conversation, where it is not one of a legacy client that is alone with its child."""
         if lane is not None:
             return Conversation(
-                answers_questions=session.door is not Door.REST,
+                answers_questions=session.answers,
                 epoch=self._supervisor.epoch,
                 initialized=resumes is not None,
                 ids=lane.ids,

@@ -1,7 +1,7 @@
 """The caller's own session set: what a request gets that asks for a tool, and names no session.
 
 Each named principal has one, made when it is first needed. The anonymous are everybody, so none of them has anything of
-their own: they get a set for one request.
+their own: they get a set for one request, and for as long as a call of theirs waits for the answer to a question.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -31,7 +31,7 @@ class OwnSets:
             try:
                 yield session_set
             finally:
-                session_set.end(Reason.REQUEST_DONE)
+                session_set.end_when_done(Reason.REQUEST_DONE)
             return
         found = self._sets.get(who.principal)
         if found is None or found.ended is not None:

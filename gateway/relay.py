@@ -7,7 +7,7 @@ only way in which it ends, and it takes a reason; after `leave` the session goes
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Protocol
 
 from loguru import logger
@@ -16,7 +16,7 @@ from msgspec import Raw
 from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway.childside import ChildSide
-from gateway.conversation import Conversation
+from gateway.conversation import Answers, Conversation
 from gateway.drain import Calls
 from gateway.ending import error_of
 from gateway.eras import remedy
@@ -80,7 +80,7 @@ class Relay:
         policy: ServerPolicy,
         *,
         label: str,
-        answers_questions: bool,
+        answers_questions: Answers,
         on_end: Callable[[Reason], None],
         calls: Calls,
         start_within: float | None = None,
@@ -175,6 +175,11 @@ class Relay:
     def initialized(self) -> bool:
         """Whether the child has accepted `initialize`."""
         return self._conversation.initialized
+
+    @property
+    def questions(self) -> Set[bytes]:
+        """The ids of the child's questions that wait for the client's answer. It changes with the conversation."""
+        return self._conversation.questions
 
     @property
     def version(self) -> str:

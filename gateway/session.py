@@ -13,7 +13,8 @@ from loguru import logger
 from common.config.model import ServerPolicy
 from common.logs import masked
 from common.reasons import Reason
-from gateway.caller import Caller
+from gateway.caller import SILENT, Caller
+from gateway.conversation import Answers
 from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
 from gateway.personal import NOTHING, Personal
@@ -81,6 +82,8 @@ class Session:
         """What it has in common with the sessions that share its child; None where that is its own."""
         self.hello: bytes | None = None
         """The params of its client's `initialize`, where those are known before there is a child."""
+        self.answers: Answers = door is not Door.REST
+        """What its client can be asked."""
         self.server = server
         self.door = door
         self.policy = policy
@@ -181,7 +184,7 @@ class Session:
     async def _shake_hands(self, relay: Relay) -> Caller:
         caller = Caller(relay, self.server)
         try:
-            await caller.shake_hands()
+            await caller.shake_hands(self.hello or SILENT)
         except anyio.get_cancelled_exc_class():
             self.end(Reason.CLIENT_GONE)
             raise

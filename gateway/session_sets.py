@@ -37,6 +37,8 @@ class SessionSet:
         self.owner: tuple[object, ...] = (principal,)
         self._by_server: dict[str, Session] = {}
         self._unused_timer = arm_unused(self)
+        self._calls = 0
+        self._over: Reason | None = None
 
     def __repr__(self) -> str:
         return f"<SessionSet {masked(self.id)}: {sorted(self._by_server)}>"
@@ -92,6 +94,22 @@ class SessionSet:
         self._unused_timer.cancel()
         if self.ended is None:
             self._unused_timer = arm_unused(self)
+
+    def begin_call(self) -> None:
+        """A call of it is made, which may go on after the request that made it was answered, with a question."""
+        self._calls += 1
+
+    def end_call(self) -> None:
+        """One of them is over. It is called once for each `begin_call`."""
+        self._calls -= 1
+        if self._over is not None:
+            self.end_when_done(self._over)
+
+    def end_when_done(self, reason: Reason) -> None:
+        """End all of it as soon as no call of it is left."""
+        self._over = reason
+        if not self._calls:
+            self.end(reason)
 
     def end(self, reason: Reason) -> None:
         """End all of it. May be called again."""

@@ -17,6 +17,7 @@ from common.config.amounts import Quotas as QuotaSettings
 from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway.afterlife import Afterlife
+from gateway.caller import ANSWERED, ASKABLE
 from gateway.eras import Eras, remedy
 from gateway.errors import no_server, refused
 from gateway.hotstate import HotState
@@ -230,7 +231,7 @@ class Sessions:
         session = Session(
             self, session_set.id, owner, server, Door.REST, policy, personal=own, share=share, on_forget=rest
         )
-        session.hello = b"{}"  # the gateway itself is its client, and cannot be asked anything
+        session.hello, session.answers = ASKABLE, ANSWERED  # the gateway itself is its client, and passes questions on
         self._in_sets.add(session)
         return session
 

@@ -14,7 +14,7 @@ import msgspec
 
 from common.config.model import ServerPolicy
 from common.reasons import Reason
-from gateway.caller import Caller
+from gateway.caller import SILENT, Caller
 from gateway.catalog.offers import Offer, Prompt, Resource, Template
 from gateway.catalog.reading import MAX_BYTES, size_of
 from gateway.eras import Eras
@@ -65,7 +65,7 @@ async def offer_of(leases: Leases, eras: Eras, server: str, policy: ServerPolicy
     """
     label, table = f"catalog.{next(_numbers)}", _Backstage(leases, eras)
     session = Session(table, label, _NOBODY, server, Door.REST, policy, personal=own, on_forget=lambda: None)
-    session.hello = b"{}"
+    session.hello = SILENT
     began = anyio.current_time()
     try:
         caller = await session.caller()

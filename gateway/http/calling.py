@@ -6,14 +6,15 @@ from typing import Final
 from loguru import logger
 from quart import Response, current_app, g, request
 
-from common.reasons import Reason
 from gateway.admittance import CALL, Use
 from gateway.catalog.offers import Tool
 from gateway.errors import GatewayError
-from gateway.http import admitted, audited, bodies
+from gateway.http import admitted, audited, bodies, contents, questions
 from gateway.http.bodies import EVENT_STREAM, JSON
 from gateway.http.callstream import CallStream
+from gateway.http.contents import Wish
 from gateway.rest.checking import checker_of
+from gateway.rest.parked import Call
 from gateway.rest.wishes import KEY, REPLAYED, TIMEOUT, Form, Wishes, key_of, timeout_of
 from gateway.retries import Retries, Run, begin
 from gateway.session_sets import SessionSet
@@ -26,57 +27,65 @@ async def call_tool(session_set: SessionSet, server: str, tool: str, arguments: 
     """The answer to this request, which calls `tool` of `server` in a session of `session_set`.
 
     `arguments` is the JSON of an object. Raises GatewayError. Cancellation, which means that the client hung up, cancels
-    the call, unless the request has a key. An event stream is answered before the call has ended: what is not to end
-    before goes `streams.afterwards`.
+    the call, unless the request has a key. An event stream is answered before the call has ended, and so is a call whose
+    child asks something first: what is not to end before goes `streams.afterwards`.
     """
-    wishes = _wishes()
+    wishes, wanted, declines = _wishes(), contents.wish(), questions.declines()
     await admitted.admit(Use(server, CALL, tool))
     who = g.who
     caller = await session_set.caller(server, who)
     _check(server, await caller.find(tool, arguments, who), arguments)
     stream = CallStream() if wishes.form is Form.EVENTS else None
+    call = questions.attend(session_set, server, caller, declines=declines)
+    if stream is not None:
+        call.on_question = stream.ask
 
     async def run() -> bytes:
-        return await caller.call(tool, arguments, who, within=wishes.timeout, listener=stream)
+        return await caller.call(tool, arguments, who, within=wishes.timeout, listener=stream, asks=call.hear)
 
     if not wishes.key:
-        return await _answer(run, stream)
+        return await _answer(call, run, stream, wanted)
     retries: Retries = current_app.extensions[RETRIES]
-    name = (tool, wishes.key)
-    answer, is_replay = retries.join(caller, session_set.principal, name, arguments, run)
-    return await _answer_again(answer, stream, is_replay=is_replay)
+    made, is_replay = retries.join(caller, session_set.principal, (tool, wishes.key), arguments, run)
+    if not is_replay:
+        call.attach(made, is_own=False)
+    return await _answer_again(made, stream, wanted, is_replay=is_replay)
 
 
-async def _answer(run: Run, stream: CallStream | None) -> Response:
+async def _answer(call: Call, run: Run, stream: CallStream | None, wanted: Wish) -> Response:
     if stream is None:
-        return bodies.json_response(await run())
-    return await stream.response(begin(run, "a call that streams"), is_own=True)
+        return contents.response(await call.answer_or_ask(run), wanted)
+    made = begin(run, "a call that streams")
+    call.attach(made)
+    return await stream.response(made, is_own=True)
 
 
-async def _answer_again(answer: "asyncio.Future[bytes]", stream: CallStream | None, *, is_replay: bool) -> Response:
+async def _answer_again(
+    made: "asyncio.Future[bytes]", stream: CallStream | None, wanted: Wish, *, is_replay: bool
+) -> Response:
     """The same for a call that may be asked for again; an error that was is told to be so, too."""
     headers = {REPLAYED: "true"} if is_replay else {}
     if stream is None:
         try:
-            return bodies.json_response(await asyncio.shield(answer), headers=headers)
+            response = contents.response(await questions.outcome(made), wanted)
         except GatewayError as error:
             audited.refused(error)
-            return bodies.json_response(error.rest_body(), error.status, {**error.headers, **headers})
-    if is_replay:
-        stream.asked()
-    response = await stream.response(answer, is_own=False)
+            response = bodies.json_response(error.rest_body(), error.status, error.headers)
+    else:
+        if is_replay:
+            stream.asked()
+        response = await stream.response(made, is_own=False)
     response.headers.update(headers)
     return response
 
 
 def _wishes() -> Wishes:
-    """Raises GatewayError: 406 where the client takes neither form, 400 for what cannot be read."""
+    """Raises GatewayError for what cannot be read."""
     return Wishes(_form(), timeout_of(request.args.getlist(TIMEOUT)), key_of(request.headers.getlist(KEY)))
 
 
 def _form() -> Form:
-    if not (bodies.accepts(JSON) or bodies.accepts(EVENT_STREAM)):
-        raise GatewayError(Reason.NOT_ACCEPTABLE, f"expected an Accept header with {JSON} or {EVENT_STREAM}")
+    """Events are sent only to a client that asks for them; whether it can be had as bytes, the answer will tell."""
     accepted = request.accept_mimetypes
     return Form.EVENTS if accepted and accepted[EVENT_STREAM] > accepted[JSON] else Form.JSON
 

@@ -1,4 +1,4 @@
-"""A call whose answer is a stream of events: what its child says meanwhile, then the result or an error.
+"""A call whose answer is a stream of events: what its child says and asks meanwhile, then the result or an error.
 
 The status is out before the result is known. So it waits until the child has been asked: what is known to be wrong by
 then is an HTTP error like any other.
@@ -7,6 +7,7 @@ then is an HTTP error like any other.
 import asyncio
 
 import anyio
+import msgspec
 from loguru import logger
 from quart import Response
 
@@ -19,6 +20,7 @@ from gateway.meta import PROGRESS
 from gateway.outbox import LOW_WATER, Outbox
 from gateway.pressure import STALL
 from gateway.rawjson import members, put_together
+from gateway.rest.parked import Question
 
 
 class CallStream:
@@ -49,6 +51,10 @@ class CallStream:
             if waiting.cancelled_caught:
                 logger.warning("a client does not keep up with the stream of its call; closing it")
                 self._leave()
+
+    def ask(self, question: Question) -> None:
+        """The child asks something, which the client is to answer elsewhere."""
+        self._outbox.put(sse.named(b"question", msgspec.json.encode(question.shown())))
 
     # What is answered.
 

@@ -1,1 +1,1 @@
-"""What a REST call asks for, and whether it may have it: its arguments, its wishes, its retries. No I/O."""
+"""What REST makes of a call and of its answer, where that is more than to pass them on. No Quart."""

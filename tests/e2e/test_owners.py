@@ -48,10 +48,11 @@ class Ids:
     sse: str
     certificate: str
     handle: str
+    question: str
 
     def none_of_them(self) -> "Ids":
         """The same, as nobody ever got them: other random bits."""
-        names = ("session", "set", "sse", "certificate", "handle")
+        names = ("session", "set", "sse", "certificate", "handle", "question")
         return replace(self, **{name: getattr(self, name)[:-8] + "AAAAaaaa" for name in names})
 
 
@@ -74,6 +75,7 @@ class Victim:
         assert said(await self.sse.events.message()) == ["mine"]
         assert await self.modern.call(92, "notes", gateway_session=self.ids.handle) == '["mine"]'
         assert (await gateway.http.get(f"/api/certificates/{self.ids.certificate}")).status_code == 200
+        assert (await gateway.http.get(f"/api/v1/questions/{self.ids.question}")).status_code == 200
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +104,8 @@ async def a_victim(gateway: Gateway) -> AsyncIterator[Victim]:
         event = await events.primed()
     set_ = await gateway.session_id()
     await gateway.text(set_, "add", text="mine")
+    asked = await gateway.call(set_, "ask", method="elicitation/create")
+    question = asked.json()["error"]["about"]["question"]["id"]
     died = await gateway.call(await gateway.session_id(), "die")
     modern = Modern(http, "/handles/mcp")
     opened = (await modern.post(modern_call(3, "session_open"))).json()["result"]["structuredContent"]
@@ -112,7 +116,7 @@ async def a_victim(gateway: Gateway) -> AsyncIterator[Victim]:
         await stream.ask(call(5, "add", text="mine"))
         of_sse = stream.url.partition("sessionId=")[2]
         certificate = died.json()["error"]["about"]["certificate"]
-        ids = Ids(session.headers["Mcp-Session-Id"], event, set_, of_sse, certificate, handle)
+        ids = Ids(session.headers["Mcp-Session-Id"], event, set_, of_sse, certificate, handle, question)
         yield Victim(session, stream, modern, ids)
 
 
@@ -193,6 +197,38 @@ async def read_certificate(gateway: Gateway, path: str, headers: Headers, ids: I
     return [await ask(gateway, "GET", path.replace("<id_>", ids.certificate), headers)]
 
 
+async def show_question(gateway: Gateway, path: str, headers: Headers, ids: Ids) -> list[Answer]:
+    """What a child asks, with the session id and without."""
+    url = path.replace("<id_>", ids.question)
+    return [await ask(gateway, "GET", way, headers) for way in (url, f"{url}?sessionId={ids.set}")]
+
+
+async def answer_question(gateway: Gateway, path: str, headers: Headers, ids: Ids) -> list[Answer]:
+    """An answer to it."""
+    url = path.replace("<id_>", ids.question)
+    body = {"action": "accept", "content": {}}
+    return [await ask(gateway, "POST", way, headers, json=body) for way in (url, f"{url}?sessionId={ids.set}")]
+
+
+async def list_questions(gateway: Gateway, path: str, headers: Headers, ids: Ids) -> list[Answer]:
+    """All that is asked in a session."""
+    return [await ask(gateway, "GET", f"{path}?sessionId={id_}", headers) for id_ in (ids.set, ids.session)]
+
+
+async def in_session(gateway: Gateway, path: str, headers: Headers, ids: Ids) -> list[Answer]:
+    """What a session's child offers, by the ids of all doors."""
+    url = path.replace("<server>", "light").replace("<path:name>", "x")
+    ways = [f"{url}?uri=x://y&sessionId={id_}" for id_ in (ids.set, ids.session, ids.sse)]
+    return [await ask(gateway, "GET", way, headers) for way in ways]
+
+
+async def post_in_session(gateway: Gateway, path: str, headers: Headers, ids: Ids) -> list[Answer]:
+    """The same, with a body."""
+    url = path.replace("<server>", "light").replace("<path:name>", "x")
+    ways = [f"{url}?sessionId={id_}" for id_ in (ids.set, ids.session, ids.sse)]
+    return [await ask(gateway, "POST", way, headers, json={}) for way in ways]
+
+
 TAKES_AN_ID: dict[str, Attack] = {
     "POST /<server>/mcp": post,
     "GET /<server>/mcp": get,
@@ -205,6 +241,15 @@ TAKES_AN_ID: dict[str, Attack] = {
     "POST /api/actions/<server>/<path:tool>": call_action,
     "DELETE /api/sessionid": close_rest,
     "GET /api/certificates/<id_>": read_certificate,
+    "GET /api/v1/questions": list_questions,
+    "GET /api/v1/questions/<id_>": show_question,
+    "POST /api/v1/questions/<id_>": answer_question,
+    "GET /api/v1/servers/<server>/resources": in_session,
+    "GET /api/v1/servers/<server>/resource-templates": in_session,
+    "GET /api/v1/servers/<server>/resources/read": in_session,
+    "GET /api/v1/servers/<server>/prompts": in_session,
+    "GET /api/v1/servers/<server>/prompts/<path:name>": in_session,
+    "POST /api/v1/servers/<server>/prompts/<path:name>": post_in_session,
 }
 """Routes that find something of somebody's by an id."""
 
@@ -268,7 +313,7 @@ async def test_what_takes_no_id_gives_everybody_something_of_their_own_and_names
         async with websocket(gateway.url, f"/light/ws{with_ids}", of_bob) as connection:
             assert said(await connection.ask(call(1, "notes"))) == []
         assert no_websocket.status_code == 400
-        every = (ids.session, ids.set, ids.sse, ids.certificate, ids.handle)
+        every = (ids.session, ids.set, ids.sse, ids.certificate, ids.handle, ids.question)
         assert not [id_ for id_ in every if id_ in health + no_websocket.text]
         await victim.is_untouched(gateway)
 

@@ -85,10 +85,12 @@ async def test_an_error_of_the_child_is_told_with_its_own_words(one_gateway: Gat
     await one_gateway.http.delete(f"/api/sessionid?sessionId={id_}")
 
 
-async def test_the_child_is_told_that_nobody_can_be_asked(one_gateway: Gateway) -> None:
+async def test_the_child_is_told_what_nobody_can_be_asked(one_gateway: Gateway) -> None:
     id_ = await one_gateway.session_id()
-    refusal = await one_gateway.text(id_, "ask", method="elicitation/create")
+    refusal = await one_gateway.text(id_, "ask", method="roots/list")
     assert refusal["code"] == -32601
+    greeting = await one_gateway.text(id_, "greeting")
+    assert greeting["capabilities"] == {"elicitation": {"form": {}, "url": {}}, "sampling": {}}
     await one_gateway.http.delete(f"/api/sessionid?sessionId={id_}")
 
 

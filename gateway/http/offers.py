@@ -1,0 +1,147 @@
+"""REST: what a server has beside its tools, its resources and its prompts."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import msgspec
+from mcp_types import METHOD_NOT_FOUND
+from quart import Blueprint, Response, g, request
+
+from common.reasons import Reason
+from gateway.admittance import Use
+from gateway.errors import GatewayError, bad_request
+from gateway.http import admitted, bodies, contents, questions
+from gateway.http.mcp import SESSION_QUERY, query_id
+from gateway.rest.lists import listed
+from gateway.session_sets import SessionSet
+from gateway.sessions import Sessions
+
+RESOURCES, TEMPLATES, PROMPTS = "resources/list", "resources/templates/list", "prompts/list"
+READ, GET = "resources/read", "prompts/get"
+
+_NO_RESOURCE: Final = -32002
+"""What the revisions with a handshake have for it (specification 2025-11-25: server, Resources)."""
+
+_LONGEST_NAMED: Final = 256
+_OURS: Final = frozenset({SESSION_QUERY, "questions"})
+"""Query parameters that are no arguments of a prompt."""
+
+
+class OfferDoor:
+    """The handlers."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def blueprint(self) -> Blueprint:
+        """All that is below `/api/v1/servers/{server}`."""
+        routes = Blueprint("offers", __name__, url_prefix="/api/v1/servers/<server>")
+        for path, name, handler in (
+            ("/resources", "resources", self.resources),
+            ("/resource-templates", "templates", self.templates),
+            ("/resources/read", "read", self.read),
+            ("/prompts", "prompts", self.prompts),
+            ("/prompts/<path:name>", "prompt", self.prompt),
+        ):
+            routes.add_url_rule(path, name, handler, methods=["GET"], provide_automatic_options=False)
+        with_body = ("/prompts/<path:name>", "prompt_with_body", self.prompt_with_body)
+        routes.add_url_rule(*with_body, methods=["POST"], provide_automatic_options=False)
+        return routes
+
+    async def resources(self, server: str) -> Response:
+        """The resources."""
+        return await self._listed(server, RESOURCES, "resources")
+
+    async def templates(self, server: str) -> Response:
+        """The resource templates."""
+        return await self._listed(server, TEMPLATES, "resourceTemplates")
+
+    async def prompts(self, server: str) -> Response:
+        """The prompts."""
+        return await self._listed(server, PROMPTS, "prompts")
+
+    async def read(self, server: str) -> Response:
+        """The contents of one resource: as MCP gives them, or one of them as bytes."""
+        wanted, uri = contents.wish(), request.args.get("uri")
+        if not uri:
+            raise bad_request("say which resource is to be read: ?uri=")
+        try:
+            return contents.response(await self._asked(server, READ, {"uri": uri}), wanted)
+        except GatewayError as error:
+            if error.about.get("code") not in (_NO_RESOURCE, METHOD_NOT_FOUND):
+                raise
+            about: dict[str, Any] = {**error.about, "uri": uri[:_LONGEST_NAMED]}
+            raise GatewayError(Reason.RESOURCE_NOT_FOUND, "the server has no such resource", **about) from None
+
+    async def prompt(self, server: str, name: str) -> Response:
+        """One prompt, with arguments from the query."""
+        twice = next((key for key, values in request.args.lists() if len(values) > 1), None)
+        if twice is not None:
+            raise bad_request(f"the argument '{twice[:64]}' stands twice in the query")
+        return await self._prompt(server, name, {key: value for key, value in request.args.items() if key not in _OURS})
+
+    async def prompt_with_body(self, server: str, name: str) -> Response:
+        """One prompt, with arguments from the body."""
+        body = await bodies.read_json(self._policy_bytes(server))
+        try:
+            arguments = msgspec.json.decode(body, type=dict[str, str])
+        except msgspec.ValidationError as error:
+            raise bad_request(f"expected a JSON object of texts, the prompt's arguments: {error}") from None
+        except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+            raise GatewayError(
+                Reason.INVALID_JSON, "expected a JSON object, but the body is not JSON in UTF-8"
+            ) from None
+        return await self._prompt(server, name, arguments)
+
+    async def _prompt(self, server: str, name: str, arguments: dict[str, str]) -> Response:
+        params: dict[str, object] = {"name": name, **({"arguments": arguments} if arguments else {})}
+        try:
+            return bodies.json_response(await self._asked(server, GET, params))
+        except GatewayError as error:
+            if error.about.get("code") != METHOD_NOT_FOUND:
+                raise
+            about: dict[str, Any] = {**error.about, "prompt": name[:_LONGEST_NAMED]}
+            raise GatewayError(Reason.PROMPT_NOT_FOUND, "the server has no such prompt", **about) from None
+
+    async def _listed(self, server: str, method: str, key: str) -> Response:
+        async with self._session_set(server, method) as session_set:
+            caller = await session_set.caller(server, g.who)
+
+            async def ask(params: dict[str, str]) -> bytes:
+                return await caller.fetch(method, params, g.who)
+
+            limit = self._policy_bytes(server)
+            return bodies.json_response(await listed(ask, key, request.args.get("cursor"), limit))
+
+    async def _asked(self, server: str, method: str, params: dict[str, Any]) -> bytes:
+        who, declines = g.who, questions.declines()
+        async with self._session_set(server, method) as session_set:
+            caller = await session_set.caller(server, g.who)
+            call = questions.attend(session_set, server, caller, declines=declines)
+
+            async def run() -> bytes:
+                return await caller.fetch(method, params, who, call.hear)
+
+            return await call.answer_or_ask(run)
+
+    @asynccontextmanager
+    async def _session_set(self, server: str, method: str) -> AsyncIterator[SessionSet]:
+        """The one that the request names, or else the caller's own. Raises GatewayError."""
+        id_ = query_id()
+        if id_ is not None:
+            found = self._sessions.find_set(id_, g.who)
+            await self._admit(server, method)
+            yield found
+            return
+        self._sessions.check(g.who, server)
+        await self._admit(server, method)
+        async with self._sessions.own.using(g.who) as own:
+            yield own
+
+    async def _admit(self, server: str, method: str) -> None:
+        self._sessions.check(g.who, server)
+        await admitted.admit(Use(server, method))
+
+    def _policy_bytes(self, server: str) -> int:
+        return self._sessions.policy(server).max_message_bytes

@@ -1,0 +1,92 @@
+"""The questions of a child that wait for their caller's answer: to list, to see, and to answer them over REST."""
+
+import asyncio
+
+import msgspec
+from quart import Blueprint, Response, current_app, g, request
+
+from common.reasons import Reason
+from gateway.admittance import Use
+from gateway.caller import Caller
+from gateway.errors import GatewayError, bad_request
+from gateway.http import admitted, bodies, contents
+from gateway.http.mcp import SESSION_QUERY, query_id
+from gateway.rest import answering
+from gateway.rest.parked import Call, Parked, Question
+from gateway.session_sets import SessionSet
+from gateway.sessions import Sessions
+
+_WISHES = {"ask": False, "decline": True}
+_LIST = "questions/list"
+
+
+def attend(session_set: SessionSet, server: str, caller: Caller, *, declines: bool) -> Call:
+    """The call that this request is about to make."""
+    parked: Parked = current_app.extensions["parked"]
+    return parked.attend(session_set, server, caller, declines=declines)
+
+
+async def outcome(made: "asyncio.Future[bytes]") -> bytes:
+    """What comes next of a call that is being made whoever waits for it, or that is over. Raises GatewayError."""
+    parked: Parked = current_app.extensions["parked"]
+    call = parked.call_of(made)
+    return await (call.outcome() if call is not None else asyncio.shield(made))
+
+
+def declines() -> bool:
+    """Whether this request wants all questions declined that are asked of it. Raises GatewayError."""
+    wish = request.args.get("questions", "ask")
+    if wish not in _WISHES:
+        raise bad_request("'questions' is 'ask' or 'decline'", questions=wish[:64])
+    return _WISHES[wish]
+
+
+class QuestionDoor:
+    """The handlers."""
+
+    def __init__(self, sessions: Sessions, parked: Parked) -> None:
+        self._sessions = sessions
+        self._parked = parked
+
+    def blueprint(self) -> Blueprint:
+        """`/api/v1/questions`, and `/api/v1/questions/{id}`."""
+        routes = Blueprint("questions", __name__, url_prefix="/api/v1/questions")
+        routes.add_url_rule("", "list", self.list, methods=["GET"], provide_automatic_options=False)
+        routes.add_url_rule("/<id_>", "show", self.show, methods=["GET"], provide_automatic_options=False)
+        routes.add_url_rule("/<id_>", "answer", self.answer, methods=["POST"], provide_automatic_options=False)
+        return routes
+
+    async def list(self) -> Response:
+        """The caller's open questions, of one session id or of all; an anonymous caller has to name one."""
+        await admitted.admit(Use("", _LIST))
+        id_ = query_id()
+        if id_ is not None:
+            self._sessions.find_set(id_, g.who)
+        elif not g.who.principal.handle:
+            raise GatewayError(Reason.SESSION_ID_MISSING, f"say of which session: ?{SESSION_QUERY}=")
+        permits = self._sessions.oversight.permission
+        found = [each for each in self._parked.of(g.who, id_) if permits(g.who, each.call.server).server]
+        return bodies.json_response(msgspec.json.encode({"questions": [each.shown() for each in found]}))
+
+    async def show(self, id_: str) -> Response:
+        """One open question."""
+        question = self._find(id_)
+        await admitted.admit(Use(question.call.server, question.asked.method))
+        return bodies.json_response(msgspec.json.encode(question.shown()))
+
+    async def answer(self, id_: str) -> Response:
+        """Answer one; what comes then is the answer to the call, which may be another question."""
+        question, wanted = self._find(id_), contents.wish()
+        call = question.call
+        await admitted.admit(Use(call.server, question.asked.method))
+        body = await bodies.read_json(self._sessions.policy(call.server).max_message_bytes)
+        answer = answering.answer(question.asked, answering.check(body))
+        call.reply(self._find(id_), answer)  # another request may have answered it meanwhile
+        if call.on_question is not None:
+            return bodies.empty(202)
+        return contents.response(await call.outcome(), wanted)
+
+    def _find(self, id_: str) -> Question:
+        question = self._parked.find(id_, g.who, query_id())
+        self._sessions.oversight.check_server(g.who, question.call.server)
+        return question

@@ -1,0 +1,237 @@
+"""Calls that wait for an answer to a question: who is told what, and when it is over."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, cast
+
+import anyio
+import pytest
+
+from common.reasons import Reason
+from gateway.caller import Caller
+from gateway.errors import GatewayError
+from gateway.identity.principal import Principal
+from gateway.identity.who import Who
+from gateway.jsonrpc import Request, Response
+from gateway.rest.parked import MAX_PARKED, Call, Parked, Question
+from gateway.session_sets import SessionSet
+from tests.support.processes import PATIENCE
+
+pytestmark = pytest.mark.anyio
+
+ANN, BOB = (Who(Principal("bearer", name)) for name in ("ann", "bob"))
+
+
+class Child:
+    """A caller whose child asks when it is told to; what it was answered."""
+
+    def __init__(self) -> None:
+        self.questions: set[bytes] = set()
+        self.heard: list[Response] = []
+
+    def respond(self, answer: Response) -> None:
+        self.questions.discard(answer.id)
+        self.heard.append(answer)
+
+
+class Set:
+    """A session set, as calls know it."""
+
+    def __init__(self, who: Who = ANN, id_: str = "gw.set") -> None:
+        self.principal, self.id, self.calls = who.principal, id_, 0
+
+    def begin_call(self) -> None:
+        self.calls += 1
+
+    def end_call(self) -> None:
+        self.calls -= 1
+
+
+class Bench:
+    """One call, and its child."""
+
+    def __init__(self, parked: Parked, who: Who = ANN, *, declines: bool = False) -> None:
+        self.child, self.set = Child(), Set(who)
+        session_set, caller = cast("SessionSet", self.set), cast("Caller", self.child)
+        self.call: Call = parked.attend(session_set, "light", caller, declines=declines)
+        self.done: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.cancelled = False
+        self.first: tuple[bytes, ...] = ()
+
+    def ask(self, id_: bytes = b'"q"', method: str = "elicitation/create") -> None:
+        self.child.questions.add(id_)
+        self.call.hear(Request(id_, method, b'{"message":"?"}'))
+
+    async def run(self) -> bytes:
+        for id_ in self.first:
+            self.ask(id_)
+        try:
+            return await self.done
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+
+    async def asked(self, coroutine: Coroutine[Any, Any, bytes]) -> Any:
+        """What it is told that is a question."""
+        with pytest.raises(GatewayError) as raised, anyio.fail_after(PATIENCE):
+            await coroutine
+        assert raised.value.reason is Reason.QUESTION_OPEN
+        return raised.value.about
+
+    async def parked(self) -> str:
+        """Made, and asked a question; its id."""
+        self.first = (b'"q"',)
+        about = await self.asked(self.call.answer_or_ask(self.run))
+        return str(about["question"]["id"])
+
+    async def over(self) -> None:
+        """Wait until its task is."""
+        if not self.done.done():
+            self.done.set_result(b"{}")
+        with anyio.fail_after(PATIENCE):
+            while self.set.calls:
+                await anyio.lowlevel.checkpoint()
+
+
+def yes(question: Question) -> Response:
+    return Response(question.asked.id, b'{"action":"accept"}', b"")
+
+
+async def test_a_call_that_nobody_asks_about_is_answered_by_its_result() -> None:
+    bench = Bench(Parked())
+    bench.done.set_result(b"{}")
+    assert await bench.call.answer_or_ask(bench.run) == b"{}"
+    await bench.over()
+
+
+async def test_a_question_comes_in_place_of_the_result_and_the_result_after_the_answer() -> None:
+    parked = Parked()
+    bench = Bench(parked)
+    id_ = await bench.parked()
+    bench.call.reply(question := parked.find(id_, ANN, None), yes(question))
+    assert bench.child.heard == [yes(question)]
+    bench.done.set_result(b"{}")
+    assert await bench.call.outcome() == b"{}"
+    assert repr(parked) == "<Parked: 0 calls, 0 questions>"
+    await bench.over()
+
+
+async def test_a_question_is_found_by_its_owner_alone_and_in_its_set() -> None:
+    parked = Parked()
+    bench = Bench(parked)
+    id_ = await bench.parked()
+    assert parked.find(id_, ANN, "gw.set").id == id_
+    for who, set_id in ((BOB, None), (BOB, "gw.set"), (ANN, "gw.other")):
+        with pytest.raises(GatewayError, match="no such open question"):
+            parked.find(id_, who, set_id)
+        assert parked.of(who, set_id) == []
+    await bench.over()
+
+
+async def test_a_question_that_the_child_withdrew_or_asks_anew_is_open_no_more() -> None:
+    parked = Parked()
+    bench = Bench(parked)
+    id_ = await bench.parked()
+    bench.child.questions.clear()
+    assert parked.of(ANN, None) == []
+    bench.ask()
+    with pytest.raises(GatewayError):
+        parked.find(id_, ANN, None)
+    assert len(parked.of(ANN, None)) == 1
+    assert "1 questions" in repr(parked)
+    await bench.over()
+
+
+async def test_what_is_open_at_the_end_of_its_call_is_declined() -> None:
+    parked = Parked()
+    bench = Bench(parked)
+    await bench.parked()
+    await bench.over()
+    assert [answer.result for answer in bench.child.heard] == [b'{"action":"decline"}']
+    assert repr(parked) == "<Parked: 0 calls, 0 questions>"
+
+
+async def test_a_call_that_declines_is_never_asked() -> None:
+    bench = Bench(Parked(), declines=True)
+    bench.first = (b"1",)
+    bench.done.set_result(b"{}")
+    assert await bench.call.answer_or_ask(bench.run) == b"{}"
+    assert len(bench.child.heard) == 1
+    await bench.over()
+
+
+async def test_whoever_waits_and_hangs_up_cancels_the_call_and_its_questions_are_declined() -> None:
+    parked = Parked()
+    bench = Bench(parked)
+    bench.first = (b"1", b"2")
+    about = await bench.asked(bench.call.answer_or_ask(bench.run))
+    assert about["open"] == 2
+    for question in parked.of(ANN, None):
+        bench.call.reply(question, yes(question))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.call.outcome)
+        await anyio.wait_all_tasks_blocked()
+        bench.child.questions.add(b"3")
+        tasks.cancel_scope.cancel()
+    assert bench.cancelled
+    await bench.over()
+
+
+async def test_of_two_who_wait_one_may_hang_up() -> None:
+    parked = Parked()
+    bench = Bench(parked)
+    question = parked.find(await bench.parked(), ANN, None)
+    bench.call.reply(question, yes(question))
+    async with anyio.create_task_group() as staying:
+        staying.start_soon(bench.call.outcome)
+        async with anyio.create_task_group() as leaving:
+            leaving.start_soon(bench.call.outcome)
+            await anyio.wait_all_tasks_blocked()
+            leaving.cancel_scope.cancel()
+        assert not bench.cancelled
+        bench.done.set_result(b"{}")
+    await bench.over()
+
+
+async def test_a_call_that_streams_is_told_of_each_question_as_it_comes() -> None:
+    parked = Parked()
+    bench = Bench(parked)
+    told: list[Question] = []
+    bench.call.on_question = told.append
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.call.answer_or_ask, bench.run)
+        await anyio.wait_all_tasks_blocked()
+        bench.ask()
+        assert told == parked.of(ANN, None)
+        bench.call.reply(told[0], yes(told[0]))
+        bench.done.set_result(b"{}")
+    await bench.over()
+
+
+async def test_the_oldest_of_too_many_parked_calls_gives_way_and_nobody_elses() -> None:
+    parked = Parked()
+    other = Bench(parked, BOB)
+    await other.parked()
+    benches = [Bench(parked) for _ in range(MAX_PARKED + 1)]
+    for bench in benches:
+        await bench.parked()
+    await benches[0].over()
+    assert benches[0].cancelled
+    assert [bench.cancelled for bench in (*benches[1:], other)] == [False] * (MAX_PARKED + 1)
+    for bench in (*benches, other):
+        await bench.over()
+
+
+async def test_a_call_of_somebody_elses_task_goes_on_whoever_hangs_up() -> None:
+    parked = Parked()
+    bench = Bench(parked)
+    task = asyncio.get_running_loop().create_task(bench.run())
+    bench.call.attach(task, is_own=False)
+    assert parked.call_of(task) is bench.call
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.call.outcome)
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    assert not bench.cancelled
+    await bench.over()
+    assert parked.call_of(task) is None
