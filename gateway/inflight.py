@@ -40,6 +40,9 @@ class InFlight:
     def __repr__(self) -> str:
         return f"<InFlight: {len(self._timers)}>"
 
+    def __len__(self) -> int:
+        return len(self._timers)
+
     def begin(self, call: int, patience: float | None) -> None:
         """`call` is in flight, and waited for `patience` seconds; None is for as long as it takes."""
         self._notes.begin(call)

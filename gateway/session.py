@@ -3,6 +3,7 @@
 Its child is spawned when the first message needs one, and ends with it; the bridge to it is a `Relay`.
 """
 
+import time
 from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
@@ -78,6 +79,8 @@ class Session:
         """What it has in common with the sessions that share its child; None where that is its own."""
         self.hello: bytes | None = None
         """The params of its client's `initialize`, where those are known before there is a child."""
+        self.since = time.monotonic()
+        """When it was opened, or taken up."""
         self.server = server
         self.door = door
         self.policy = policy
@@ -112,6 +115,11 @@ class Session:
         return self._relay
 
     @property
+    def is_starting(self) -> bool:
+        """Whether somebody waits for its child."""
+        return self._starting.locked() or (self._relay is not None and not self._relay.initialized)
+
+    @property
     def owner(self) -> tuple[object, ...]:
         """All that has to be right before anybody is told of it."""
         return (self.principal, self.server, self.door)
@@ -138,7 +146,7 @@ class Session:
                 raise self._failure or not_found(self.ended)
             if self._relay is None:
                 self._relay = await self._table.spawn(self)
-                if self.door is Door.STREAMABLE or self.key is not None:
+                if self.door is Door.STREAMABLE or (self.door is Door.STATELESS and self.key is not None):
                     self._relay.on_ready = self.keep
             return self._relay
 

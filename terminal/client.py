@@ -193,4 +193,6 @@ def _decoded(response: httpx2.Response) -> Any:
     try:
         return json.loads(response.content)
     except ValueError:
-        raise click.ClickException(f"what answers at {response.url.host} is no mcp-gateway: its answer is no JSON") from None
+        raise click.ClickException(
+            f"what answers at {response.url.host} is no mcp-gateway: its answer is no JSON"
+        ) from None

@@ -71,6 +71,26 @@ class Catalog:
                     self._failures[key] = error
         return self._told(key, who)
 
+    def known(self, server: str, who: Who) -> Listing:
+        """The same, of what is known already: nobody is asked. Both offer and failure are None where nothing is.
+
+        Raises GatewayError as `listing` does.
+        """
+        self._sessions.check(who, server)
+        try:
+            key = (server, personal(who, self._sessions.policy(server)).digest)
+        except GatewayError as error:
+            return Listing(server, None, error)
+        return self._told(key, who)
+
+    def hides(self, server: str, who: Who, tool: str) -> bool:
+        """Whether `server`, which `who` may use, is known to have that tool, and `who` may not use it."""
+        permission = self._sessions.oversight.permission(who, server)
+        if permission.tool(tool):
+            return False
+        offers = (offer for (name, _), offer in self._offers.items() if name == server)
+        return any(each.name == tool for offer in offers for each in offer.tools)
+
     def _told(self, key: _Key, who: Who) -> Listing:
         offer, permission = self._offers.get(key), self._sessions.oversight.permission(who, key[0])
         if offer is not None and not permission.every_tool:
