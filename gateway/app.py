@@ -23,6 +23,7 @@ from gateway.http.rest import RestDoor
 from gateway.http.sse import SseDoor
 from gateway.http.stateless import StatelessDoor
 from gateway.http.streamable import StreamableDoor
+from gateway.http.v1.doors import unified
 from gateway.http.websocket import WebSocketDoor
 from gateway.modern.probe import Probe
 from gateway.rates import Rates
@@ -52,11 +53,12 @@ def wire(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorCl
     rates = app.extensions["rates"] = Rates(settings.amounts)
     admitted.install(app, Admittance([rates], sessions.quotas.refusals))
     app.after_serving(rates.close)
-    app.extensions["catalog"] = Catalog(sessions)
+    catalog = app.extensions["catalog"] = Catalog(sessions)
     streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
     others = (
         HealthDoor(sessions, supervisor, rates),
         RestDoor(sessions),
+        *unified(sessions, catalog, supervisor),
         CertificateDoor(sessions.certificates),
         MetadataDoor(guards),
     )
