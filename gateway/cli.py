@@ -11,7 +11,7 @@ import click
 
 from gateway.hash_command import hash_
 
-ELSEWHERE: Final[Mapping[str, str]] = {}
+ELSEWHERE: Final[Mapping[str, str]] = {"sessions": "terminal.sessions"}
 """Commands that are imported when they are used: the module that has each, as `command`."""
 
 _CONFIG = click.option(

@@ -156,6 +156,8 @@ class GatewaySettings(Model):
     access: AccessRules | None = None
     audit: Audit | None = None
     publicity: Publicity = Publicity()
+    disabled: tuple[str, ...] = ()
+    """The servers that stand in the file and are not there."""
     servers: dict[str, ServerPolicy]
 
 

@@ -74,12 +74,12 @@ def not_asked_since(known: Sequence[Listing], instant: datetime) -> list[str]:
 
 def nowhere(tool: str, known: Sequence[Listing]) -> GatewayError:
     """No server has the tool; or one that cannot be asked might."""
-    name, about = tool[:LONGEST_NAME], {}
+    name = tool[:LONGEST_NAME]
+    silent = [listing.server for listing in known if listing.offer is None]
     message = f"no server has a tool '{name}'"
+    if silent:
+        message += f", but of {', '.join(silent)} it is not known what they have"
     names = {each.name for listing in known for each in listing.tools}
     if near := difflib.get_close_matches(name, sorted(names), n=1):
         message += f"; did you mean '{near[0]}'?"
-    if silent := [listing.server for listing in known if listing.offer is None]:
-        message += f"; of {', '.join(silent)} nobody knows"
-        about["unknown"] = silent
-    return GatewayError(Reason.TOOL_NOT_FOUND, message, tool=name, **about)
+    return GatewayError(Reason.TOOL_NOT_FOUND, message, tool=name, unknown=silent)

@@ -18,6 +18,7 @@ from supervisor.protocol import ServerReport
 READY: Final = "ready"
 FAILING: Final = "failing"
 UNKNOWN: Final = "unknown"
+DISABLED: Final = "disabled"
 
 _CALLERS_AFFAIR: Final = FAULTS | {
     Reason.MAX_SESSIONS,
@@ -29,6 +30,7 @@ _CALLERS_AFFAIR: Final = FAULTS | {
 """Why a server could not be asked that may be as well as ever."""
 
 _NO_REPORT: Final = ServerReport()
+_NO_POLICY: Final = ServerPolicy(start_timeout=0, request_timeout=0, max_message_bytes=0)
 View = dict[str, Any]
 
 
@@ -63,6 +65,12 @@ def server(listing: Listing, policy: ServerPolicy, report: ServerReport = _NO_RE
         "protocolVersion": offer.welcome.protocol_version if offer else None,
         "asked": offer.asked if offer else None,
     }
+
+
+def disabled(name: str) -> View:
+    """A server that stands in the configuration, and is not to be used. Nothing else is known of it."""
+    shown = server(Listing(name, None), _NO_POLICY)
+    return {**shown, "state": DISABLED}
 
 
 def whole_server(listing: Listing, policy: ServerPolicy, report: ServerReport = _NO_REPORT) -> View:

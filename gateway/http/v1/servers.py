@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import anyio
-from quart import Blueprint, Response, g
+from quart import Blueprint, Response, current_app, g
 
 from gateway.catalog.catalog import Catalog
 from gateway.http import admitted
@@ -37,7 +37,7 @@ class ServersDoor:
         return routes
 
     async def index(self) -> Response:
-        """The servers that the caller may use, in the order of the configuration."""
+        """The servers that the caller may use, in the order of the configuration, and those that are disabled."""
         fresh = is_set(query({REFRESH}), REFRESH)
         await admitted.admit_listing("")
         allows = self._sessions.oversight.permission
@@ -47,6 +47,8 @@ class ServersDoor:
         shown = [
             views.server(each, self._sessions.policy(each.server), reports.get(each.server, NOTHING)) for each in found
         ]
+        disabled: tuple[str, ...] = current_app.extensions["disabled"]
+        shown += [views.disabled(server) for server in disabled if allows(g.who, server).server]
         return answer({"servers": shown, "total": len(shown)})
 
     async def show(self, server: str) -> Response:
