@@ -27,7 +27,7 @@ _Item = TypeVar("_Item")
 _Key = TypeVar("_Key", tuple[str, str], tuple[float, str])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Page(Generic[_Key]):
     """`limit` items at most, those behind `after`."""
 
