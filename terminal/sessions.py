@@ -87,8 +87,9 @@ def _print_list(found: Mapping[str, Any], *, as_json: bool) -> None:
     elif not found["unlisted"]:
         click.echo("you have no sessions")
     if found["unlisted"]:
+        many = "1 session is" if found["unlisted"] == 1 else f"{found['unlisted']} sessions are"
         click.echo(
-            f"{found['unlisted']} sessions are not listed: without `auth` everybody is the same caller, and an id is all "
+            f"{many} not listed: without `auth` everybody is the same caller, and an id is all "
             "that keeps one from another's"
         )
 

@@ -6,7 +6,6 @@ from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.unified.body import Wanted, read
 
-
 NO_OBJECT = "'arguments' is an object: the arguments of the tool, by their names"
 
 

@@ -13,6 +13,11 @@ from gateway.unified.parameters import check_names, is_set, number, one
 LETTERS = [(letter, "") for letter in "dacbe"]
 
 
+def itself(each: Any) -> Any:
+    """The key of what is one."""
+    return each
+
+
 def wrong(call: Any, *arguments: Any) -> str:
     """What a refusal says."""
     with pytest.raises(GatewayError) as error:
@@ -53,7 +58,7 @@ def test_a_number_out_of_bounds_is_refused(value: str) -> None:
 def test_the_pages_of_a_list_are_the_list() -> None:
     seen, query = [], {"limit": ["2"]}
     while True:
-        shown, cursor = cut(LETTERS, tuple, page_of(query, tuple[str, str]))
+        shown, cursor = cut(LETTERS, itself, page_of(query, tuple[str, str]))
         seen.append("".join(letter for letter, _ in shown))
         if cursor is None:
             break
@@ -62,15 +67,15 @@ def test_the_pages_of_a_list_are_the_list() -> None:
 
 
 def test_what_comes_or_goes_between_two_pages_moves_nothing() -> None:
-    _, cursor = cut(LETTERS, tuple, Page[tuple[str, str]](2))
+    _, cursor = cut(LETTERS, itself, Page[tuple[str, str]](2))
     changed = [("b2", ""), *(each for each in LETTERS if each[0] != "b"), ("a0", "")]
-    shown, _ = cut(changed, tuple, page_of({"cursor": [cursor or ""]}, tuple[str, str]))
+    shown, _ = cut(changed, itself, page_of({"cursor": [cursor or ""]}, tuple[str, str]))
     assert [letter for letter, _ in shown] == ["b2", "c", "d", "e"]
 
 
 def test_a_page_that_holds_all_has_none_behind_it() -> None:
-    assert cut(LETTERS, tuple, Page[tuple[str, str]](5))[1] is None
-    assert cut([], tuple, Page[tuple[str, str]]()) == ([], None)
+    assert cut(LETTERS, itself, Page[tuple[str, str]](5))[1] is None
+    assert cut([], itself, Page[tuple[str, str]]()) == ([], None)
 
 
 @pytest.mark.parametrize("said", [b"", b"x", b"[]", b"[1,2]", b'["a"]', b'{"a":1}', b'["a",NaN]', b"[" * 5000, b"\xff"])
@@ -81,7 +86,7 @@ def test_a_cursor_that_no_page_gave_out_is_refused(said: bytes, key: Any) -> Non
 
 
 def test_a_cursor_of_another_list_is_refused() -> None:
-    _, cursor = cut([(1.5, "x"), (2.5, "x")], tuple, Page[tuple[float, str]](1))
+    _, cursor = cut([(1.5, "x"), (2.5, "x")], itself, Page[tuple[float, str]](1))
     assert cursor is not None
     assert page_of({"cursor": [cursor]}, tuple[float, str]).after == (1.5, "x")
     wrong(page_of, {"cursor": [cursor]}, tuple[str, str])
