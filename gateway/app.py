@@ -54,7 +54,7 @@ def wire(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorCl
     admitted.install(app, Admittance([rates], sessions.quotas.refusals))
     app.after_serving(rates.close)
     catalog = app.extensions["catalog"] = Catalog(sessions)
-    app.extensions["disabled"] = settings.disabled
+    catalog.disabled = settings.disabled
     streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
     others = (
         HealthDoor(sessions, supervisor, rates),
@@ -79,7 +79,7 @@ def take_over(app: Quart, settings: GatewaySettings, sessions: Sessions) -> None
     """What `settings` have for new requests holds from now on; whom they admit no more loses their sessions."""
     guards: Guards = app.extensions["guards"]
     rates: Rates = app.extensions["rates"]
-    app.extensions["disabled"] = settings.disabled
+    app.extensions["catalog"].disabled = settings.disabled
     guards.take_over(settings)
     rates.take_over(settings.amounts)
     sessions.quotas.take_over(settings.amounts.quotas)

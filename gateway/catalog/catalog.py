@@ -23,6 +23,8 @@ class Catalog:
     """What the servers of `sessions` offer."""
 
     def __init__(self, sessions: Sessions) -> None:
+        self.disabled: tuple[str, ...] = ()
+        """Servers that stand in the configuration, and are not there."""
         self._sessions = sessions
         self._offers: dict[_Key, Offer] = {}
         self._failures: dict[_Key, GatewayError] = {}

@@ -32,19 +32,23 @@ class Router:
     async def server_of(self, tool: str, who: Who) -> str:
         """The one server that has `tool`. Raises GatewayError where none has, or several have.
 
-        No child is asked where what is known will do. Where nobody is known to have it, each is asked once more, for it
-        may be new. Cancellation ends the children that are asked.
+        No child is asked where what is known will do. A server of which nothing is known is asked first, for it may have
+        the tool, too. Where nobody is known to have it, each is asked once more, for it may be new. Cancellation ends the
+        children that are asked.
         """
         allows = self._sessions.oversight.permission
         servers = [server for server in self._sessions.policies if allows(who, server).server]
-        found = await listings(self._catalog, servers, who, within=PATIENCE)
-        if (server := route(tool, found)) is not None:
+        known = {server: self._catalog.known(server, who) for server in servers}
+        if unheard := [server for server, each in known.items() if each.offer is None and each.failure is None]:
+            asked = await listings(self._catalog, unheard, who, within=PATIENCE)
+            known |= {each.server: each for each in asked}
+        if (server := route(tool, [*known.values()])) is not None:
             return server
-        if stale := not_asked_since(found, datetime.now(UTC) - RECENT):
-            again = await listings(self._catalog, stale, who, fresh=True, within=PATIENCE)
-            if (server := route(tool, again)) is not None:
-                return server
-        error = nowhere(tool, found)
+        stale = not_asked_since([*known.values()], datetime.now(UTC) - RECENT)
+        again = await listings(self._catalog, servers, who, fresh=stale, within=PATIENCE)
+        if (server := route(tool, again)) is not None:
+            return server
+        error = nowhere(tool, again)
         self._record(tool, who, servers, error)
         raise error
 

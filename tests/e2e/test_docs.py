@@ -20,6 +20,7 @@ from tests.support.gateway import LIGHT, NOTEPAD, ROOT, Gateway, programs, runni
 from tests.support.processes import PATIENCE
 
 README = (ROOT / "README.md").read_text()
+UNIFIED = (ROOT / "docs" / "unified.md").read_text()
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
 
 
@@ -64,6 +65,13 @@ async def test_the_walk_through_prints_what_it_says(tmp_path: Path) -> None:
 @pytest.mark.slow
 async def test_a_client_without_sessions_gets_what_the_page_prints(tmp_path: Path) -> None:
     text = PROTOCOL.partition("## Clients without sessions")[2].partition("\n### ")[0]
+    async with running({"notepad": NOTEPAD}, tmp_path=tmp_path) as gateway:
+        await prints(gateway, blocks(text, "sh"), blocks(text, "json"))
+
+
+@pytest.mark.slow
+async def test_the_unified_api_answers_what_its_page_prints(tmp_path: Path) -> None:
+    text = UNIFIED.partition("## Try it")[2].partition("\n## ")[0]
     async with running({"notepad": NOTEPAD}, tmp_path=tmp_path) as gateway:
         await prints(gateway, blocks(text, "sh"), blocks(text, "json"))
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import anyio
-from quart import Blueprint, Response, current_app, g
+from quart import Blueprint, Response, g
 
 from gateway.catalog.catalog import Catalog
 from gateway.http import admitted
@@ -42,20 +42,19 @@ class ServersDoor:
         await admitted.admit_listing("")
         allows = self._sessions.oversight.permission
         servers = [server for server in self._sessions.policies if allows(g.who, server).server]
-        found = await listings(self._catalog, servers, g.who, fresh=fresh)
+        found = await listings(self._catalog, servers, g.who, fresh=servers if fresh else ())
         reports = await self._reports()
         shown = [
             views.server(each, self._sessions.policy(each.server), reports.get(each.server, NOTHING)) for each in found
         ]
-        disabled: tuple[str, ...] = current_app.extensions["disabled"]
-        shown += [views.disabled(server) for server in disabled if allows(g.who, server).server]
+        shown += [views.disabled(server) for server in self._catalog.disabled if allows(g.who, server).server]
         return answer({"servers": shown, "total": len(shown)})
 
     async def show(self, server: str) -> Response:
         """One of them, with all that is known of it."""
         fresh = is_set(query({REFRESH}), REFRESH)
         await admitted.admit_listing(server)
-        [found] = await listings(self._catalog, [server], g.who, fresh=fresh)
+        [found] = await listings(self._catalog, [server], g.who, fresh=[server] if fresh else ())
         reports = await self._reports()
         return answer(views.whole_server(found, self._sessions.policy(server), reports.get(server, NOTHING)))
 

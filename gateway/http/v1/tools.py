@@ -41,7 +41,7 @@ class ToolsDoor:
         fresh, words = is_set(asked, REFRESH), (one(asked, SEARCH) or "").casefold().split()
         await admitted.admit_listing("")
         servers = self._servers(asked.get(SERVER, ()), asked.get(TAG, ()))
-        found = await listings(self._catalog, servers, g.who, fresh=fresh)
+        found = await listings(self._catalog, servers, g.who, fresh=servers if fresh else ())
         tools = [(each.server, tool) for each in found for tool in each.tools if views.matches(tool, words)]
         shown, cursor = paging.cut(tools, _key, page)
         body = {

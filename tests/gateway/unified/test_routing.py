@@ -1,6 +1,6 @@
 """Which server a tool is called on."""
 
-from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -15,6 +15,7 @@ from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
 from gateway.identity.who import Who
 from gateway.oversight import Oversight
+from gateway.sessions import Sessions
 from gateway.unified.asking import listings
 from gateway.unified.routing import RECENT, Router, not_asked_since, nowhere, route
 from tests.gateway.test_succession import next_gateway
@@ -35,23 +36,33 @@ def failure() -> GatewayError:
 class Told(Catalog):
     """A catalog whose servers offer what the test says, and which knows who was asked."""
 
-    def __init__(self, sessions: object, **offers: Offer | GatewayError) -> None:
-        super().__init__(sessions)  # type: ignore[arg-type]
+    def __init__(self, sessions: Sessions, **offers: Offer | GatewayError) -> None:
+        super().__init__(sessions)
+        self.allows = sessions.oversight.permission
         self.offers = offers
+        self.heard: dict[str, Offer] = {}
         self.asked: list[str] = []
 
-    def know(self, servers: Iterable[str]) -> None:
+    def know(self, *servers: str) -> None:
         """These were asked before."""
-        self._offers |= {(each, b""): told for each in servers if isinstance(told := self.offers[each], Offer)}
+        self.heard |= {each: told for each in servers if isinstance(told := self.offers[each], Offer)}
+
+    def known(self, server: str, who: Who) -> Listing:
+        if server not in self.heard:
+            return Listing(server, None)
+        may, offer = self.allows(who, server).tool, self.heard[server]
+        return Listing(server, replace(offer, tools=tuple(tool for tool in offer.tools if may(tool.name))))
+
+    def hides(self, server: str, who: Who, tool: str) -> bool:
+        return not self.allows(who, server).tool(tool)
 
     async def listing(self, server: str, who: Who, *, fresh: bool = False) -> Listing:
-        self.asked.append(server)
         await anyio.lowlevel.checkpoint()
+        if fresh or server not in self.heard:
+            self.asked.append(server)
+            self.know(server)
         told = self.offers[server]
-        if isinstance(told, GatewayError):
-            return Listing(server, None, told)
-        self._offers[server, b""] = told
-        return self.known(server, who)
+        return Listing(server, None, told) if isinstance(told, GatewayError) else self.known(server, who)
 
 
 def test_the_one_server_that_has_the_tool_is_it() -> None:
@@ -88,7 +99,7 @@ def test_only_those_that_can_be_asked_and_were_not_lately_are_asked_again() -> N
 async def test_no_child_is_asked_where_it_is_known_who_has_the_tool() -> None:
     async with next_gateway() as here:
         catalog = Told(here.sessions, light=offer("x"), other=offer("y"))
-        catalog.know(["light", "other"])
+        catalog.know("light", "other")
         assert await Router(here.sessions, catalog).server_of("y", ANN) == "other"
         assert catalog.asked == []
 
@@ -96,7 +107,7 @@ async def test_no_child_is_asked_where_it_is_known_who_has_the_tool() -> None:
 async def test_a_server_of_which_nothing_is_known_is_asked_first_for_it_may_have_the_tool_too() -> None:
     async with next_gateway() as here:
         catalog = Told(here.sessions, light=offer("x"), other=offer("x"))
-        catalog.know(["light"])
+        catalog.know("light")
         with pytest.raises(GatewayError, match="several servers have a tool 'x': light, other"):
             await Router(here.sessions, catalog).server_of("x", ANN)
         assert catalog.asked == ["other"]
@@ -106,7 +117,7 @@ async def test_a_tool_that_came_later_is_found_and_who_was_asked_a_moment_ago_is
     async with next_gateway() as here:
         long_ago = NOW - timedelta(hours=1)
         catalog = Told(here.sessions, light=offer("x", asked=long_ago), other=offer("y"))
-        catalog.know(["light", "other"])
+        catalog.know("light", "other")
         catalog.offers["light"] = offer("x", "new")
         router = Router(here.sessions, catalog)
         assert await router.server_of("new", ANN) == "light"
@@ -144,7 +155,7 @@ async def test_nobody_is_led_to_what_is_not_theirs_nor_told_of_it() -> None:
     async with next_gateway() as here:
         here.sessions.oversight = Oversight(Access(rules))
         catalog = Told(here.sessions, light=offer("x", "z"), other=offer("x", "y"))
-        catalog.know(["light", "other"])
+        catalog.know("light", "other")
         router = Router(here.sessions, catalog)
         assert await router.server_of("y", ANN) == "other"
         said = []
@@ -153,4 +164,3 @@ async def test_nobody_is_led_to_what_is_not_theirs_nor_told_of_it() -> None:
                 await router.server_of(tool, BOB)
             said.append(error.value.message.replace(f"'{tool}'", "it"))
         assert set(said) == {"no server has a tool it"}
-        assert [catalog.hides("light", BOB, tool) for tool in ("x", "z", "w")] == [True, False, False]
