@@ -7,7 +7,7 @@ from quart import Response, after_this_request
 from quart.typing import ResponseTypes
 
 from gateway.http.calling import call_tool
-from gateway.http.streams import lasting
+from gateway.http.streams import afterwards
 from gateway.identity.who import Who
 from gateway.own import OwnSets
 
@@ -35,4 +35,5 @@ async def call_own(own: OwnSets, who: Who, server: str, tool: str, arguments: by
     except BaseException:
         own.leave(session_set)
         raise
-    return lasting(response, partial(own.leave, session_set))
+    afterwards(response, partial(own.leave, session_set))
+    return response

@@ -1,12 +1,12 @@
 """Event streams as answers: an outbox on one side, the client's connection on the other."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Final
 
 import anyio
 from quart import Response
-from quart.wrappers.response import DataBody, ResponseBody
+from quart.wrappers.response import ResponseBody
 
 from gateway import sse
 from gateway.http.bodies import EVENT_STREAM
@@ -47,6 +47,16 @@ class EventStream(ResponseBody):
     async def __aexit__(self, exc_type: type, exc_value: BaseException, tb: TracebackType) -> None:
         self._on_close()
 
+    def also_at_end(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called, too, once it has ended."""
+        first = self._on_close
+
+        def both() -> None:
+            first()
+            callback()
+
+        self._on_close = both
+
     def abandon(self) -> None:
         """It will never be begun."""
         self._on_close()
@@ -75,42 +85,15 @@ def ended_stream(events: bytes) -> Response:
     return Response(events, content_type=EVENT_STREAM, headers=_HEADERS)
 
 
-class Lasting(ResponseBody):
-    """A `body`, whose end is told to `on_end`, once or more often, however it comes."""
-
-    def __init__(self, body: ResponseBody, on_end: Callable[[], None]) -> None:
-        self._body = body
-        self._on_end = on_end
-
-    async def __aenter__(self) -> AsyncIterable[bytes]:
-        return await self._body.__aenter__()
-
-    async def __aexit__(self, exc_type: type, exc_value: BaseException, tb: TracebackType) -> None:
-        try:
-            await self._body.__aexit__(exc_type, exc_value, tb)
-        finally:
-            self._on_end()
-
-    def abandon(self) -> None:
-        """It will never be begun."""
-        _abandon(self._body)
-        self._on_end()
-
-
-def lasting(response: Response, on_end: Callable[[], None]) -> Response:
-    """`response`, whose end is told to `on_end`: at once, where all of it is there already."""
-    if isinstance(response.response, DataBody):
-        on_end()
+def afterwards(response: Response, callback: Callable[[], None]) -> None:
+    """Have `callback` called once nothing of `response` is still to come: now, where it is no event stream."""
+    if isinstance(response.response, EventStream):
+        response.response.also_at_end(callback)
     else:
-        response.response = Lasting(response.response, on_end)
-    return response
+        callback()
 
 
 def abandon(response: Response) -> None:
-    """Nobody will get `response`; nothing happens where it is no stream."""
-    _abandon(response.response)
-
-
-def _abandon(body: ResponseBody) -> None:
-    if isinstance(body, EventStream | Lasting):
-        body.abandon()
+    """Nobody will get `response`; nothing happens where it is no event stream."""
+    if isinstance(response.response, EventStream):
+        response.response.abandon()
