@@ -40,9 +40,6 @@ class InFlight:
     def __repr__(self) -> str:
         return f"<InFlight: {len(self._timers)}>"
 
-    def __len__(self) -> int:
-        return len(self._timers)
-
     def begin(self, call: int, patience: float | None) -> None:
         """`call` is in flight, and waited for `patience` seconds; None is for as long as it takes."""
         self._notes.begin(call)
@@ -61,6 +58,9 @@ class InFlight:
                 timer.cancel()
             self._calls.end(bounded=timer is not None)
             self._unhold()
+
+    def __len__(self) -> int:
+        return len(self._timers)
 
     def leave(self) -> None:
         """What is noted now stays so, for another gateway goes on with the child."""

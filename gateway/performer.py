@@ -68,11 +68,6 @@ class Performer:
     def __repr__(self) -> str:
         return f"<Performer {self._in_flight!r}, {self._questions!r}>"
 
-    @property
-    def in_flight(self) -> int:
-        """How many requests wait for their answers."""
-        return len(self._in_flight)
-
     def begin(self, call: int) -> None:
         """The request `call` is in flight from now on; `perform` what comes of it next."""
         self._in_flight.begin(call, self._seconds(call))
@@ -94,6 +89,11 @@ class Performer:
                 case Over():
                     self._end(Reason.START_FAILED)
         self._questions.follow(self._talk.questions)
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests wait for their answers."""
+        return len(self._in_flight)
 
     def leave(self) -> None:
         """The requests that are in flight now stay noted: another gateway goes on with the child, and cancels them."""

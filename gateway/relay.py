@@ -178,16 +178,6 @@ class Relay:
         return self._conversation.initialized
 
     @property
-    def in_flight(self) -> int:
-        """How many requests wait for their answers."""
-        return self._performer.in_flight
-
-    @property
-    def idle(self) -> float:
-        """Seconds for which nobody has used it; none while anything holds it."""
-        return 0.0 if self._holds else time.monotonic() - self._touched
-
-    @property
     def version(self) -> str:
         """The revision on which client and child agreed; empty before."""
         return self._conversation.version
@@ -211,6 +201,16 @@ class Relay:
     def client(self, client: str) -> None:
         """An earlier gateway heard it."""
         self._conversation.client = client
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests wait for their answers."""
+        return self._performer.in_flight
+
+    @property
+    def idle(self) -> float:
+        """Seconds for which nobody has used it; none while anything holds it."""
+        return 0.0 if self._holds else time.monotonic() - self._touched
 
     def fit(self, client: str | None = None, *, endless: bool = False) -> Fit:
         """What is too long for a `client`, which is the session's where it is not given; `endless` as for `Fit`."""

@@ -79,12 +79,12 @@ class Session:
         """What it has in common with the sessions that share its child; None where that is its own."""
         self.hello: bytes | None = None
         """The params of its client's `initialize`, where those are known before there is a child."""
-        self.since = time.monotonic()
-        """When it was opened, or taken up."""
         self.server = server
         self.door = door
         self.policy = policy
         self.ended: Reason | None = None
+        self.since = time.monotonic()
+        """When it was opened, or taken up."""
         self.opened = ""
         """What the translator before its child has to know, where there is one, for the gateway after this one."""
         self.envelope: Members = {}
