@@ -20,14 +20,8 @@ FAILING: Final = "failing"
 UNKNOWN: Final = "unknown"
 DISABLED: Final = "disabled"
 
-_CALLERS_AFFAIR: Final = FAULTS | {
-    Reason.MAX_SESSIONS,
-    Reason.MAX_USER_SESSIONS,
-    Reason.MAX_KEY_SESSIONS,
-    Reason.SHUTDOWN,
-    Reason.GATEWAY_RESTARTED,
-}
-"""Why a server could not be asked that may be as well as ever."""
+_NO_FAULT_OF_IT: Final = frozenset({429, 503})
+"""Statuses of failures to ask a server that may be as well as ever: there is no room, or soon no gateway."""
 
 _NO_REPORT: Final = ServerReport()
 _NO_POLICY: Final = ServerPolicy(start_timeout=0, request_timeout=0, max_message_bytes=0)
@@ -41,7 +35,7 @@ def state(listing: Listing, report: ServerReport = _NO_REPORT) -> tuple[str, Vie
     failure = listing.failure
     if failure is None:
         return (READY if listing.offer is not None else UNKNOWN), None
-    if failure.reason in _CALLERS_AFFAIR:
+    if failure.reason in FAULTS or failure.status in _NO_FAULT_OF_IT:
         return (READY if listing.offer is not None else UNKNOWN), _why(failure)
     return FAILING, _why(failure)
 
