@@ -5,13 +5,17 @@ A parameter that there is not is an error: a filter whose name is misspelt would
 
 import difflib
 from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
 from gateway.errors import GatewayError, bad_request
 
 Query = Mapping[str, Sequence[str]]
 """The parameters, each with its values in the order in which they came."""
 
-_LONGEST: int = 64
+LONGEST_SEARCH: Final = 256
+"""Characters: each word is looked for in every tool."""
+
+_LONGEST: Final = 64
 """Characters of a name that an error repeats."""
 
 
@@ -43,6 +47,14 @@ def is_set(query: Query, name: str) -> bool:
     if value not in (None, "true", "false"):
         raise bad_request(f"'{name}' is true or false", parameter=name)
     return value == "true"
+
+
+def words(query: Query, name: str) -> frozenset[str]:
+    """The words in it, casefolded. Raises GatewayError where it is longer than a search needs to be."""
+    value = one(query, name) or ""
+    if len(value) > LONGEST_SEARCH:
+        raise bad_request(f"'{name}' has at most {LONGEST_SEARCH} characters", parameter=name)
+    return frozenset(value.casefold().split())
 
 
 def number(query: Query, name: str, least: int, most: int, default: int) -> int:

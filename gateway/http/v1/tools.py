@@ -1,6 +1,6 @@
 """`GET /api/v1/tools`: the tools of all servers, in pages."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Set
 from typing import Final
 
 from quart import Blueprint, Response, g
@@ -13,7 +13,7 @@ from gateway.http.v1.servers import REFRESH
 from gateway.sessions import Sessions
 from gateway.unified import paging, views
 from gateway.unified.asking import listings
-from gateway.unified.parameters import is_set, one
+from gateway.unified.parameters import is_set, words
 
 SERVER: Final = "server"
 TAG: Final = "tag"
@@ -38,11 +38,11 @@ class ToolsDoor:
         """A page of the tools that the caller may use, by the names of their servers and their own."""
         asked = query(PARAMETERS)
         page = paging.page_of(asked, tuple[str, str])
-        fresh, words = is_set(asked, REFRESH), (one(asked, SEARCH) or "").casefold().split()
+        fresh, searched = is_set(asked, REFRESH), words(asked, SEARCH)
         await admitted.admit_listing("")
-        servers = self._servers(asked.get(SERVER, ()), asked.get(TAG, ()))
+        servers = self._servers(frozenset(asked.get(SERVER, ())), frozenset(asked.get(TAG, ())))
         found = await listings(self._catalog, servers, g.who, fresh=servers if fresh else ())
-        tools = [(each.server, tool) for each in found for tool in each.tools if views.matches(tool, words)]
+        tools = [(each.server, tool) for each in found for tool in each.tools if views.matches(tool, searched)]
         shown, cursor = paging.cut(tools, _key, page)
         body = {
             "tools": [views.tool(tool, server, self._sessions.policy(server)) for server, tool in shown],
@@ -52,7 +52,7 @@ class ToolsDoor:
         }
         return answer(body)
 
-    def _servers(self, named: Sequence[str], tags: Collection[str]) -> Sequence[str]:
+    def _servers(self, named: Set[str], tags: Set[str]) -> list[str]:
         """Those that are meant. Raises GatewayError for one that the caller may not use, the same as for none."""
         policies, allows = self._sessions.policies, self._sessions.oversight.permission
         for server in named:

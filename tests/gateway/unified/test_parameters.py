@@ -8,7 +8,7 @@ import pytest
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.unified.paging import Page, cut, page_of
-from gateway.unified.parameters import check_names, is_set, number, one
+from gateway.unified.parameters import LONGEST_SEARCH, check_names, is_set, number, one, words
 
 LETTERS = [(letter, "") for letter in "dacbe"]
 
@@ -46,6 +46,12 @@ def test_a_flag_is_true_or_false() -> None:
     assert not is_set({}, "refresh")
     for value in ("1", "True", ""):
         assert wrong(is_set, {"refresh": [value]}, "refresh") == "'refresh' is true or false"
+
+
+def test_a_search_is_its_words_and_not_endless() -> None:
+    assert words({"q": [" GitHub  issue github "]}, "q") == {"github", "issue"}
+    assert words({}, "q") == frozenset()
+    assert wrong(words, {"q": ["a " * LONGEST_SEARCH]}, "q") == "'q' has at most 256 characters"
 
 
 @pytest.mark.parametrize("value", ["0", "501", "-1", "1.0", "", " 1", "+1", "٣", "1e2", "9" * 100_000, "x"])
