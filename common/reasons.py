@@ -84,6 +84,8 @@ class Reason(StrEnum):
     SESSION_NOT_FOUND = "session_not_found"
     SERVER_NOT_FOUND = "server_not_found"
     TOOL_NOT_FOUND = "tool_not_found"
+    AMBIGUOUS_TOOL = "ambiguous_tool"
+    """Several servers have a tool of that name, and the request does not say which of them is meant."""
     CERTIFICATE_NOT_FOUND = "certificate_not_found"
     RESOURCE_NOT_FOUND = "resource_not_found"
     PROMPT_NOT_FOUND = "prompt_not_found"

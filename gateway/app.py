@@ -28,6 +28,7 @@ from gateway.http.rest import RestDoor
 from gateway.http.sse import SseDoor
 from gateway.http.stateless import StatelessDoor
 from gateway.http.streamable import StreamableDoor
+from gateway.http.v1.doors import unified
 from gateway.http.websocket import WebSocketDoor
 from gateway.modern.probe import Probe
 from gateway.ratelimits import RateLimits
@@ -74,6 +75,7 @@ def wire(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorCl
         openapi,
         QuestionDoor(sessions, parked),
         OfferDoor(sessions),
+        *unified(sessions, catalog, supervisor),
         CertificateDoor(sessions.certificates),
         MetadataDoor(guards),
     )

@@ -11,7 +11,7 @@ import click
 
 from gateway.hash_command import hash_
 
-ELSEWHERE: Final[Mapping[str, str]] = {"schema": "terminal.schema"}
+ELSEWHERE: Final[Mapping[str, str]] = {"schema": "terminal.schema", "sessions": "terminal.sessions"}
 """Commands that are imported when they are used: the module that has each, as `command`."""
 
 _CONFIG = click.option(

@@ -66,6 +66,9 @@ class InFlight:
             self._of_tools.discard(call)
             self._unhold()
 
+    def __len__(self) -> int:
+        return len(self._timers)
+
     def leave(self) -> None:
         """What is noted now stays so, for another gateway goes on with the child."""
         self._notes = NoNotes()

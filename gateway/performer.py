@@ -95,6 +95,11 @@ class Performer:
                     self._end(Reason.START_FAILED)
         self._questions.follow(self._talk.questions)
 
+    @property
+    def in_flight(self) -> int:
+        """How many requests wait for their answers."""
+        return len(self._in_flight)
+
     def leave(self) -> None:
         """The requests that are in flight now stay noted: another gateway goes on with the child, and cancels them."""
         self._in_flight.leave()

@@ -6,6 +6,7 @@ is a task; the event loop calls it when the child writes, when a timer fires and
 only way in which it ends, and it takes a reason; after `leave` the session goes on, but with another gateway.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Set
 from typing import Protocol
@@ -110,6 +111,8 @@ class Relay:
         """Called with the sender of each request before it is passed on. Raises GatewayError where it may not be."""
         self.on_ready: Callable[[], None] = lambda: None
         """Called when the child has accepted `initialize`, before the client hears of it."""
+        self.asked = 0
+        """Requests of its client that were passed on."""
         self.calls = calls
         """Says whether one more request may be passed on. Nobody has to ask: the gateway's own pass whatever it says."""
         self.server = server
@@ -118,6 +121,7 @@ class Relay:
         self._label = label
         self._on_end = on_end
         self._holds = 0
+        self._touched = time.monotonic()
         self._translator = translator
         self._conversation: Talk = talk or Conversation(
             answers_questions=answers_questions, epoch=supervisor.epoch, initialized=resumes is not None
@@ -206,6 +210,16 @@ class Relay:
         """An earlier gateway heard it."""
         self._conversation.client = client
 
+    @property
+    def in_flight(self) -> int:
+        """How many requests wait for their answers."""
+        return self._performer.in_flight
+
+    @property
+    def idle(self) -> float:
+        """Seconds for which nobody has used it; none while anything holds it."""
+        return 0.0 if self._holds else time.monotonic() - self._touched
+
     def fit(self, client: str | None = None, *, endless: bool = False) -> Fit:
         """What is too long for a `client`, which is the session's where it is not given; `endless` as for `Fit`."""
         known = bounds(self._policy, self.client if client is None else client)
@@ -239,6 +253,7 @@ class Relay:
         if call is not None:
             self._performer.begin(call, within, of_tool=message.method == CALL)
         if who is not None:
+            self.asked += 1
             self.errands.enter(call, message, who, effects)
         self._use()
         self._performer.perform(effects)
@@ -319,6 +334,7 @@ class Relay:
     def unhold(self) -> None:
         """Let go of one hold."""
         self._holds -= 1
+        self._touched = time.monotonic()
         if self._holds == 0 and self.ended is None:
             self._supervisor.unhold(self.lease)
 
@@ -385,6 +401,7 @@ class Relay:
 
     def _use(self) -> None:
         self.used = True
+        self._touched = time.monotonic()
         self._supervisor.use(self.lease)
 
     def _refuse_if_ended(self) -> None:

@@ -3,6 +3,7 @@
 Its child is spawned when the first message needs one, and ends with it; the bridge to it is a `Relay`.
 """
 
+import time
 from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
@@ -88,6 +89,8 @@ class Session:
         self.door = door
         self.policy = policy
         self.ended: Reason | None = None
+        self.since = time.monotonic()
+        """When it was opened, or taken up."""
         self.opened = ""
         """What the translator before its child has to know, where there is one, for the gateway after this one."""
         self.envelope: Members = {}
@@ -118,6 +121,11 @@ class Session:
         return self._relay
 
     @property
+    def is_starting(self) -> bool:
+        """Whether somebody waits for its child."""
+        return self._starting.locked() or (self._relay is not None and not self._relay.initialized)
+
+    @property
     def owner(self) -> tuple[object, ...]:
         """All that has to be right before anybody is told of it."""
         return (self.principal, self.server, self.door)
@@ -144,7 +152,7 @@ class Session:
                 raise self._failure or not_found(self.ended)
             if self._relay is None:
                 self._relay = await self._table.spawn(self)
-                if self.door is Door.STREAMABLE or self.key is not None:
+                if self.door is Door.STREAMABLE or (self.door is Door.STATELESS and self.key is not None):
                     self._relay.on_ready = self.keep
             return self._relay
 

@@ -1,5 +1,6 @@
 """A **session set**: what a REST id stands for, at most one session for each server."""
 
+import time
 from typing import Final, Protocol
 
 from common.logs import masked
@@ -20,17 +21,24 @@ class Table(Protocol):
     """What a session set needs of the table that it is in (`gateway.sessions`)."""
 
     def add_to_set(self, session_set: "SessionSet", server: str, who: Who) -> Session:
-        """A new session of it. Raises GatewayError where `server` is not configured."""
+        """A new session of it. Raises GatewayError where `server` is not configured, or `who` may not use it."""
 
     def remove_set(self, ended: "SessionSet", reason: Reason) -> None:
         """It has ended."""
 
 
 class SessionSet:
-    """One principal's sessions under one REST id."""
+    """One principal's sessions under one REST id.
 
-    def __init__(self, table: Table, id_: str, principal: Principal) -> None:
+    One with a `key` is found by that, and its id is shown to nobody (`gateway.own`). Whoever uses it has named no
+    session, so in the place of one that has ended there is another.
+    """
+
+    def __init__(self, table: Table, id_: str, principal: Principal, key: str | None = None) -> None:
         self.id = id_
+        self.key = key
+        self.since = time.monotonic()
+        """When it was opened, or taken up."""
         self.principal = principal
         self.ended: Reason | None = None
         self._table = table
@@ -48,18 +56,29 @@ class SessionSet:
         """Whether any of its sessions is."""
         return any(session.in_use for session in self._by_server.values())
 
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """Those that it has, and the last one with each server that has ended."""
+        return tuple(self._by_server.values())
+
+    def live(self, server: str) -> Session | None:
+        """Its session with `server`, while there is one."""
+        session = self._by_server.get(server)
+        return session if session is not None and session.ended is None else None
+
     def session(self, server: str, who: Who) -> Session:
         """Its session with `server`, made for `who` asks if there is none yet.
 
-        Raises GatewayError where the set has ended, perhaps while a request to it was still being read; and where that
-        session has: its state is lost, and going on with a fresh child in its place would hide that. Also for what is
-        missing or malformed of the user's own. What was changed of that the session's relay heeds, with each call.
+        Raises GatewayError where the set has ended, perhaps while a request to it was still being read; and, unless the
+        set has a key, where that session has: its state is lost, and a fresh child in its place would hide that.
+        Also for what is missing or malformed of the user's own. What was changed of that the session's relay heeds,
+        with each call.
         """
         if self.ended is not None:
             raise not_found(self.ended, remedy=GET_AN_ID)
         self.rest()
         session = self._by_server.get(server)
-        if session is not None and session.ended is not None and session.had_a_caller:
+        if session is not None and session.ended is not None and session.had_a_caller and self.key is None:
             about = {"certificate": session.certificate} if session.certificate else {}
             raise not_found(session.ended, remedy=GET_AN_ID, server=server, **about)
         if session is None or session.ended is not None:

@@ -91,7 +91,7 @@ class Sessions:
         self.unnamed = UnnamedUsers()
         self.keyed = KeyedSessions(self)
         """Those of clients that have no session themselves."""
-        self.own = OwnSets(self.open_set)
+        self.own = OwnSets(self)
         """What callers of REST have that name no session."""
         self._node = node
         self._by_id: dict[str, Session | SessionSet] = {}
@@ -140,10 +140,10 @@ class Sessions:
         self.oversight.opened(session)
         return session
 
-    def open_set(self, who: Who) -> SessionSet:
+    def open_set(self, who: Who, key: str | None = None) -> SessionSet:
         """A new session set, still empty. Raises GatewayError for too many ids."""
         self._check_room(who.principal)
-        session_set = SessionSet(self, self._new_id(), who.principal)
+        session_set = SessionSet(self, self._new_id(), who.principal, key)
         self._add(session_set)
         return session_set
 
@@ -161,6 +161,18 @@ class Sessions:
         if not isinstance(found, SessionSet) or found.principal != who.principal:
             raise not_found(self.afterlife.why(id_, (who.principal,)), remedy=GET_AN_ID)
         return found
+
+    def of(self, principal: Principal) -> list[Session | SessionSet]:
+        """All that `principal` has, through every door."""
+        return [each for each in self._by_id.values() if each.principal == principal]
+
+    def named(self, id_: str, principal: Principal) -> Session | SessionSet | None:
+        """What `principal` has under the id, through whichever door; None for anybody else's, too.
+
+        Nobody who names what has a key can have been told its id.
+        """
+        found = self._by_id.get(id_)
+        return found if found is not None and found.principal == principal and found.key is None else None
 
     def counts(self) -> Counts:
         """How many sessions there are, and how many of them have a child."""
@@ -206,11 +218,13 @@ class Sessions:
             if key is not None:
                 self.keyed.resume(session)
             return session
-        session_set = known or SessionSet(self, id_, principal)
+        session_set = known or SessionSet(self, id_, principal, key)
         if not isinstance(session_set, SessionSet) or session_set.principal != principal:
             return None
         if known is None:
             self._add(session_set)
+            if key is not None:
+                self.own.resume(session_set)
         session = self._add_to_set(session_set, server, own)
         session_set.resume(session)
         return session
@@ -228,8 +242,9 @@ class Sessions:
 
     def _add_to_set(self, session_set: SessionSet, server: str, own: Personal, share: str | None = None) -> Session:
         policy, owner, rest = self.policies[server], session_set.principal, session_set.rest
+        id_, key = session_set.id, session_set.key
         session = Session(
-            self, session_set.id, owner, server, Door.REST, policy, personal=own, share=share, on_forget=rest
+            self, id_, owner, server, Door.REST, policy, key=key, personal=own, share=share, on_forget=rest
         )
         session.hello, session.answers = ASKABLE, ANSWERED  # the gateway itself is its client, and passes questions on
         self._in_sets.add(session)
@@ -261,6 +276,7 @@ class Sessions:
 
     def remove_set(self, ended: SessionSet, reason: Reason) -> None:
         """Take a session set that has ended out of the table."""
+        self.own.forget(ended)
         self._remove(ended, reason)
 
     # Within.

@@ -95,7 +95,7 @@ def _restore_all(sessions: Sessions, kept: KeptChild, server: str) -> list[tuple
     principal = Principal(kept.issuer, kept.subject, kept.user)
     restored = []
     for left in kept.sessions:
-        session = sessions.restore(left.id, principal, server, _door(left.door), _personal(kept.given))
+        session = sessions.restore(left.id, principal, server, _door(left.door), _personal(kept.given), left.key)
         if session is not None:
             restored.append((session, left))
     return restored

@@ -87,6 +87,25 @@ class Catalog:
         failure = await self._see_to(server, entry, own, fresh=fresh)
         return self._told(Listing(server, entry.offer, failure or entry.failure), who)
 
+    def known(self, server: str, who: Who) -> Listing:
+        """What `server` offers, of what is known already: nobody is asked. Both members are None where nothing is.
+
+        Raises GatewayError as `listing` does.
+        """
+        self._sessions.check(who, server)
+        try:
+            own = personal(who, self._sessions.policy(server))
+        except GatewayError as error:
+            return Listing(server, None, error)
+        entry = self._entries.find(server, own.digest)
+        return self._told(Listing(server, entry.offer, entry.failure) if entry else Listing(server, None), who)
+
+    def hides(self, server: str, who: Who, tool: str) -> bool:
+        """Whether `server`, which `who` may use, is known to have that tool, and `who` may not use it."""
+        if self._sessions.oversight.permission(who, server).tool(tool):
+            return False
+        return any(each.name == tool for offer in self._entries.offers(server) for each in offer.tools)
+
     async def look(self, server: str) -> Listing | None:
         """Ask `server` now, unless that was done a moment ago; None where it is each user's own, or not there any more.
 

@@ -131,6 +131,11 @@ class Entries:
         key = server, digest
         return self._entries.get(key) or self._personal.get(key)
 
+    def offers(self, server: str) -> list[Offer]:
+        """All that any child of `server` was known to offer."""
+        every = (*self._entries.items(), *self._personal.items())
+        return [entry.offer for (name, _), entry in every if name == server and entry.offer is not None]
+
     def get(self, server: str, digest: bytes, policy: ServerPolicy, principal: Principal, now: float) -> Entry:
         """The one that there is, if it was asked under `policy`; else a new one, which `principal` may ask."""
         key, kept = (server, digest), self._personal if policy.personal else self._entries

@@ -15,6 +15,7 @@ from gateway.outbox import Outbox
 from gateway.personal import personal
 from gateway.relay import Relay
 from gateway.session import Session
+from gateway.toollists import LIST
 
 
 def install(app: Quart, admittance: Admittance) -> None:
@@ -54,6 +55,11 @@ async def admit(use: Use) -> None:
 async def admit_opening(server: str = "") -> None:
     """The same for a session that is opened, or an id for one."""
     await admit(Use(server, OPEN))
+
+
+async def admit_listing(server: str = "") -> None:
+    """The same for a look at the tools of a server, or of all of them."""
+    await admit(Use(server, LIST))
 
 
 async def refusal(session: Session, message: Message) -> GatewayError | None:

@@ -47,7 +47,7 @@ class _Recorder:
             self._left_out += 1
             return
         left_out, self._left_out = self._left_out or None, 0
-        server = str((asked().view_args or {}).get("server", "")) or None
+        server = str((asked().view_args or {}).get("server") or error.about.get("server") or "") or None
         about = {"server": server, "from": asked().remote_addr, "leftOut": left_out}
         self._audit.refused(who.principal if who is not None else None, error, **about)
 

@@ -49,8 +49,8 @@ _WORTH_A_LINE: Final = frozenset(
         Reason.USER_DENIED,
     }
 )
-_PUBLIC: Final = "/health"
-"""Whether all is well may be asked without credentials; it then says no more than that."""
+_PUBLIC: Final = frozenset({"/health", "/api/v1/health"})
+"""Where anybody may ask whether all is well, without credentials; no more than that is said then."""
 
 
 def asked() -> BaseRequestWebsocket:
@@ -114,7 +114,7 @@ class Guards:
         if asked().path.startswith("/.well-known/"):
             self._check_well_known()
             return
-        is_public = asked().path.rstrip("/") == _PUBLIC
+        is_public = asked().path.rstrip("/") in _PUBLIC
         try:
             who = await self.authenticator.who(asked().headers.getlist, asked().remote_addr or "")
         except Denied as denied:

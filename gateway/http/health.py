@@ -30,9 +30,10 @@ class HealthDoor:
         self._rates = rates
 
     def blueprint(self) -> Blueprint:
-        """`/health`."""
+        """`/health`, which the unified API has, too."""
         routes = Blueprint("health", __name__)
         routes.add_url_rule("/health", "get", self.get, methods=["GET"], provide_automatic_options=False)
+        routes.add_url_rule("/api/v1/health", "v1", self.get, methods=["GET"], provide_automatic_options=False)
         return routes
 
     async def get(self) -> Response:

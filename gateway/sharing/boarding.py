@@ -46,7 +46,7 @@ def lane_of(session: Session, shares: Shares, epoch: int) -> Lane:
         if relay is None or session.ended is not None or not relay.initialized or session.door not in _KEPT:
             return None
         hello = lane.hello.decode() if session.policy.personal else ""
-        return KeptSession(session.id, session.door.value, relay.version, hello, relay.client)
+        return KeptSession(session.id, session.door.value, relay.version, hello, relay.client, session.key)
 
     lane.describe = describe
     return lane

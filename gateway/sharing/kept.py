@@ -28,6 +28,8 @@ class KeptSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     """The params of its client's `initialize`, where another child might have to hear them again."""
     client: str = ""
     """What its client called itself."""
+    key: str | None = None
+    """By which it is found, where that is not its id."""
 
     def __repr__(self) -> str:
         return f"<KeptSession on {self.door}>"

@@ -39,6 +39,13 @@ async def a_run(gateway: Gateway) -> None:
         environment = await http.post("/api/light/environment", params={"sessionId": id_}, json={})
         await http.post("/api/light/die", params={"sessionId": id_}, json={})
         await http.get("/secret/sse")
+        await http.post("/api/v1/tools/call", json={"tool": "whoami"})
+        await http.post("/api/v1/tools/call", json={"tool": "nothing"})
+        await http.post("/api/v1/tools/call", json={"tool": "whoami", "server": "secret"})
+        own = await http.post("/api/v1/tools/call", json={"tool": "echo", "arguments": {"text": "marked"}})
+        assert own.status_code == 200
+        [mine] = [each for each in (await http.get("/api/v1/sessions")).json()["sessions"] if each["own"]]
+        await http.delete(f"/api/v1/sessions/{mine['handle']}")
     await gateway.http.post("/api/light/echo", json={"text": "marked"}, headers={"Authorization": "Bearer marked"})
     assert environment.status_code == 200
 
@@ -76,6 +83,18 @@ EXPECTED = [
     {"event": "call", **REST, "method": "tools/call", "tool": "die", "outcome": "child_exited"},
     {"event": "session_end", **REST, "reason": "child_exited"},
     {"event": "refused", **ANNS, "server": "secret", "from": "127.0.0.1", "reason": "server_not_found"},
+    {
+        "event": "refused",
+        **ANNS,
+        "server": "light",
+        "method": "tools/call",
+        "tool": "whoami",
+        "reason": "tool_not_found",
+    },
+    {"event": "refused", **ANNS, "server": "secret", "from": "127.0.0.1", "reason": "server_not_found"},
+    {"event": "session_open", **REST},
+    {"event": "call", **REST, "method": "tools/call", "tool": "echo", "outcome": "ok"},
+    {"event": "session_end", **REST, "reason": "client_closed"},
     {"event": "refused", "server": "light", "from": "127.0.0.1", "reason": "unauthenticated"},
 ]
 

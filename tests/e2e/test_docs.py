@@ -21,6 +21,7 @@ from tests.support.processes import PATIENCE
 
 README = (ROOT / "README.md").read_text()
 REST = (ROOT / "docs" / "rest.md").read_text()
+UNIFIED = (ROOT / "docs" / "unified.md").read_text()
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
 
 
@@ -81,6 +82,13 @@ async def test_calls_over_rest_print_what_the_page_says(tmp_path: Path) -> None:
         with anyio.fail_after(PATIENCE):
             result = await anyio.run_process([sys.executable, "-c", script], stderr=subprocess.STDOUT)
     assert result.stdout.decode() == expected
+
+
+@pytest.mark.slow
+async def test_the_unified_api_answers_what_its_page_prints(tmp_path: Path) -> None:
+    text = UNIFIED.partition("## Try it")[2].partition("\n## ")[0]
+    async with running({"notepad": NOTEPAD}, tmp_path=tmp_path) as gateway:
+        await prints(gateway, blocks(text, "sh"), blocks(text, "json"))
 
 
 async def prints(gateway: Gateway, commands: list[str], outputs: list[str]) -> None:

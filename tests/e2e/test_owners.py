@@ -7,6 +7,7 @@ whoever may ask. A route that is not in the table fails, so a new one cannot for
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,14 @@ class Ids:
     certificate: str
     handle: str
     question: str
+    listed: tuple[str, ...]
+    """The handles under which `/api/v1/sessions` lists them."""
 
     def none_of_them(self) -> "Ids":
         """The same, as nobody ever got them: other random bits."""
         names = ("session", "set", "sse", "certificate", "handle", "question")
-        return replace(self, **{name: getattr(self, name)[:-8] + "AAAAaaaa" for name in names})
+        listed = tuple(each[:-8] + "01234567" for each in self.listed)
+        return replace(self, listed=listed, **{name: getattr(self, name)[:-8] + "AAAAaaaa" for name in names})
 
 
 @dataclass
@@ -76,6 +80,10 @@ class Victim:
         assert await self.modern.call(92, "notes", gateway_session=self.ids.handle) == '["mine"]'
         assert (await gateway.http.get(f"/api/certificates/{self.ids.certificate}")).status_code == 200
         assert (await gateway.http.get(f"/api/v1/questions/{self.ids.question}")).status_code == 200
+        own = await gateway.http.post("/api/v1/tools/call", json={"tool": "notes", "server": "light"})
+        assert said({"result": own.json()}) == ["mine"]
+        listed = (await gateway.http.get("/api/v1/sessions")).json()["sessions"]
+        assert {each["handle"] for each in listed} >= {*self.ids.listed}
 
 
 @pytest.fixture(scope="module")
@@ -116,15 +124,24 @@ async def a_victim(gateway: Gateway) -> AsyncIterator[Victim]:
         await stream.ask(call(5, "add", text="mine"))
         of_sse = stream.url.partition("sessionId=")[2]
         certificate = died.json()["error"]["about"]["certificate"]
-        ids = Ids(session.headers["Mcp-Session-Id"], event, set_, of_sse, certificate, handle, question)
+        own = await http.post(
+            "/api/v1/tools/call", json={"tool": "add", "server": "light", "arguments": {"text": "mine"}}
+        )
+        assert own.status_code == 200
+        every = (await http.get("/api/v1/sessions")).json()["sessions"]
+        listed = tuple({(each["door"], each["own"]): each["handle"] for each in every}.values())
+        assert len(listed) == 5  # one of each door, and her own
+        ids = Ids(session.headers["Mcp-Session-Id"], event, set_, of_sse, certificate, handle, question, listed)
         yield Victim(session, stream, modern, ids)
+    for each in every:
+        await http.delete(f"/api/v1/sessions/{each['handle']}")
 
 
 async def ask(gateway: Gateway, method: str, path: str, headers: Headers, **more: Any) -> Answer:
     """The answer, whole; of an event stream its status."""
     all_headers = {**BOTH, **headers}
     async with (
-        httpx2.AsyncClient(base_url=gateway.url, timeout=PATIENCE) as http,
+        httpx2.AsyncClient(base_url=gateway.url, timeout=PATIENCE, verify=False) as http,
         http.stream(method, path, headers=all_headers, **more) as response,
     ):
         is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
@@ -229,6 +246,20 @@ async def post_in_session(gateway: Gateway, path: str, headers: Headers, ids: Id
     return [await ask(gateway, "POST", way, headers, json={}) for way in ways]
 
 
+async def call_by_name(gateway: Gateway, path: str, headers: Headers, ids: Ids) -> list[Answer]:
+    """A tool by its name, in a session of whichever door, named in the body or in the query."""
+    body = {"tool": "add", "server": "light", "arguments": {"text": "theirs"}}
+    taken = (ids.set, ids.session, ids.listed[0])
+    answers = [await ask(gateway, "POST", path, headers, json={**body, "sessionId": id_}) for id_ in taken]
+    return [*answers, await ask(gateway, "POST", f"{path}?sessionId={ids.set}", headers, json=body)]
+
+
+async def by_handle(gateway: Gateway, path: str, headers: Headers, ids: Ids, method: str) -> list[Answer]:
+    """What is listed, by its handle, and by what is no handle."""
+    taken = (*ids.listed, ids.set)
+    return [await ask(gateway, method, path.replace("<handle>", each), headers) for each in taken]
+
+
 TAKES_AN_ID: dict[str, Attack] = {
     "POST /<server>/mcp": post,
     "GET /<server>/mcp": get,
@@ -250,6 +281,9 @@ TAKES_AN_ID: dict[str, Attack] = {
     "GET /api/v1/servers/<server>/prompts": in_session,
     "GET /api/v1/servers/<server>/prompts/<path:name>": in_session,
     "POST /api/v1/servers/<server>/prompts/<path:name>": post_in_session,
+    "POST /api/v1/tools/call": call_by_name,
+    "GET /api/v1/sessions/<handle>": partial(by_handle, method="GET"),
+    "DELETE /api/v1/sessions/<handle>": partial(by_handle, method="DELETE"),
 }
 """Routes that find something of somebody's by an id."""
 
@@ -264,6 +298,12 @@ TAKES_NONE: dict[str, str] = {
     "GET /api/<server>/openapi.json": "tells of tools, and of no session",
     "GET /api/<server>/openapi.yaml": "tells of tools, and of no session",
     "GET /health": "counts, and lists none",
+    "GET /api/v1/health": "is the same",
+    "GET /api/v1/servers": "tells of servers",
+    "GET /api/v1/servers/<server>": "tells of a server",
+    "GET /api/v1/tools": "tells of tools",
+    "GET /api/v1/sessions": "lists the caller's own, whatever ids come with it",
+    "POST /api/v1/<path:rest>": "is for paths where there is nothing",
     "GET /.well-known/oauth-protected-resource": "says where tokens come from, to everybody",
     "GET /.well-known/oauth-protected-resource/<path:below>": "says where tokens come from, to everybody",
 }
@@ -310,11 +350,20 @@ async def test_what_takes_no_id_gives_everybody_something_of_their_own_and_names
             assert len({first["sessionId"], second["sessionId"], ids.sse, ids.set}) == 4
             health = (await http.get("/health", headers=of_bob)).text
             no_websocket = await http.get(f"/light/ws{with_ids}", headers=of_bob)
+            named = {"sessionId": [ids.session, ids.set, ids.sse, *ids.listed]}
+            for params in ({}, named):
+                assert (await http.get("/api/v1/sessions", params=params, headers=OTHER)).json()["sessions"] == []
+                of_front = (await http.get("/api/v1/sessions", params=params, headers=of_bob)).json()["sessions"]
+                assert not {each["handle"] for each in of_front} & {*ids.listed}
+            told = [
+                (await http.get(f"/api/v1{path}", headers=of_bob)).text
+                for path in ("/health", "/servers", "/servers/light", "/tools", "/sessions")
+            ]
         async with websocket(gateway.url, f"/light/ws{with_ids}", of_bob) as connection:
             assert said(await connection.ask(call(1, "notes"))) == []
         assert no_websocket.status_code == 400
         every = (ids.session, ids.set, ids.sse, ids.certificate, ids.handle, ids.question)
-        assert not [id_ for id_ in every if id_ in health + no_websocket.text]
+        assert not [id_ for id_ in (*every, *ids.listed) if id_ in "".join([health, no_websocket.text, *told])]
         await victim.is_untouched(gateway)
 
 
@@ -323,7 +372,8 @@ async def test_the_anonymous_are_one_principal_to_whom_no_sessions_are_listed(tm
         session, id_ = await Streamable(gateway.http).open(), await gateway.session_id()
         await gateway.call(id_, "notes")
         async with httpx2.AsyncClient(base_url=gateway.url, timeout=PATIENCE) as other:
-            paths = ("/health", "/api/sessionid", "/light/ws", "/light/mcp", "/api", "/api/light", "/api/certificates")
+            paths = ["/health", "/api/sessionid", "/light/ws", "/light/mcp", "/api", "/api/light", "/api/certificates"]
+            paths += [f"/api/v1/{each}" for each in ("health", "servers", "servers/light", "tools", "sessions")]
             told = "".join([(await other.get(path, headers=BOTH)).text for path in paths])
             # An id is all that keeps their sessions apart, and whoever has one may use it.
             theirs = Streamable(other)
