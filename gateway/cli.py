@@ -11,11 +11,12 @@ import click
 
 from gateway.hash_command import hash_
 
-ELSEWHERE: Final[Mapping[str, str]] = {}
+ELSEWHERE: Final[Mapping[str, str]] = {"call": "terminal.call", "check": "terminal.check", "init": "terminal.init"}
 """Commands that are imported when they are used: the module that has each, as `command`."""
 
 _CONFIG = click.option(
     "--config",
+    "-c",
     type=click.Path(path_type=Path),
     envvar="CONFIG_PATH",
     default="config.yaml",
@@ -65,4 +66,5 @@ def serve(config: Path, hostname: str | None, port: int | None) -> None:
     os.execv(sys.executable, [*launcher, os.fspath(config), *options])
 
 
+main.add_command(serve, "start")
 main.add_command(hash_)
