@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import anyio
 import anyio.abc
@@ -23,11 +23,11 @@ class CannotStart(Exception):
 
 
 @asynccontextmanager
-async def supervisor_beside(config: Path) -> AsyncIterator[SupervisorClient]:
+async def supervisor_beside(config: Path, log: BinaryIO | None = None) -> AsyncIterator[SupervisorClient]:
     """A supervisor on the configuration at `config`, which ends, with all that it started, when the context does.
 
-    It ends likewise when this program does, however that comes. Raises CannotStart where the configuration is wrong.
-    Cancellation waits until every tree is gone, for SUPERVISOR_GRACE seconds at most.
+    It writes its log to `log`, which is a file, or else to this program's standard error. It ends likewise when this
+    program does, however that comes. Raises CannotStart where the configuration is wrong. Cancellation waits until every tree is gone, for SUPERVISOR_GRACE seconds at most.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     control = str(theirs.fileno())
@@ -37,7 +37,7 @@ async def supervisor_beside(config: Path) -> AsyncIterator[SupervisorClient]:
             [*command, "--parent", str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=None,
+            stderr=log,
             pass_fds=[theirs.fileno()],
             start_new_session=True,  # a terminal's Ctrl-C is for this program, which ends the supervisor in order
         )

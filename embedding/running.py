@@ -1,9 +1,10 @@
 """All of a gateway but its port: the supervisor, the sessions, the application."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from quart import Quart
 
@@ -34,14 +35,19 @@ class Running:
 
 
 @asynccontextmanager
-async def running(config: Path) -> AsyncIterator[Running]:
+async def running(
+    config: Path, *, log: BinaryIO | None = None, adjust: Callable[[GatewaySettings], GatewaySettings] | None = None
+) -> AsyncIterator[Running]:
     """A gateway on the configuration at `config`, with a supervisor of its own, until the context ends.
 
+    What `adjust` makes of the gateway's part of it holds in its place; the supervisor writes its log to `log`.
     Raises CannotStart (`embedding.beside`) and CannotWrite (`gateway.auditfile`). Cancellation ends every session, and
     waits until their processes are gone.
     """
-    async with supervisor_beside(config) as supervisor:
+    async with supervisor_beside(config, log) as supervisor:
         settings = GatewaySettings.model_validate_json(supervisor.settings)
+        if adjust is not None:
+            settings = adjust(settings)
         with overseeing(settings) as oversight:
             sessions = Sessions(
                 supervisor, settings.servers, settings.node, quotas=settings.amounts.quotas, oversight=oversight
