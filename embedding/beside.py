@@ -27,7 +27,8 @@ async def supervisor_beside(config: Path, log: BinaryIO | None = None) -> AsyncI
     """A supervisor on the configuration at `config`, which ends, with all that it started, when the context does.
 
     It writes its log to `log`, which is a file, or else to this program's standard error. It ends likewise when this
-    program does, however that comes. Raises CannotStart where the configuration is wrong. Cancellation waits until every tree is gone, for SUPERVISOR_GRACE seconds at most.
+    program does, however that comes. Raises CannotStart where the configuration is wrong. Cancellation waits
+    until every tree is gone, for SUPERVISOR_GRACE seconds at most.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     control = str(theirs.fileno())

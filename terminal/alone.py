@@ -45,6 +45,15 @@ async def alone(config: Path) -> AsyncIterator[Running]:
                 yield gateway
         except CannotStart:
             raise click.ClickException(f"the servers cannot be started here: {_last_lines(log)}") from None
+        except BaseExceptionGroup as group:
+            raise _only(group) from None
+
+
+def _only(error: BaseException) -> BaseException:
+    """The one exception that task groups have wrapped up, or else the group."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 def _last_lines(log: BinaryIO) -> str:

@@ -11,6 +11,7 @@ import click
 
 from common.config.load import Settings
 from common.config.source import ConfigError
+from common.reasons import Reason
 from embedding.running import Running
 from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
@@ -152,14 +153,12 @@ async def _row(gateway: Running, server: str, who: Who) -> Row:
     listing = await gateway.catalog.listing(server, who)
     if listing.offer is not None:
         return Row(server, State.OK, offer=listing.offer)
-    assert listing.failure is not None
-    return Row(server, State.FAILED, what=str(listing.failure), lines=await _stderr(gateway, listing.failure))
-
-
-async def _stderr(gateway: Running, failure: GatewayError) -> Sequence[str]:
-    """What the child that failed wrote last."""
+    failure = listing.failure
+    assert failure is not None
     try:
         certificate = await gateway.sessions.certificates.find(str(failure.about.get("certificate")), _WHO_ASKS)
-    except GatewayError:
-        return ()
-    return certificate.stderr[-_LINES:]
+    except GatewayError:  # it had no child, or wrote nothing down
+        return Row(server, State.FAILED, what=str(failure))
+    code = certificate.exit.code
+    status = f" (exit status {code})" if code is not None and failure.reason is Reason.CHILD_EXITED else ""
+    return Row(server, State.FAILED, what=f"{failure}{status}", lines=certificate.stderr[-_LINES:])
