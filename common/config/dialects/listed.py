@@ -14,6 +14,11 @@ from common.config.dialects.listed_rules import translate_access, translate_rate
 from common.config.dialects.listed_servers import translate_servers
 
 DEFAULT_PORT: Final = 4000
+LOG_LEVEL: Final = "MCP_GATEWAY_LOG_LEVEL"
+API_KEYS: Final = "MCP_GATEWAY_API_KEYS"
+REDIS_URL: Final = "MCP_GATEWAY_REDIS_URL"
+"""Variables of that project, which win over its file."""
+
 LEVELS: Final = ("debug", "info", "warn", "error")
 
 _MILLISECONDS: Final = "expected a number of milliseconds above zero"
@@ -79,13 +84,13 @@ def translate(document: Mapping[str, Any], environ: Mapping[str, str]) -> Draft:
 def _overridden(document: Mapping[str, Any], environ: Mapping[str, str]) -> Mapping[str, Any]:
     """`document` with what that project takes from the environment in its place; port and host are everybody's."""
     changed = dict(document)
-    if level := environ.get("MCP_GATEWAY_LOG_LEVEL"):
+    if level := environ.get(LOG_LEVEL):
         changed["logLevel"] = level
-    if keys := environ.get("MCP_GATEWAY_API_KEYS"):
+    if keys := environ.get(API_KEYS):
         auth = document.get("auth")
         listed = [key.strip() for key in keys.split(",") if key.strip()]
         changed["auth"] = {**(auth if isinstance(auth, Mapping) else {}), "strategy": "api-key", "apiKeys": listed}
-    if url := environ.get("MCP_GATEWAY_REDIS_URL"):
+    if url := environ.get(REDIS_URL):
         state = document.get("state")
         changed["state"] = {**(state if isinstance(state, Mapping) else {}), "store": "redis", "redis": {"url": url}}
     return changed
