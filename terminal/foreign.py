@@ -271,7 +271,7 @@ class _Entry:
             self._needs(name)
             return f"${{{name}}}"
 
-        return _PLACEHOLDER.sub(ours, text.replace("\0", ""))
+        return _PLACEHOLDER.sub(ours, text)
 
     def _switched_off(self) -> None:
         disabled = self.entry.get("disabledTools")

@@ -172,7 +172,7 @@ class _Reader:
             return plain, []
         draft = listed.translate(plain, self.environ)
         self.problems = sorted({self.source.problem(*each) for each in draft.problems}, key=_place)
-        notes = [self.source.problem(*each) for each in draft.notes]
+        notes = sorted({self.source.problem(*each) for each in draft.notes}, key=_place)
         self.source = Source(self.source.file, draft.document, Origins(document, draft.origins))
         return draft.document, notes
 

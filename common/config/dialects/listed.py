@@ -47,7 +47,7 @@ _REFUSED: Final[Mapping[str, str]] = {
 
 _UNKNOWN: Final = (
     "this key has no counterpart here, where a list under 'servers' selects the keys of HarrisonCN's gateway; take it "
-    "away, or let 'mcp-gateway init --from' write the file anew in mcp-gateway's own form"
+    "away, or write the file in mcp-gateway's own form"
 )
 
 
