@@ -19,12 +19,11 @@ from common.config.model import GatewaySettings
 from common.config.source import ConfigError
 from doctor.client import printable
 from doctor.surroundings import default_url
-from terminal.alone import alone
 from terminal.arguments import Mistyped, arguments
 from terminal.client import Refusal, Remote, addressed
 from terminal.contents import safe, said, saved
 from terminal.credentials import headers_of
-from terminal.doors import Door, Here, There
+from terminal.doors import Door, There
 
 _CONNECTING: Final = 3.0
 """Seconds within which something near answers, or nothing does."""
@@ -146,6 +145,8 @@ async def _door(wanted: Wanted) -> AsyncIterator[Door]:
     at = f" at {where}" if where is not None else ""
     click.echo(f"no gateway answers{at}: starting '{wanted.server}' for this call", err=True)
     headers = headers_of(wanted.token_file, wanted.headers, os.environ)
+    from terminal.alone import Here, alone  # a whole gateway, which a call of one that runs has no use for
+
     async with alone(wanted.config) as gateway:
         yield Here(gateway, headers)
 

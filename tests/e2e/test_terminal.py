@@ -1,0 +1,161 @@
+"""`mcp-gateway check` and `call`, and the ways of another project to start one, as a person uses them."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.support.gateway import GATEWAY, LIGHT, NOTEPAD, QUICK, SERVERS, Gateway, programs, running, write_config
+from tests.support.processes import PATIENCE
+
+pytestmark = pytest.mark.slow
+
+TOKEN = "a-token-of-the-tests-0123456789"
+EVERYTHING = {"command": sys.executable, "args": [str(SERVERS / "everything.py")]}
+DIES = {"command": "/bin/sh", "args": ["-c", "echo 'no such database' >&2; exit 3"]}
+NEEDS = {**LIGHT, "allow_shared_uid": True, "headers": ["X-Own"], "env": {"OWN": "${header:X-Own}"}}
+
+
+@dataclass
+class Said:
+    """What a command said, and its exit status."""
+
+    status: int
+    out: str
+    err: str
+
+
+async def command(*words: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Said:
+    """Run `mcp-gateway` with `words` to its end."""
+    with anyio.fail_after(PATIENCE):
+        done = await anyio.run_process([GATEWAY, *words], check=False, cwd=cwd, env={**os.environ, **(env or {})})
+    assert b"Traceback" not in done.stderr, done.stderr.decode()
+    return Said(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@pytest.fixture(scope="module")
+async def gateway(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[Gateway]:
+    """One that asks for a token, with servers that are good to call."""
+    servers = {"light": LIGHT, "everything": EVERYTHING, "notepad": NOTEPAD}
+    auth = {"bearer": {"tokens": [{"name": "me", "token": TOKEN}]}}
+    async with running(servers, tmp_path=tmp_path_factory.mktemp("gateway"), auth=auth) as started:
+        yield started
+
+
+async def call(gateway: Gateway, *words: str) -> Said:
+    return await command("call", "--url", gateway.url, *words, env={"MCP_GATEWAY_TOKEN": TOKEN})
+
+
+async def test_check_tells_of_each_server_and_fails_if_one_does(tmp_path: Path) -> None:
+    servers = {"good": NOTEPAD, "dies": DIES, "off": {**LIGHT, "enabled": False}, "own": NEEDS}
+    path = write_config(tmp_path / "config.yaml", {**QUICK, "servers": servers})
+    said = await command("check", cwd=tmp_path)
+    assert said.status == 1
+    heading, *rows = said.out.splitlines()
+    assert heading.split() == ["server", "state", "tools", "resources", "prompts", "start"]
+    assert [row.split()[:2] for row in rows[:4]] == [
+        ["good", "ok"],
+        ["dies", "failed"],
+        ["off", "off"],
+        ["own", "skipped"],
+    ]
+    assert re.fullmatch(r"good +ok +4 +0 +0 +\d+\.\d\d s", rows[0].strip())
+    assert rows[4:] == [
+        "",
+        "dies: child_exited: the server's process ended (exit status 3)",
+        "    no such database",
+        "own: needs each user's own header:X-Own: not started",
+    ]
+    assert max(map(len, said.out.splitlines())) <= 80
+    assert "\x1b" not in said.out + said.err
+    assert said.err == ""
+    own = await command(
+        "check", "-c", str(path), "--server", "own", "-H", "X-Own: ${MINE}", env={"MINE": "secret-of-mine"}
+    )
+    assert own.status == 0, own.err
+    assert "secret-of-mine" not in own.out + own.err
+
+
+async def test_check_tells_of_every_mistake_and_starts_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("prot: 3000\nservers:\n  a: {comand: x}\n")
+    said = await command("check", "--config", str(path))
+    assert (said.status, said.out) == (2, "")
+    first, *_, last = said.err.splitlines()
+    assert first == f"{path}:1: prot: unknown key; did you mean 'port'?"
+    assert last == "3 mistakes in the configuration; no server was started"
+    write_config(path, {"servers": {"light": LIGHT}})
+    unknown = await command("check", "--config", str(path), "--server", "nosuch")
+    assert "there is no server 'nosuch'; there is light" in unknown.err
+
+
+async def test_call_asks_the_gateway_that_runs_and_leaves_no_session(gateway: Gateway) -> None:
+    said = await call(gateway, "light", "echo", "text=hello")
+    assert (said.status, said.out, said.err) == (0, "hello\n", "")
+    raw = await call(gateway, "--raw", "notepad", "add", "--json", '{"text": "a"}')
+    assert json.loads(raw.out)["structuredContent"] == {"result": "note 1 added"}
+    await gateway.quiet()
+    async with gateway.connecting():
+        gateway.http.headers["Authorization"] = f"Bearer {TOKEN}"
+        assert (await gateway.health())["sessions"] == 0
+
+
+async def test_call_saves_what_is_no_text(gateway: Gateway, tmp_path: Path) -> None:
+    output = tmp_path / "image.png"
+    said = await call(gateway, "everything", "test_image_content", "--output", str(output))
+    assert said.status == 0, said.err
+    assert output.read_bytes().startswith(b"\x89PNG")
+    none = await call(gateway, "light", "echo", "text=x", "--output", str(tmp_path / "none"))
+    assert none.status == 1
+    assert not (tmp_path / "none").exists()
+
+
+async def test_call_says_in_a_line_what_went_wrong(gateway: Gateway) -> None:
+    said = await call(gateway, "everything", "test_error_handling")
+    assert (said.status, said.out) == (1, "")
+    assert said.err.startswith("Error: ")
+    assert len(said.err.splitlines()) == 1
+    missing = await call(gateway, "light", "nosuch", "a=1")
+    assert missing.err == "Error: server 'light' has no such tool\n"
+    stranger = await command("call", "--url", gateway.url, "light", "echo", env={"MCP_GATEWAY_TOKEN": "wrong"})
+    assert stranger.status == 1
+    assert "MCP_GATEWAY_TOKEN" in stranger.err
+
+
+async def test_call_starts_the_server_where_no_gateway_answers(tmp_path: Path) -> None:
+    keys = {"auth": {"bearer": {"tokens": [TOKEN]}}, "access": [{"deny": "*", "to": "notepad"}]}
+    write_config(tmp_path / "config.yaml", {**QUICK, **keys, "port": 0, "servers": {"notepad": NOTEPAD, "dies": DIES}})
+    said = await command("call", "notepad", "add", "text=5", cwd=tmp_path)
+    assert (said.status, said.out) == (0, "note 1 added\n"), said.err
+    assert said.err == "no gateway answers: starting 'notepad' for this call\n"
+    wrong = await command("call", "notepad", "add", "txt=5", cwd=tmp_path)
+    assert wrong.err.endswith("Error: the tool has no argument 'txt'; did you mean 'text'?\n")
+    unknown = await command("call", "nosuch", "x", cwd=tmp_path)
+    assert unknown.err == "Error: there is no server 'nosuch'; there is notepad, dies\n"
+
+
+async def test_a_file_of_another_project_starts_as_it_does_there(tmp_path: Path) -> None:
+    text = {
+        "port": 1,
+        "auth": {"strategy": "api-key", "apiKeys": ["overridden"]},
+        "dashboard": {"enabled": True},
+        "servers": [{"id": "light", "name": "Light", "transport": "stdio", **LIGHT, "timeout": 30000}],
+    }
+    path = tmp_path / "mcp-gateway.json"
+    path.write_text(json.dumps(text, indent="\t"))
+    env = {"MCP_GATEWAY_HOST": "127.0.0.1", "MCP_GATEWAY_PORT": "2", "MCP_GATEWAY_API_KEYS": TOKEN}
+    async with programs([GATEWAY, "start", "-c", str(path), "--port", "0"], env) as started:
+        await started.said(re.escape(f"{path}:8: dashboard: falls away: there is no dashboard here"))
+        started.url = (await started.said(r"listening on (http://127.0.0.1:\d+) for light"))[1]
+        said = await command(
+            "call", "--url", started.url, "light", "echo", "text=there", env={"MCP_GATEWAY_API_KEY": TOKEN}
+        )
+        assert (said.status, said.out) == (0, "there\n"), said.err
+        denied = await command("call", "--url", started.url, "light", "echo", env={"MCP_GATEWAY_API_KEY": "overridden"})
+        assert denied.status == 1
