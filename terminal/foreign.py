@@ -2,7 +2,7 @@
 
 Claude Desktop, Cursor, mcpo, mcp-proxy, mcphub and MetaMCP have a map under `mcpServers`; VS Code has one under
 `servers`, with `inputs` that it asks its user for; lucky-aeon's and trtyr's gateways have the map alone; HarrisonCN's
-has a list.
+has a list; LibreChat's librechat.yaml has `mcpServers` with each user's own in double braces.
 """
 
 import re
@@ -20,6 +20,9 @@ from common.redact import REDACTED, Redactor, secrets_of
 from doctor.client import printable
 
 _PLACEHOLDER: Final = re.compile(r"\$\{([^}]*)\}")
+_OF_LIBRECHAT: Final = re.compile(r"\{\{(\w+)\}\}")
+_OF_A_USER: Final = re.compile(r"\$\{input:([^}]+)\}|\{\{(\w+)\}\}")
+"""What another program asks its user for, or puts there for each of them."""
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _STDIO: Final = (None, "stdio", "local", "command")
 _TAKEN: Final = frozenset(
@@ -216,7 +219,7 @@ class _Entry:
     def _argument(self, args: list[str], number: int) -> str:
         text = args[number]
         before = args[number - 1] if number else ""
-        if "${" not in text and not self.how.keep_secrets and _holds_secret(before, text):
+        if not _is_filled_in(text) and not self.how.keep_secrets and _holds_secret(before, text):
             option, equals, value = text.partition("=")
             own = option if equals and option.startswith("-") else before if before.startswith("-") else "SECRET"
             name = self._stand_in(
@@ -230,16 +233,21 @@ class _Entry:
 
     def _variable(self, key: str, value: object) -> str:
         text = ("true" if value else "false") if isinstance(value, bool) else str(value)
-        whole = re.fullmatch(r"\$\{input:([^}]+)\}", text)
+        whole = _OF_A_USER.fullmatch(text)
         if whole and self.how.each_users_own and not steers(key):
-            header = "X-" + re.sub(r"[^A-Za-z0-9]+", "-", whole[1]).strip("-").title()[:60]
-            if header not in self.headers:
-                self.headers.append(header)
-                self._remark(f"each user's own, which their client sends in the header {header}")
-            return f"${{header:{header}}}"
-        if "${" not in text and not self.how.keep_secrets and is_secret(key, text):
+            return self._each_users_own(whole[1] or whole[2])
+        if not _is_filled_in(text) and not self.how.keep_secrets and is_secret(key, text):
             return self._stand_in(key, text)
         return self._placeholders(text)
+
+    def _each_users_own(self, name: str) -> str:
+        if name == "LIBRECHAT_USER_ID":
+            return "${user.id}"
+        header = "X-" + re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").title()[:60]
+        if header not in self.headers:
+            self.headers.append(header)
+            self._remark(f"each user's own, which their client sends in the header {header}")
+        return f"${{header:{header}}}"
 
     def _stand_in(self, key: str, secret: str) -> str:
         """A variable in place of `secret`; one for all servers that have the same under the same name."""
@@ -271,7 +279,7 @@ class _Entry:
             self._needs(name)
             return f"${{{name}}}"
 
-        return _PLACEHOLDER.sub(ours, text)
+        return _PLACEHOLDER.sub(ours, _OF_LIBRECHAT.sub(r"${\1}", text))
 
     def _switched_off(self) -> None:
         disabled = self.entry.get("disabledTools")
@@ -286,6 +294,11 @@ class _Entry:
         remarks = self.taken.remarks.setdefault(self.name, [])
         if text not in remarks:
             remarks.append(text)
+
+
+def _is_filled_in(text: str) -> bool:
+    """Whether something else is to stand in place of a part of it."""
+    return "${" in text or _OF_LIBRECHAT.search(text) is not None
 
 
 def is_secret(name: str, value: str) -> bool:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +15,21 @@ import anyio.to_thread
 import pytest
 from click.testing import CliRunner
 
+from common.config.load import load
 from gateway.cli import main
-from tests.support.gateway import GATEWAY, LIGHT, NOTEPAD, QUICK, SERVERS, Gateway, programs, running, write_config
+from tests.e2e.test_docs import blocks
+from tests.support.gateway import (
+    GATEWAY,
+    LIGHT,
+    NOTEPAD,
+    QUICK,
+    ROOT,
+    SERVERS,
+    Gateway,
+    programs,
+    running,
+    write_config,
+)
 from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.slow
@@ -44,6 +58,15 @@ async def command(*words: str, cwd: Path | None = None, env: Mapping[str, str] |
     return Said(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
+@pytest.fixture
+def free_port() -> int:
+    """Nobody listens there."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
 @pytest.fixture(scope="module")
 async def gateway(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[Gateway]:
     """One that asks for a token, with servers that are good to call."""
@@ -62,6 +85,29 @@ async def here(*words: str, env: Mapping[str, str] | None = None) -> Said:
 
 async def call(gateway: Gateway, *words: str, token: str = TOKEN) -> Said:
     return await here("call", "--url", gateway.url, *words, env={"MCP_GATEWAY_TOKEN": token})
+
+
+async def test_the_page_prints_what_the_commands_print(tmp_path: Path, free_port: int) -> None:
+    page = (ROOT / "docs" / "terminal.md").read_text()
+    commands, outputs = blocks(page, "sh"), blocks(page, "text")
+    assert len(commands) == len(outputs) == 3
+    path = f"{Path(GATEWAY).parent}:{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path, "MCP_GATEWAY_PORT": str(free_port)}
+    for line, output in zip(commands, outputs, strict=True):
+        with anyio.fail_after(PATIENCE):
+            done = await anyio.run_process(["sh", "-ec", f"{line.strip()} 2>&1"], cwd=tmp_path, env=env)
+        pattern = re.sub(r"\d\\\.\d\d", r"\\d\\.\\d\\d", re.escape(output)).replace("3000", str(free_port))
+        assert re.fullmatch(pattern, done.stdout.decode().replace(" \n", "\n")), f"{done.stdout.decode()}\n{pattern}"
+
+
+def test_the_sample_of_another_projects_file_loads(tmp_path: Path) -> None:
+    [sample] = blocks((ROOT / "docs" / "dialects.md").read_text(), "yaml")
+    path = tmp_path / "mcp-gateway.yml"
+    path.write_text(sample)
+    settings = load(path, {"AURA_KEY": "x" * 40})
+    assert settings.notes == []
+    assert settings.gateway.access is not None
+    assert settings.gateway.servers["files"].request_timeout == 15
 
 
 async def test_check_tells_of_each_server_and_fails_if_one_does(tmp_path: Path) -> None:

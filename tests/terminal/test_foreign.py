@@ -107,6 +107,17 @@ def test_what_vs_code_asks_for_is_a_variable_or_each_users_own() -> None:
     assert for_many.servers["a"]["headers"] == ["X-Gh-Token"]
 
 
+def test_what_librechat_fills_in_is_each_users_own() -> None:
+    env = {"TOKEN": "{{GITHUB_TOKEN}}", "WHO": "{{LIBRECHAT_USER_ID}}", "URL": "https://{{HOST}}/"}
+    document = {"mcpServers": {"a": {"type": "stdio", "command": "x", "env": env}}}
+    assert taken(document, each_users_own=True).servers["a"] == {
+        "command": "x",
+        "env": {"TOKEN": "${header:X-Github-Token}", "WHO": "${user.id}", "URL": "https://${HOST}/"},
+        "headers": ["X-Github-Token"],
+    }
+    assert taken(document).servers["a"]["env"]["TOKEN"] == "${GITHUB_TOKEN}"
+
+
 def test_a_variable_that_says_what_is_loaded_is_no_users_own() -> None:
     document = {"inputs": [], "servers": {"a": {"command": "x", "env": {"NODE_OPTIONS": "${input:o}"}}}}
     assert taken(document, each_users_own=True).servers["a"]["env"] == {"NODE_OPTIONS": "${O}"}
