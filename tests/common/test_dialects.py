@@ -74,8 +74,8 @@ def same(one: Settings, other: Settings) -> bool:
         ("cors: {origins: [https://a.example]}", "cors: {origins: [https://a.example]}"),
         ("mcp: {allowedOrigins: [https://a.example]}", "cors: {origins: [https://a.example]}"),
         ("corsOrigins: []", ""),
-        ("healthCheckIntervalMs: 1500", "health_interval: 1.5"),
-        ("health: {intervalMs: 1500}", "health_interval: 1.5"),
+        ("healthCheckIntervalMs: 60000", "health_interval: 60"),
+        ("health: {intervalMs: 60000}", "health_interval: 60"),
         ("mcp: {maxSessions: 7, sessionIdleTimeoutSeconds: 60}", "max_sessions: 7\nidle_timeout: 60s"),
         (
             "security: {allowedHosts: [a.example], maxBodyBytes: 2048}",
@@ -131,7 +131,6 @@ def test_a_key_means_what_it_means_in_our_own_form(loaded: Loader, theirs: str, 
         ("timeoutMs: 15000", "request_timeout: 15s"),
         ("maxConcurrency: 5", "max_concurrency: 5"),
         ("tags: [a, b]", "tags: [a, b]"),
-        ("enabled: false", "enabled: false"),
         ("enabled: true", ""),
         ("transport: stdio", ""),
         ("args: [-y, 8080, '${A} x']", "args: [-y, 8080, '${A} x']"),
@@ -143,6 +142,13 @@ def test_a_key_of_a_server_means_what_it_means_in_our_own_form(loaded: Loader, t
     environ = {"A": "value"}
     one = loaded(f"{SERVERS}    {theirs}\n", environ)
     assert same(one, loaded(f"port: 4000\nservers:\n  fs:\n    name: Files\n    command: run\n    {ours}\n", environ))
+
+
+def test_a_server_may_be_switched_off(loaded: Loader) -> None:
+    more = "  - {id: more, name: More, command: run}\n"
+    theirs = loaded(f"{SERVERS}    enabled: false\n{more}")
+    ours = loaded(OWN.replace("run}", "run, enabled: false}") + "  more: {name: More, command: run}\n")
+    assert same(theirs, ours)
 
 
 def test_scopes_and_filters_become_rules(loaded: Loader) -> None:
