@@ -11,11 +11,14 @@ import click
 
 from gateway.hash_command import hash_
 
-ELSEWHERE: Final[Mapping[str, str]] = {"schema": "terminal.schema", "sessions": "terminal.sessions"}
+ELSEWHERE: Final[Mapping[str, str]] = {
+    name: f"terminal.{name}" for name in ("call", "check", "init", "schema", "sessions")
+}
 """Commands that are imported when they are used: the module that has each, as `command`."""
 
 _CONFIG = click.option(
     "--config",
+    "-c",
     type=click.Path(path_type=Path),
     envvar="CONFIG_PATH",
     default="config.yaml",
@@ -89,4 +92,5 @@ def serve(config: Path, hostname: str | None, port: int | None, schema_format: s
     os.execv(sys.executable, [*launcher, os.fspath(config), *options])
 
 
+main.add_command(serve, "start")
 main.add_command(hash_)

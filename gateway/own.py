@@ -49,7 +49,7 @@ class OwnSets:
         return found
 
     def leave(self, session_set: SessionSet) -> None:
-        """The request is answered; a set that is nobody's own ends once no call of it is under way. May be called again."""
+        """The request is answered; a set that is nobody's own ends once no call of it runs. May be called again."""
         if session_set.key is None:
             session_set.end_when_done(Reason.REQUEST_DONE)
 

@@ -58,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.check:
         return 0
     logs.setup("supervisor", settings.supervisor.debug.level)
+    for note in settings.notes:
+        logger.warning("{}", note)
     become_subreaper()
     hide_memory()
     try:

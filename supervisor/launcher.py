@@ -6,6 +6,9 @@ releases its leases; its goodbye then makes the supervisor end every tree and le
 is killed, and a second signal is impatient: it kills at once. SIGHUP does the same where there is a terminal to hang up;
 where there is none it is the supervisor's, which reads the configuration again.
 
+Beside a program that has the gateway within itself (`--beside`), it starts the supervisor alone: that program's end,
+however it comes, is the signal to end everything.
+
 Only the standard library's lightest modules are imported here; this process stays for as long as the service runs.
 """
 
@@ -20,13 +23,15 @@ from typing import Final
 
 from common.prctl import hide_memory
 from supervisor.freeze import freeze, signal_each
-from supervisor.linux import Census, Process, become_subreaper, descendants, has_terminal
+from supervisor.linux import Census, Process, become_subreaper, descendants, die_with_parent, has_terminal
 
 GATEWAY_GRACE: Final = 40.0
 """Seconds that the gateway may take to answer what is in flight and close its sessions: above any `drain_timeout`."""
 
 SUPERVISOR_GRACE: Final = 30.0
 """Seconds that the supervisor may take to end every tree: above the sum of any sensible graces."""
+
+BESIDE: Final = "--beside"
 
 FOR_EVER: Final = 1e8
 """Seconds; three years."""
@@ -41,17 +46,29 @@ _SIGNALS: Final = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run both programs; `argv` is the configuration's path, then options for the gateway. Returns the exit status."""
-    config, *gateway_options = argv
+    """Run both programs; `argv` is the configuration's path, then options for the gateway. Returns the exit status.
+
+    Or `--beside PID FD CONFIG`: process PID, whose child this is, has the gateway, and FD is a control socket to it.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     become_subreaper()
     hide_memory()
-    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    if argv[0] == BESIDE:
+        return _run_beside(int(argv[1]), int(argv[2]), argv[3])
+    config, *gateway_options = argv
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     supervisor = _start("supervisor", ours, "--config", config, "--parent", str(os.getpid()))
     gateway = _start("gateway", theirs, *gateway_options)
     ours.close()
     theirs.close()
     return _Pair(supervisor, gateway).outlive()
+
+
+def _run_beside(parent: int, control: int, config: str) -> int:
+    die_with_parent(parent, signal.SIGTERM)
+    with socket.socket(fileno=control) as theirs:
+        supervisor = _start("supervisor", theirs, "--config", config, "--parent", str(os.getpid()))
+    return _Pair(supervisor, None).outlive()
 
 
 def _start(module: str, control: socket.socket, *arguments: str) -> int:
@@ -71,7 +88,7 @@ def _start(module: str, control: socket.socket, *arguments: str) -> int:
 class _Pair:
     """Both programs, until neither runs and nothing of theirs does."""
 
-    def __init__(self, supervisor: int, gateway: int) -> None:
+    def __init__(self, supervisor: int, gateway: int | None) -> None:
         self._supervisor = supervisor
         self._gateway = gateway
         self._status: dict[int, int] = {}
@@ -84,6 +101,8 @@ class _Pair:
         self._wait_for(None)
         if self._supervisor in self._status:
             _kill_below(spare=self._gateway)
+        if self._gateway is None:
+            return self._outlive_supervisor()
         if self._status.get(self._supervisor) == 0:
             # The gateway has said goodbye, and is on its last steps, where a signal would look like a failure.
             self._wait_for(self._gateway, GATEWAY_GRACE)
@@ -94,6 +113,13 @@ class _Pair:
         _end_descendants()
         statuses = [self._status.get(pid, 1) for pid in (self._supervisor, self._gateway)]
         return max(status if status >= 0 else 1 for status in statuses)
+
+    def _outlive_supervisor(self) -> int:
+        """The same where there is nothing else."""
+        self._end(self._supervisor, SUPERVISOR_GRACE)
+        _end_descendants()
+        status = self._status.get(self._supervisor, 1)
+        return status if status >= 0 else 1
 
     def _wait_for(self, pid: int | None, grace: float = FOR_EVER) -> None:
         """Until `pid` has ended (either of them, or a signal, for None), or `grace` seconds are over, or impatience."""

@@ -111,6 +111,8 @@ class Reloader:
                 logger.error("{}", problem)
             logger.error("the configuration was not taken over; the one before it holds")
         else:
+            for note in new.notes:
+                logger.warning("{}", note)
             self._take_over(new)
         notify.notify(notify.READY)
 

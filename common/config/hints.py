@@ -32,6 +32,8 @@ def of_place(path: KeyPath, document: Mapping[str, object]) -> str | None:
     key, value = str(path[-1]), _at(path, document)
     if len(path) > 1:
         return "this key belongs at the top of the file, not here" if key in ConfigFile.model_fields else None
+    if key == "mcpServers":
+        return "this is how clients write it; 'mcp-gateway init --from' makes a configuration of such a file"
     if isinstance(value, Mapping) and "command" in value:
         return "unknown key; if it is a server, indent it, for servers stand under 'servers'"
     return "this key belongs in the entry of a server" if key in ServerEntry.model_fields else None

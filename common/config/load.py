@@ -5,12 +5,13 @@ No problem ever quotes a value: it might be a secret.
 """
 
 import difflib
+import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -22,11 +23,13 @@ from ruamel.yaml.nodes import ScalarNode
 
 from common.config import hints
 from common.config.catalog import OTHER_WORDS
+from common.config.dialects import listed
 from common.config.file import ConfigFile, ServerEntry
 from common.config.model import GatewaySettings, SupervisorSettings
+from common.config.overrides import mistakes_in, overrides
 from common.config.personal import misplaced, mistakes
 from common.config.session_paths import PREFIX, SESSION_PATHS, mark
-from common.config.source import ConfigError, KeyPath, Problem, Source
+from common.config.source import ConfigError, KeyPath, Origins, Problem, Source
 from common.config.values import WrittenFloat, WrittenInt
 from common.config.variables import Unreadable, look_up
 from common.personal import is_personal
@@ -62,27 +65,34 @@ class Settings:
     supervisor: SupervisorSettings
     source: Source
     """For what only the machine can tell to be wrong."""
+    notes: Sequence[Problem] = ()
+    """What the file says, and nobody heeds: it was written for another gateway."""
 
 
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     """The checked content of the file at `path`, its `${VAR}`s taken from `environ` or its CREDENTIALS_DIRECTORY.
 
-    A relative path is relative to the file's directory. Raises ConfigError, with every problem that was
-    found and not just the first.
+    A list under `servers` is another gateway's dialect, which is translated first. A relative path is relative to the
+    file's directory. Raises ConfigError, with every problem that was found and not just the first.
     """
     document = _parse(path)
     reader = _Reader(str(path), document, environ)
-    plain = reader.plain(document, ())
-    if reader.problems:
-        raise ConfigError(reader.problems)
+    plain, notes = reader.in_our_keys(document)
+    if problems := [*reader.problems, *(Problem(str(path), 0, *each) for each in mistakes_in(environ))]:
+        raise ConfigError(problems)
+    plain |= overrides(environ)
     try:
         config = ConfigFile.model_validate(plain, context=path.resolve().parent)
     except ValidationError as error:
-        problems = (reader.describe(detail) for detail in error.errors(include_url=False, include_input=False))
-        raise ConfigError(sorted(set(problems), key=lambda problem: (problem.line, problem.key))) from None
+        described = {reader.describe(detail) for detail in error.errors(include_url=False, include_input=False)}
+        raise ConfigError(sorted(described, key=_place)) from None
     if wrong := {reader.source.problem(*each) for each in mistakes(config)}:
-        raise ConfigError(sorted(wrong, key=lambda problem: (problem.line, problem.key)))
-    return Settings(config.gateway(), config.supervisor(_command_lines(document)), reader.source)
+        raise ConfigError(sorted(wrong, key=_place))
+    return Settings(config.gateway(), config.supervisor(_command_lines(document)), reader.source, notes)
+
+
+def _place(problem: Problem) -> tuple[int, str]:
+    return problem.line, problem.key
 
 
 def _parse(path: Path) -> CommentedMap:
@@ -90,7 +100,7 @@ def _parse(path: Path) -> CommentedMap:
     try:
         yaml = YAML(typ="rt")
         yaml.Constructor = _Constructor
-        document = yaml.load(path.read_text(encoding="utf-8"))
+        document = yaml.load(_with_blanks(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ConfigError([Problem(file, 0, "", f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError:
@@ -108,6 +118,17 @@ def _parse(path: Path) -> CommentedMap:
     if not isinstance(document, CommentedMap):
         raise ConfigError([Problem(file, 1, "", "expected a map of keys to values, with 'servers' among them")])
     return document
+
+
+def _with_blanks(text: str) -> str:
+    """JSON may be indented by tabs, which YAML does not take; within its texts there can be none."""
+    if "\t" not in text or not text.lstrip().startswith("{"):
+        return text
+    try:
+        json.loads(text)
+    except ValueError:
+        return text
+    return text.replace("\t", " ")
 
 
 def _without_quotes(text: str) -> str:
@@ -144,6 +165,17 @@ class _Reader:
         self.source = Source(file, document)
         self.environ = environ
         self.problems: list[Problem] = []
+
+    def in_our_keys(self, document: CommentedMap) -> tuple[dict[str, Any], list[Problem]]:
+        """The file as plain data in our own keys, and what fell away of it; problems are collected, not raised."""
+        plain: Any = self.plain(document, ())
+        if self.problems or not listed.is_listed(plain):
+            return plain, []
+        draft = listed.translate(plain, self.environ)
+        self.problems = sorted({self.source.problem(*each) for each in draft.problems}, key=_place)
+        notes = sorted({self.source.problem(*each) for each in draft.notes}, key=_place)
+        self.source = Source(self.source.file, draft.document, Origins(document, draft.origins))
+        return draft.document, notes
 
     def plain(self, node: object, path: KeyPath) -> object:
         """`node` without ruamel's own types, its variables replaced; problems are collected, not raised."""
@@ -214,7 +246,7 @@ class _Reader:
 
     def describe(self, detail: ErrorDetails) -> Problem:
         """One of pydantic's errors, in the words of the file."""
-        path: KeyPath = tuple(part for part in detail["loc"] if part != "[key]")
+        path: KeyPath = detail["loc"]
         if detail["type"] == "extra_forbidden" and (place := hints.of_place(path, self.source.document)):
             return self.source.problem(path, place)
         return self.source.problem(path, _sentence(detail, path))
@@ -266,7 +298,10 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
 
 def _command_lines(document: CommentedMap) -> dict[str, str]:
     """Each server's command line as its author wrote it."""
+    servers = document["servers"]
+    named = servers.items() if isinstance(servers, Mapping) else ((each["id"], each) for each in servers)
     return {
         str(name): " ".join(map(str, (entry["command"], *(entry.get("args") or ()))))
-        for name, entry in document["servers"].items()
+        for name, entry in named
+        if "command" in entry  # a server that is elsewhere, and not used, has none
     }

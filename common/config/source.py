@@ -1,6 +1,6 @@
 """Where in the configuration file something stands, and what is said of it there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,15 +32,36 @@ class ConfigError(Exception):
 
 
 @dataclass(frozen=True)
+class Origins:
+    """A file that was translated into our own keys, as its author wrote it, and where what has our keys came from."""
+
+    written: CommentedMap
+    paths: Mapping[KeyPath, KeyPath]
+    """From paths in our own keys to the author's; what is below one of them is below the other."""
+
+    def of(self, path: KeyPath) -> KeyPath:
+        """The author's name for what we call `path`: the longest beginning of it that came from somewhere."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.paths:
+                return (*self.paths[path[:length]], *path[length:])
+        return path
+
+
+@dataclass(frozen=True)
 class Source:
     """The parsed file, which knows the line of each of its keys."""
 
     file: str
-    document: CommentedMap = field(repr=False)
+    document: Mapping[str, Any] = field(repr=False)
+    """In our own keys."""
+    origins: Origins | None = field(default=None, repr=False)
+    """Where the file was written in other keys than ours."""
 
     def problem(self, path: KeyPath, text: str) -> Problem:
-        """`text` about the key at `path`."""
-        return Problem(self.file, self.line(path), dotted(path), text)
+        """`text` about the key at `path`, which the file's author may know by another name."""
+        named = self.origins.of(path) if self.origins is not None else path
+        named = tuple(part for part in named if part != "[key]")
+        return Problem(self.file, self._line(named), dotted(named), text)
 
     def of_server(self, name: str, *path: str | int) -> KeyPath:
         """Where the key `path` of the server `name` stands: with itself, or with what the file says for all servers."""
@@ -50,7 +71,10 @@ class Source:
 
     def line(self, path: KeyPath) -> int:
         """The line of the deepest key of `path` that the file has; 1 where it has none of them."""
-        node: Any = self.document
+        return self._line(self.origins.of(path) if self.origins is not None else path)
+
+    def _line(self, path: KeyPath) -> int:
+        node: Any = self.origins.written if self.origins is not None else self.document
         line = 1
         for key in path:
             try:

@@ -241,7 +241,7 @@ def test_a_problem_in_a_server_names_the_server(entry: str, line: str, problems:
     [
         ("port: 3000", "1: servers: this key is missing; expected at least one server under it"),
         ("servers:", "1: servers: expected a map of keys to values"),
-        ("servers: []", "1: servers: expected a map of keys to values"),
+        ("servers: []", "1: servers: expected at least one server in the list"),
         ("servers: {}", "1: servers: expected something here; it is empty"),
         ("", "1: expected a map of keys to values, with 'servers' among them"),
         ("# nothing but a comment", "1: expected a map of keys to values, with 'servers' among them"),
