@@ -30,6 +30,11 @@ from common.reasons import Reason
 
 LINK: Final = "link"
 
+
+class OwnConfig(Config):
+    """The configuration of a server of ours: whatever else Hypercorn serves in this process stays as it is."""
+
+
 _CLOSING: Final = frozenset({FrameState.REMOTE_CLOSING, FrameState.CLOSED})
 
 
@@ -180,7 +185,12 @@ class FrameStream(WSStream):
             await self._send_wsproto_event(Ping())
 
 
+def _stream(app: Any, config: Config, *rest: Any) -> WSStream:
+    kind = FrameStream if isinstance(config, OwnConfig) else WSStream
+    return kind(app, config, *rest)
+
+
 def install() -> None:
-    """Have Hypercorn use this; there is no other way in."""
+    """Have Hypercorn use this for our own servers; there is no other way in."""
     for protocol in (hypercorn.protocol.h11, hypercorn.protocol.h2):
-        vars(protocol)["WSStream"] = FrameStream
+        vars(protocol)["WSStream"] = _stream

@@ -7,16 +7,18 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import hypercorn.asyncio.run
 from hypercorn.asyncio import serve
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config
+from hypercorn.typing import AppWrapper
 from loguru import logger
 from quart import Quart
 
 from gateway import frames
+from gateway.frames import OwnConfig
 
 KEEP_ALIVE: Final = 75.0
 """Seconds that a connection may rest between two requests: above the idle reuse of any client's pool."""
@@ -47,10 +49,11 @@ class _Connection(TCPServer):
             self.open.discard(self)
 
     @classmethod
-    def abort_all(cls) -> None:
-        """Drop every connection that is still there."""
+    def abort_all(cls, config: Config) -> None:
+        """Drop every connection that is still there of the server with this `config`."""
         for connection in tuple(cls.open):
-            connection.writer.transport.abort()
+            if connection.config is config:
+                connection.writer.transport.abort()
 
     async def _close(self) -> None:
         linger = self.loop.call_later(LINGER, self.writer.transport.abort)
@@ -62,7 +65,13 @@ class _Connection(TCPServer):
         await self.idle_task.stop()
 
 
-hypercorn.asyncio.run.TCPServer = _Connection  # type: ignore[attr-defined] # there is no other way in
+def _connection(app: AppWrapper, loop: asyncio.AbstractEventLoop, config: Config, *rest: Any) -> TCPServer:
+    """One of ours for a server of ours, and Hypercorn's own for what else it serves in this process."""
+    kind = _Connection if isinstance(config, OwnConfig) else TCPServer
+    return kind(app, loop, config, *rest)
+
+
+vars(hypercorn.asyncio.run)["TCPServer"] = _connection  # there is no other way in
 frames.install()
 
 
@@ -118,7 +127,7 @@ StopAccepting = Callable[[], object]
 async def serve_http(app: Quart, listener: socket.socket, until: Callable[[StopAccepting], Awaitable[None]]) -> None:
     """Serve `app` on `listener`, which it closes, until `until` returns; then let running answers finish for a moment."""
     fd = listener.detach()
-    config = Config()
+    config = OwnConfig()
     config.bind = [f"fd://{fd}"]
     config.backlog = BACKLOG
     config.keep_alive_timeout = KEEP_ALIVE
@@ -130,6 +139,6 @@ async def serve_http(app: Quart, listener: socket.socket, until: Callable[[StopA
     async def trigger() -> None:
         loop = asyncio.get_running_loop()
         await until(partial(loop.remove_reader, fd))
-        loop.call_later(LINGER, _Connection.abort_all)
+        loop.call_later(LINGER, _Connection.abort_all, config)
 
     await serve(app, config, shutdown_trigger=trigger)

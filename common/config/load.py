@@ -73,7 +73,8 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     """The checked content of the file at `path`, its `${VAR}`s taken from `environ` or its CREDENTIALS_DIRECTORY.
 
     A list under `servers` is another gateway's dialect, which is translated first. A relative path is relative to the
-    file's directory. Raises ConfigError, with every problem that was found and not just the first.
+    file's directory, or to the working one where the file is a descriptor. Raises ConfigError, with every problem that
+    was found and not just the first.
     """
     document = _parse(path)
     reader = _Reader(str(path), document, environ)
@@ -82,7 +83,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         raise ConfigError(problems)
     plain |= overrides(environ)
     try:
-        config = ConfigFile.model_validate(plain, context=path.resolve().parent)
+        config = ConfigFile.model_validate(plain, context=_directory_of(path))
     except ValidationError as error:
         described = {reader.describe(detail) for detail in error.errors(include_url=False, include_input=False)}
         raise ConfigError(sorted(described, key=_place)) from None
@@ -93,6 +94,11 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
 
 def _place(problem: Problem) -> tuple[int, str]:
     return problem.line, problem.key
+
+
+def _directory_of(path: Path) -> Path:
+    """Where the relative paths in it begin."""
+    return Path.cwd() if path.is_relative_to("/dev/fd") else path.resolve().parent
 
 
 def _parse(path: Path) -> CommentedMap:

@@ -90,9 +90,13 @@ class WebSocketDoor:
                 f"expected the WebSocket subprotocol '{SUBPROTOCOL}' in the header Sec-WebSocket-Protocol",
                 header="Sec-WebSocket-Protocol",
             )
+        link: Link | None = websocket.scope.get("state", {}).get(LINK)
+        if link is None:
+            raise GatewayError(
+                Reason.ROUTE_NOT_FOUND, "there is no WebSocket here, for another server serves this gateway; use /mcp"
+            )
         await admitted.admit_opening(server)
         session = self._sessions.open(g.who, server, Door.WEBSOCKET)
-        link: Link = websocket.scope["state"][LINK]
         try:
             relay = await session.start()
             link.begin(session.policy.max_message_bytes)
