@@ -60,4 +60,6 @@ async def read_arguments(limit: int) -> bytes:
     """The body, which is the JSON of an object; no body at all stands for no arguments. Raises GatewayError."""
     if request.content_length in (None, 0) and not request.mimetype:
         return NONE
-    return read(await bodies.read_json(limit))
+    return read(
+        await bodies.read_json(limit) or NONE
+    )  # generated clients name the type of a body that they do not send
