@@ -23,6 +23,7 @@ from gateway.http.health import HealthDoor
 from gateway.http.metadata import MetadataDoor
 from gateway.http.offers import OfferDoor
 from gateway.http.openapi import OpenApiDoor
+from gateway.http.page import PageDoor
 from gateway.http.questions import QuestionDoor
 from gateway.http.rest import RestDoor
 from gateway.http.sse import SseDoor
@@ -79,6 +80,8 @@ def wire(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorCl
         CertificateDoor(sessions.certificates),
         MetadataDoor(guards),
     )
+    if settings.publicity.docs_page:
+        app.register_blueprint(PageDoor().blueprint())
     shared = (streamable.blueprint(), Front(streamable, sse).blueprint())
     StatelessDoor(sessions, Probe(supervisor, sessions.eras)).install(*shared)
     for routes in (*(door.blueprint() for door in (*others, sse, WebSocketDoor(sessions))), *shared):

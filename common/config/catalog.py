@@ -28,6 +28,8 @@ class Publicity(Model):
 
     public_url: Address | None = None
     """Where clients reach the gateway, a proxy's path included; else it is what each request was sent to."""
+    docs_page: bool = True
+    """Whether there is a page at /docs."""
     health_interval: LookInterval | None = None
     """Seconds between two looks at each server; None for no look."""
     list_at_start: bool = True

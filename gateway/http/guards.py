@@ -24,6 +24,7 @@ from gateway.errors import GatewayError
 from gateway.http import bodies
 from gateway.http.cors import CrossOrigin
 from gateway.http.lengths import check_length, is_doubtful
+from gateway.http.page import is_page
 from gateway.http.streams import abandon
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.denied import Denied
@@ -108,11 +109,14 @@ class Guards:
             raise GatewayError(Reason.METHOD_NOT_ALLOWED, "HEAD opens nothing here; use GET")
         if not self.authenticator.is_on:
             self._check_host()
-        self._check_origin()
+        if not _is_for_everybody():  # a link from another site may lead there; nothing is done or told
+            self._check_origin()
 
     async def _authenticate(self) -> None:
         if asked().path.startswith("/.well-known/"):
             self._check_well_known()
+            return
+        if _is_for_everybody():
             return
         is_public = asked().path.rstrip("/") in _PUBLIC
         try:
@@ -192,6 +196,11 @@ class Guards:
             raise GatewayError(
                 Reason.ORIGIN_DENIED, "a page of another site may not use this gateway", origin=(origin or "")[:255]
             )
+
+
+def _is_for_everybody() -> bool:
+    """Whether it is the page that is asked for, which is the same for all. No server has its name."""
+    return asked().method == "GET" and is_page(asked().path)
 
 
 def _only(name: str) -> str | None:

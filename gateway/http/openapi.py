@@ -4,6 +4,7 @@ import re
 from functools import partial
 from importlib.metadata import version as version_of
 from typing import Final, cast
+from urllib.parse import quote
 
 from quart import Blueprint, Response, g, request
 
@@ -129,9 +130,12 @@ def _conditional(body: bytes, tag: str, type_: str) -> Response:
 
 
 def _asked_at() -> str:
-    """The address that the request was sent to. What a proxy says of it, anybody could say, and a path is not told."""
+    """The address that the request was sent to, below which a program may have mounted the gateway.
+
+    What a proxy says of it, anybody could say, and a path is not told.
+    """
     host = request.host
-    return f"{request.scheme}://{host}" if _HOST.fullmatch(host) else ""
+    return f"{request.scheme}://{host}{quote(request.root_path)}" if _HOST.fullmatch(host) else ""
 
 
 def _one_of(parameter: str, known: tuple[str, ...]) -> str:

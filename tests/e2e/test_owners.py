@@ -304,6 +304,8 @@ TAKES_NONE: dict[str, str] = {
     "GET /api/v1/tools": "tells of tools",
     "GET /api/v1/sessions": "lists the caller's own, whatever ids come with it",
     "POST /api/v1/<path:rest>": "is for paths where there is nothing",
+    "GET /docs": "is a page, the same for everybody",
+    "GET /docs/<name>": "is a file of that page, the same for everybody",
     "GET /.well-known/oauth-protected-resource": "says where tokens come from, to everybody",
     "GET /.well-known/oauth-protected-resource/<path:below>": "says where tokens come from, to everybody",
 }
