@@ -97,6 +97,8 @@ def _call(
         output, result = taken.take(f"{id_}.output", tool.name), taken.take(f"{id_}.result", tool.name)
         schemas |= components_of(bytes(tool.output_schema), output, taken)
         schemas[result] = result_with(PREFIX + output)
+    for schema in schemas.values():
+        schema.pop("title", None)  # generators name models by it, and those of two tools are often the same
     operation: dict[str, Any] = {
         "operationId": id_,
         "summary": shown(tool.title or tool.name),

@@ -67,6 +67,7 @@ _ONE: Final = frozenset(
     """items contains additionalProperties propertyNames unevaluatedItems unevaluatedProperties not if then
     else""".split()
 )
+_TRUTHS: Final = frozenset({"additionalProperties", "unevaluatedItems", "unevaluatedProperties"})
 _LIST: Final = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
 _MAP: Final = frozenset({"properties", "patternProperties", "dependentSchemas"})
 _REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
@@ -117,7 +118,7 @@ class _Cleaner:
         found = {self._name: self._object(self._cleaned(root, 0))}
         while self._todo:
             name, part = self._todo.pop()
-            found[name] = self._schema(part, 0)
+            found[name] = self._cleaned(part, 0)
         return found
 
     def _root(self) -> Mapping[str, Any]:
@@ -131,20 +132,16 @@ class _Cleaner:
         return root
 
     @staticmethod
-    def _object(schema: Schema | bool) -> Schema:
+    def _object(schema: Schema) -> Schema:
         """The schema of arguments is one of an object, whatever else it says."""
-        if isinstance(schema, bool) or schema.get("type", "object") not in ("object", ["object", "null"]):
+        if schema.get("type", "object") not in ("object", ["object", "null"]):
             return {"type": "object"}
         return {**schema, "type": "object"}
 
-    def _schema(self, part: Mapping[str, Any], depth: int) -> Schema:
-        found = self._cleaned(part, depth)
-        return found if isinstance(found, dict) else {}
-
-    def _cleaned(self, schema: object, depth: int) -> Schema | bool:
+    def _cleaned(self, schema: object, depth: int) -> Schema:
         """`schema` alone. Anything that is none allows everything."""
         if isinstance(schema, bool):
-            return schema
+            return {} if schema else {"not": {}}  # many a reader knows no other
         self._left -= 1
         if self._left < 0:
             raise _TooMuch
@@ -163,6 +160,8 @@ class _Cleaner:
     def _value(self, keyword: str, value: object, depth: int) -> object:
         if (check := _VALUES.get(keyword)) is not None:
             return check(value)
+        if keyword in _TRUTHS and isinstance(value, bool):
+            return value
         if keyword in _ONE and isinstance(value, Mapping | bool):
             return self._cleaned(value, depth)
         if keyword in _LIST and isinstance(value, list) and value:

@@ -274,7 +274,7 @@ async def test_the_page_prints_what_its_commands_print(tmp_path: Path) -> None:
         commands, outputs = blocks(PAGE, "sh"), [*blocks(PAGE, "yaml"), *blocks(PAGE, "json")]
         script = "\n".join(f"{command}printf '\\0'" for command in commands)
         script = script.replace("localhost:3000", gateway.url.removeprefix("http://"))
-        with anyio.fail_after(PATIENCE):
+        with anyio.fail_after(2 * PATIENCE):  # one of them starts a gateway of its own
             done = await anyio.run_process(["bash", "-euc", script], cwd=tmp_path, stderr=None, env=with_programs())
         printed = [each for each in done.stdout.decode().split("\0") if each]
         assert printed == [each.replace("http://localhost:3000", gateway.url) for each in outputs]

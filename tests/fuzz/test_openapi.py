@@ -63,17 +63,18 @@ def _grown(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 SCHEMAS = st.recursive(SCALARS | st.builds(lambda type_: {"type": type_}, TYPES), _grown, max_leaves=12)
 
+FINE: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "string", "default": "x"}}}
+GOOD = server("good", tool("fine", FINE))
+
 
 @given(SCHEMAS, SCHEMAS)
 def test_whatever_a_schema_says_the_documents_are_valid_and_other_tools_whole(schema: Any, output: Any) -> None:
     odd = server("odd", tool("odd", schema, output))
-    good = server("good", tool("fine", {"type": "object", "properties": {"a": {"type": "string", "default": "x"}}}))
-    alone = made(good)["components"]["schemas"]
     for version in ("3.1", "3.0"):
-        found = made(odd, good, version=version)
+        found = made(odd, GOOD, version=version)
         check(found)
-        assert found["components"]["schemas"]["good__fine.input"] == alone["good__fine.input"]
-    for_librechat = made_for_actions(odd, good)
+        assert found["components"]["schemas"]["good__fine.input"] == FINE
+    for_librechat = made_for_actions(odd, GOOD)
     check(for_librechat)
     check_for_librechat(for_librechat)
 
@@ -81,7 +82,7 @@ def test_whatever_a_schema_says_the_documents_are_valid_and_other_tools_whole(sc
 @given(st.lists(NAMES | st.sampled_from(["getUser", "get_user", "get-user", "..", "{id}", "x_action_y"]), max_size=6))
 def test_whatever_tools_are_called_each_has_a_path_and_an_id_of_its_own(names: list[str]) -> None:
     tools = [tool(name) for name in names]
-    servers = server("a_b", *tools), server("a", *tools), server("A-b", *tools)
+    servers = server("a_b", *tools), server("A-b", *tools)
     found = made(*servers)
     check(found)
     ids = [operation["operationId"] for methods in found["paths"].values() for operation in methods.values()]

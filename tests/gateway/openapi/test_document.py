@@ -95,6 +95,12 @@ def test_a_result_has_the_tools_own_output_and_all_schemas_are_apart() -> None:
     assert schemas["b__t.output"] == {"type": "object"}
 
 
+def test_no_component_has_a_title_that_another_may_have_too() -> None:
+    schema = {"type": "object", "title": "Arguments", "properties": {"a": {"title": "A"}}}
+    found = made(server("s", tool("t", schema), tool("u", schema)))["components"]["schemas"]
+    assert found["s__t.input"] == {"type": "object", "properties": {"a": {"title": "A"}}}
+
+
 @pytest.mark.parametrize(
     ("schema", "older"),
     [

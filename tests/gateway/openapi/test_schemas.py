@@ -25,9 +25,9 @@ def test_a_schema_that_says_nothing_wrong_stays_as_it_is() -> None:
         "description": "All of them.",
         "properties": {
             "a": {"type": ["string", "null"], "minLength": 1, "pattern": "^x", "examples": ["x"]},
-            "b": {"type": "array", "prefixItems": [{"type": "number"}], "items": False, "uniqueItems": True},
+            "b": {"type": "array", "prefixItems": [{"type": "number"}], "items": {"type": "null"}, "uniqueItems": True},
             "c": {"anyOf": [{"const": 1}, {"enum": ["x", None]}], "default": 1},
-            "d": {"if": {"minimum": 1}, "then": {"multipleOf": 2}, "else": True},
+            "d": {"if": {"minimum": 1}, "then": {"multipleOf": 2}, "else": {"not": {}}},
         },
         "required": ["a"],
         "additionalProperties": False,
@@ -93,7 +93,7 @@ def test_drafts_4_to_7_are_read_as_what_they_mean() -> None:
     assert cleaned(schema)["it"] == {
         "type": "object",
         "properties": {
-            "point": {"prefixItems": [{"type": "number"}], "items": False},
+            "point": {"prefixItems": [{"type": "number"}], "items": {"not": {}}},
             "count": {"exclusiveMinimum": 0},
         },
         "dependentRequired": {"point": ["count"]},
