@@ -43,7 +43,7 @@ class RestDoor:
         """Call a tool; the answer is its result as MCP gives it."""
         policy = self._sessions.policy(server)
         session_set = self._find()
-        return await call_tool(session_set, server, tool, await _read_arguments(policy.max_message_bytes))
+        return await call_tool(session_set, server, tool, await read_arguments(policy.max_message_bytes))
 
     def _find(self) -> SessionSet:
         id_ = query_id()
@@ -56,7 +56,7 @@ class RestDoor:
         return self._sessions.find_set(id_, g.who)
 
 
-async def _read_arguments(limit: int) -> bytes:
+async def read_arguments(limit: int) -> bytes:
     """The body, which is the JSON of an object; no body at all stands for no arguments. Raises GatewayError."""
     if request.content_length in (None, 0) and not request.mimetype:
         return NONE
