@@ -169,7 +169,7 @@ class Guards:
             self._told[error.reason] = now
             why = f"{error.reason}: {error.why}" if isinstance(error, Denied) else error
             whom = f"{asked().remote_addr}, {g.who.principal}," if g.get("who") else asked().remote_addr
-            logger.warning("turned {} away from {!r}: {}", whom, asked().path[:100], why)
+            logger.warning("turned {} away from {!r}: {}", whom, _shown(asked().path), why)
 
     def _check_host(self) -> None:
         host = _only("Host") or ""
@@ -192,6 +192,12 @@ class Guards:
             raise GatewayError(
                 Reason.ORIGIN_DENIED, "a page of another site may not use this gateway", origin=(origin or "")[:255]
             )
+
+
+def _shown(path: str) -> str:
+    """A path as the log may have it: without the id of a question, which may be all that is needed to answer it."""
+    before, found, _ = path.partition("/questions/")
+    return (before + found)[:100]
 
 
 def _only(name: str) -> str | None:

@@ -143,6 +143,9 @@ async def test_the_child_of_an_anonymous_caller_lives_until_its_question_is_answ
     about = asked.json()["error"]["about"]
     assert (about["question"]["method"], about["open"]) == ("elicitation/create", 1)
     assert (await one_gateway.http.get("/api/v1/questions")).json()["error"]["code"] == "session_id_missing"
+    elsewhere = await one_gateway.http.get(about["answer"]["path"], headers={"Host": "elsewhere.example"})
+    await one_gateway.said("turned .* away from '/api/v1/questions/'")
+    assert (elsewhere.status_code, about["question"]["id"] in one_gateway.log) == (421, False)
     answered = await one_gateway.http.post(
         about["answer"]["path"], json={"action": "accept", "content": {"value": "this"}}
     )
