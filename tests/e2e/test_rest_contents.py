@@ -133,6 +133,9 @@ async def test_a_session_id_leads_to_that_sessions_own_state(one_gateway: Gatewa
     assert (seen.text, (await one_gateway.http.get(f"{OF}/resources/read", params=read)).text) == ('["mine"]', "[]")
     unknown = await one_gateway.http.get(f"{OF}/resources", params={"sessionId": "gw.nobodys"})
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "session_not_found")
+    for path in (f"{OF}/resources", "/api/v1/questions", "/api/v1/questions/x"):
+        empty = await one_gateway.http.get(path, params={"sessionId": ""})
+        assert (empty.status_code, empty.json()["error"]["code"]) == (400, "session_id_missing")
     await one_gateway.http.delete(f"/api/sessionid?sessionId={id_}")
 
 
