@@ -173,7 +173,7 @@ class Guards:
             self._told[error.reason] = now
             why = f"{error.reason}: {error.why}" if isinstance(error, Denied) else error
             whom = f"{asked().remote_addr}, {g.who.principal}," if g.get("who") else asked().remote_addr
-            logger.warning("turned {} away from {!r}: {}", whom, asked().path[:100], why)
+            logger.warning("turned {} away from {!r}: {}", whom, _shown(asked().path), why)
 
     def _check_host(self) -> None:
         host = _only("Host") or ""
@@ -201,6 +201,12 @@ class Guards:
 def _is_for_everybody() -> bool:
     """Whether it is the page that is asked for, which is the same for all. No server has its name."""
     return asked().method == "GET" and is_page(asked().path)
+
+
+def _shown(path: str) -> str:
+    """A path as the log may have it: without the id of a question, which may be all that is needed to answer it."""
+    before, found, _ = path.partition("/questions/")
+    return (before + found)[:100]
 
 
 def _only(name: str) -> str | None:

@@ -65,3 +65,10 @@ def header_id() -> str | None:
 def query_id() -> str | None:
     """The session id in the query, where HTTP+SSE has it."""
     return request.args.get(SESSION_QUERY) or None
+
+
+def optional_id() -> str | None:
+    """The same where a request may name none. Raises GatewayError for an empty one, which an empty variable leaves."""
+    if request.args.get(SESSION_QUERY) == "":
+        raise GatewayError(Reason.SESSION_ID_MISSING, f"'?{SESSION_QUERY}=' is empty", parameter=SESSION_QUERY)
+    return query_id()

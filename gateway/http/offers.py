@@ -5,17 +5,17 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
-from mcp_types import METHOD_NOT_FOUND
 from quart import Blueprint, Response, g, request
 
 from common.reasons import Reason
 from gateway.admittance import Use
 from gateway.errors import GatewayError, bad_request
 from gateway.http import admitted, bodies, contents, questions
-from gateway.http.mcp import SESSION_QUERY, query_id
+from gateway.http.mcp import SESSION_QUERY, optional_id
 from gateway.rest.lists import listed
 from gateway.session_sets import SessionSet
 from gateway.sessions import Sessions
+from gateway.specification import METHOD_NOT_FOUND
 
 RESOURCES, TEMPLATES, PROMPTS = "resources/list", "resources/templates/list", "prompts/list"
 READ, GET = "resources/read", "prompts/get"
@@ -128,7 +128,7 @@ class OfferDoor:
     @asynccontextmanager
     async def _session_set(self, server: str, method: str) -> AsyncIterator[SessionSet]:
         """The one that the request names, or else the caller's own. Raises GatewayError."""
-        id_ = query_id()
+        id_ = optional_id()
         if id_ is not None:
             found = self._sessions.find_set(id_, g.who)
             await self._admit(server, method)

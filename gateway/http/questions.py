@@ -10,7 +10,7 @@ from gateway.admittance import Use
 from gateway.caller import Caller
 from gateway.errors import GatewayError, bad_request
 from gateway.http import admitted, bodies, contents
-from gateway.http.mcp import SESSION_QUERY, query_id
+from gateway.http.mcp import SESSION_QUERY, optional_id
 from gateway.rest import answering
 from gateway.rest.parked import Call, Parked, Question
 from gateway.session_sets import SessionSet
@@ -59,7 +59,7 @@ class QuestionDoor:
     async def list(self) -> Response:
         """The caller's open questions, of one session id or of all; an anonymous caller has to name one."""
         await admitted.admit(Use("", _LIST))
-        id_ = query_id()
+        id_ = optional_id()
         if id_ is not None:
             self._sessions.find_set(id_, g.who)
         elif not g.who.principal.handle:
@@ -87,6 +87,6 @@ class QuestionDoor:
         return contents.response(await call.outcome(), wanted)
 
     def _find(self, id_: str) -> Question:
-        question = self._parked.find(id_, g.who, query_id())
+        question = self._parked.find(id_, g.who, optional_id())
         self._sessions.oversight.check_server(g.who, question.call.server)
         return question

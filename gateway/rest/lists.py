@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
-from mcp_types import METHOD_NOT_FOUND
 from msgspec import Raw
 
 from common.reasons import Reason
 from gateway.errors import GatewayError
+from gateway.specification import METHOD_NOT_FOUND
 
 MAX_PAGES: Final = 100
 """Pages that are put together to one; where there are more, the caller may ask for the rest."""

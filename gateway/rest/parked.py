@@ -3,7 +3,7 @@
 A call is a task of its own: the request that made it is answered with the question, and each answer to a question with
 what comes next, another question or the result. A question has an id of the gateway's own, which nobody can guess. It
 belongs to whoever made the call, and to the call on whose stream the conversation had it: where the child does not say
-which it is about, that is the newest of the session.
+which it is about, that is the newest of the session; if that ends first, the newest of those that are left.
 
 A call never waits for longer than the child may take to answer: its time goes on while it waits. Then, or when the
 session ends, what is open is declined. Whoever waits for the answer and hangs up has cancelled it.
@@ -100,9 +100,13 @@ class Parked:
         """It is over."""
         self._by_task.pop(task, None)
 
-    def add(self, call: "Call", asked: Request) -> Question:
-        """One more question."""
-        id_ = secrets.token_urlsafe(_ID_BYTES)
+    def newest(self, caller: Caller) -> "Call | None":
+        """The newest call that is being made in the session of `caller`."""
+        return next((call for call in reversed(self._by_task.values()) if call.caller is caller), None)
+
+    def add(self, call: "Call", asked: Request, id_: str) -> Question:
+        """One more question, which gets an id where it has none."""
+        id_ = id_ or secrets.token_urlsafe(_ID_BYTES)
         found = self._questions[id_] = Question(id_, asked, call)
         return found
 
@@ -150,15 +154,15 @@ class Call:
         """Those of its questions that are open, oldest first."""
         return [each for each in self._asked.values() if each.is_open]
 
-    def hear(self, message: Request) -> None:
-        """The child asks something before it answers."""
+    def hear(self, message: Request, id_: str = "") -> None:
+        """The child asks something before it answers; `id_` is set where its caller knows the question by that."""
         if self._declines:
             self.caller.respond(declined(message))
             return
         for old in tuple(self._asked.values()):
             if not old.is_open or old.asked.id == message.id:
                 self._forget(old)
-        question = self._asked[message.id] = self._parked.add(self, message)
+        question = self._asked[message.id] = self._parked.add(self, message, id_)
         self._tell()
         if self.on_question is not None:
             self.on_question(question)
@@ -208,7 +212,6 @@ class Call:
 
     def give_up(self) -> None:
         """Nobody will come back for it."""
-        self._decline()
         if self._task is not None:
             self._task.cancel()
 
@@ -230,18 +233,21 @@ class Call:
     def _done(self, task: "asyncio.Future[bytes]") -> None:
         if not task.cancelled():
             task.exception()  # else asyncio would complain of one that nobody has come back for
-        self._decline()
         self._parked.unpark(self)
         self._parked.detach(task)
+        self._hand_over(self._parked.newest(self.caller))
         self.session_set.end_call()
         self._tell()
 
-    def _decline(self) -> None:
+    def _hand_over(self, heir: "Call | None") -> None:
+        """Nothing is asked here any more: what is open goes over to `heir`, which it may be about, or is declined."""
         for question in tuple(self._asked.values()):
             is_open = question.is_open
             self._forget(question)
-            if is_open:
-                with suppress(GatewayError):  # the session has ended, and with it the question
+            with suppress(GatewayError):  # the session has ended, and with it the question
+                if is_open and heir is not None:
+                    heir.hear(question.asked, question.id)
+                elif is_open:
                     self.caller.respond(declined(question.asked))
 
     def _forget(self, question: Question) -> None:

@@ -482,12 +482,18 @@ async def test_a_child_that_dies_while_there_is_no_gateway_is_not_replaced_unsai
 async def test_what_the_child_had_asked_is_declined_when_the_gateway_is_another(
     tmp_path: Path, end: signal.Signals
 ) -> None:
-    async with supervisor(tmp_path) as (program, path):
+    async with supervisor(tmp_path, drain_timeout="300ms") as (program, path):
         async with gateway(path) as front:
             session = await Streamable(front.http).open()
             async with session.streaming(call(1, "wonder", id="w7")) as events:
                 assert (await events.message())["id"] == "w7"
                 assert said(await events.message()) == "asked"
+            id_ = await front.session_id()
+            asked = await front.call(id_, "ask", method="elicitation/create")
             await stop(front, end)
-        async with gateway(path):
+        async with gateway(path) as front:
             await program.said("stderr: answered: .*" + ("restarted" if end is signal.SIGKILL else "cannot be asked"))
+            way = asked.json()["error"]["about"]["answer"]["path"]
+            gone = await front.http.post(way, json={"action": "decline"})
+            assert (gone.status_code, gone.json()["error"]["code"]) == (404, "question_not_found")
+            assert await front.text(id_, "held") == {"held": 0, "cancelled": 1}

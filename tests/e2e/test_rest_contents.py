@@ -133,6 +133,9 @@ async def test_a_session_id_leads_to_that_sessions_own_state(one_gateway: Gatewa
     assert (seen.text, (await one_gateway.http.get(f"{OF}/resources/read", params=read)).text) == ('["mine"]', "[]")
     unknown = await one_gateway.http.get(f"{OF}/resources", params={"sessionId": "gw.nobodys"})
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "session_not_found")
+    for path in (f"{OF}/resources", "/api/v1/questions", "/api/v1/questions/x"):
+        empty = await one_gateway.http.get(path, params={"sessionId": ""})
+        assert (empty.status_code, empty.json()["error"]["code"]) == (400, "session_id_missing")
     await one_gateway.http.delete(f"/api/sessionid?sessionId={id_}")
 
 
@@ -143,6 +146,9 @@ async def test_the_child_of_an_anonymous_caller_lives_until_its_question_is_answ
     about = asked.json()["error"]["about"]
     assert (about["question"]["method"], about["open"]) == ("elicitation/create", 1)
     assert (await one_gateway.http.get("/api/v1/questions")).json()["error"]["code"] == "session_id_missing"
+    elsewhere = await one_gateway.http.get(about["answer"]["path"], headers={"Host": "elsewhere.example"})
+    await one_gateway.said("turned .* away from '/api/v1/questions/'")
+    assert (elsewhere.status_code, about["question"]["id"] in one_gateway.log) == (421, False)
     answered = await one_gateway.http.post(
         about["answer"]["path"], json={"action": "accept", "content": {"value": "this"}}
     )

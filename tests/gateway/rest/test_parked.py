@@ -50,8 +50,8 @@ class Set:
 class Bench:
     """One call, and its child."""
 
-    def __init__(self, parked: Parked, who: Who = ANN, *, declines: bool = False) -> None:
-        self.child, self.set = Child(), Set(who)
+    def __init__(self, parked: Parked, who: Who = ANN, *, declines: bool = False, child: Child | None = None) -> None:
+        self.child, self.set = child or Child(), Set(who)
         session_set, caller = cast("SessionSet", self.set), cast("Caller", self.child)
         self.call: Call = parked.attend(session_set, "light", caller, declines=declines)
         self.done: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -149,6 +149,21 @@ async def test_what_is_open_at_the_end_of_its_call_is_declined() -> None:
     await bench.over()
     assert [answer.result for answer in bench.child.heard] == [b'{"action":"decline"}']
     assert repr(parked) == "<Parked: 0 calls, 0 questions>"
+
+
+async def test_a_question_outlives_the_call_that_was_taken_for_its_own_while_there_is_another() -> None:
+    parked = Parked()
+    first = Bench(parked)
+    second = Bench(parked, child=first.child)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(first.asked, first.call.answer_or_ask(first.run))
+        await anyio.wait_all_tasks_blocked()
+        id_ = await second.parked()
+        await second.over()
+    assert parked.find(id_, ANN, None).call is first.call
+    assert first.child.heard == []
+    await first.over()
+    assert len(first.child.heard) == 1
 
 
 async def test_a_call_that_declines_is_never_asked() -> None:
