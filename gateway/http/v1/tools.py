@@ -55,7 +55,7 @@ class ToolsDoor:
     def _servers(self, named: Set[str], tags: Set[str]) -> list[str]:
         """Those that are meant. Raises GatewayError for one that the caller may not use, the same as for none."""
         policies, allows = self._sessions.policies, self._sessions.oversight.permission
-        for server in named:
+        for server in sorted(named):
             self._sessions.check(g.who, server)
         return [
             server
