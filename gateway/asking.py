@@ -58,7 +58,8 @@ async def ask(
     Cancellation drops the result; what becomes of the request itself is the conversation's to say.
     """
     outbox = relay.new_outbox()
-    relay.request(message, outbox, who=who, can_carry_more=bool(listener or asks), within=within)
+    wants_more, only_questions = bool(listener or asks), listener is None
+    relay.request(message, outbox, who=who, can_carry_more=wants_more, only_questions=only_questions, within=within)
     try:
         response = await _response(outbox, listener, asks)
     finally:

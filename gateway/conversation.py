@@ -109,8 +109,8 @@ class Conversation:
         self._answers_questions = answers_questions
         self._ids = ids if ids is not None else itertools.count((epoch << EPOCH_BITS) + 1)
         self._calls: dict[int, Call] = {}
-        self._open: dict[int, None] = {}
-        """Streams of requests in flight that can carry more than the answer, oldest first."""
+        self._open: dict[int, bool] = {}
+        """Streams of requests that can carry more than the answer, oldest first; and whether that is not questions alone."""
         self._standing: int | None = None
         self._questions: set[bytes] = set()
         self._unheard: deque[tuple[bytes, bytes]] = deque()
@@ -153,10 +153,13 @@ class Conversation:
         """No request of a legacy client is meant to stay unanswered."""
         return False
 
-    def request(self, message: Request, stream: int, *, can_carry_more: bool = True) -> tuple[int | None, list[Effect]]:
+    def request(
+        self, message: Request, stream: int, *, can_carry_more: bool = True, only_questions: bool = False
+    ) -> tuple[int | None, list[Effect]]:
         """The client asks, and wants the answer on `stream`; the call's number, and what to do.
 
-        There is no number where the gateway answers itself: `ping`, and one request more than IN_FLIGHT.
+        The stream may carry more than the answer, or `only_questions` more. There is no number where the gateway answers
+        itself: `ping`, and one request more than IN_FLIGHT.
         """
         call = next(self._ids)
         if message.method == "ping":
@@ -169,7 +172,7 @@ class Conversation:
             self.client = client_name(bytes(members(message.params).get("clientInfo", b"")))
         effects: list[Effect] = [ToChild(encode(Request(b"%d" % call, message.method, message.params)))]
         if can_carry_more and stream != self._standing:
-            self._open[stream] = None
+            self._open[stream] = not only_questions
             effects += self._hear(stream)
         return call, effects
 
@@ -196,7 +199,7 @@ class Conversation:
         """The client has come back to `stream`, on which it had hung up."""
         if all(each.stream != stream for each in self._calls.values()):
             return []
-        self._open[stream] = None
+        self._open[stream] = True
         return self._hear(stream)
 
     def close_stream(self, stream: int) -> list[Effect]:
@@ -305,7 +308,7 @@ class Conversation:
         if not self._answers(message.method) or len(self._questions) >= OPEN_QUESTIONS:
             return [self._decline(message.id)]
         self._questions.add(message.id)
-        return self._tell(line, self._stream_for(message.method, about), message.id)
+        return self._tell(line, self._stream_for(message.method, about, is_question=True), message.id)
 
     def _answers(self, method: str) -> bool:
         answers = self._answers_questions
@@ -337,11 +340,11 @@ class Conversation:
             return []
         return self._tell(line, call.stream)
 
-    def _stream_for(self, method: str, about: int | None = None) -> int | None:
+    def _stream_for(self, method: str, about: int | None = None, *, is_question: bool = False) -> int | None:
         call = self._calls.get(about) if about is not None else None
         if call is not None and call.stream in self._open:
             return call.stream
-        newest = next(reversed(self._open), None)
+        newest = next((each for each, takes_all in reversed(self._open.items()) if takes_all or is_question), None)
         if method.endswith("/list_changed") or method in _ABOUT_THE_SERVER:
             return self._standing if self._standing is not None else newest
         return newest if newest is not None else self._standing

@@ -234,12 +234,13 @@ class Relay:
         *,
         who: Who | None,
         can_carry_more: bool = True,
+        only_questions: bool = False,
         within: float | None = None,
     ) -> None:
         """Pass on a request of `who`, or the gateway's own.
 
         Its answer, or an error in its place, comes to `outbox`, always; `within` so many seconds, where that is less than
-        `request_timeout`.
+        `request_timeout`. The outbox may carry more, or `only_questions` more.
         """
         self._refuse_if_ended()
         if who is not None:
@@ -249,7 +250,10 @@ class Relay:
             except GatewayError as error:
                 self.refuse(message, outbox, error)
                 return
-        call, effects = self._conversation.request(message, self._streams.number(outbox), can_carry_more=can_carry_more)
+        stream = self._streams.number(outbox)
+        call, effects = self._conversation.request(
+            message, stream, can_carry_more=can_carry_more, only_questions=only_questions
+        )
         if call is not None:
             self._performer.begin(call, within, of_tool=message.method == CALL)
         if who is not None:

@@ -35,7 +35,9 @@ class Talk(Protocol):
     def waits(self, call: int, /) -> bool:
         """Whether the request `call` is one that is not answered for as long as the client likes."""
 
-    def request(self, message: Request, stream: int, *, can_carry_more: bool = True) -> tuple[int | None, list[Effect]]:
+    def request(
+        self, message: Request, stream: int, *, can_carry_more: bool = True, only_questions: bool = False
+    ) -> tuple[int | None, list[Effect]]:
         """The client asks, and wants the answer on `stream`; the call's number, if it is in flight, and what to do."""
 
     def notify(self, message: Notification) -> list[Effect]:

@@ -74,6 +74,7 @@ async def _answer_again(
     else:
         if is_replay:
             stream.asked()
+            questions.tell(made, stream.ask)
         response = await stream.response(made, is_own=False)
     response.headers.update(headers)
     return response

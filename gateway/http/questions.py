@@ -1,6 +1,7 @@
 """The questions of a child that wait for their caller's answer: to list, to see, and to answer them over REST."""
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 from quart import Blueprint, Response, current_app, g, request
@@ -22,15 +23,26 @@ _LIST = "questions/list"
 
 def attend(session_set: SessionSet, server: str, caller: Caller, *, declines: bool) -> Call:
     """The call that this request is about to make."""
-    parked: Parked = current_app.extensions["parked"]
-    return parked.attend(session_set, server, caller, declines=declines)
+    return _parked().attend(session_set, server, caller, declines=declines)
 
 
 async def outcome(made: "asyncio.Future[bytes]") -> bytes:
     """What comes next of a call that is being made whoever waits for it, or that is over. Raises GatewayError."""
-    parked: Parked = current_app.extensions["parked"]
-    call = parked.call_of(made)
+    call = _parked().call_of(made)
     return await (call.outcome() if call is not None else asyncio.shield(made))
+
+
+def tell(made: "asyncio.Future[bytes]", ask: Callable[[Question], None]) -> None:
+    """From now on what is asked of a call that is being made goes to `ask`; now, what is open."""
+    if (call := _parked().call_of(made)) is not None:
+        call.on_question = ask
+        for question in call.questions:
+            ask(question)
+
+
+def _parked() -> Parked:
+    parked: Parked = current_app.extensions["parked"]
+    return parked
 
 
 def declines() -> bool:

@@ -116,7 +116,14 @@ class ModernConversation:
 
     # What the client says.
 
-    def request(self, message: Request, stream: int, *, can_carry_more: bool = True) -> tuple[int | None, list[Effect]]:
+    def request(
+        self,
+        message: Request,
+        stream: int,
+        *,
+        can_carry_more: bool = True,
+        only_questions: bool = False,  # noqa: ARG002 - Talk asks for it; here a request says what it wants
+    ) -> tuple[int | None, list[Effect]]:
         """The client asks, and wants the answer on `stream`, which is this request's alone."""
         self._last_call += 1
         call = self._last_call

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.gateway import MODERN, SERVERS, Gateway, light, running
 from tests.support.node import real_servers
+from tests.support.rawmcp import Events
 from tests.support.users import KEYS, of
 
 pytestmark = pytest.mark.slow
@@ -204,3 +205,29 @@ async def test_a_server_that_people_use_asks_shows_and_offers(ann: Gateway, id_:
     assert "Architecture" in document.text
     prompt = await ann.http.get(f"{of}/prompts/args-prompt", params={**params, "city": "Rome"})
     assert "Rome" in prompt.json()["messages"][0]["content"]["text"]
+
+
+async def test_on_an_event_stream_a_question_is_an_event_and_its_answer_is_posted_elsewhere(
+    ann: Gateway, id_: str
+) -> None:
+    url, body = f"/api/light/ask?sessionId={id_}", {"method": "elicitation/create", "params": QUESTION}
+    headers = {"Accept": "text/event-stream"}
+    async with ann.http.stream("POST", url, json=body, headers=headers) as stream:
+        told = Events(stream)
+        name, question = await told.next()
+        assert (name, json.loads(question)["question"]["params"]) == ("question", QUESTION)
+        answered = await ann.http.post(json.loads(question)["answer"]["path"], json=ACCEPTED)
+        assert (answered.status_code, answered.content) == (202, b"")
+        name, result = await told.next()
+        assert name == "result"
+        assert json.loads(json.loads(result)["content"][0]["text"]) == ACCEPTED
+
+
+async def test_a_call_with_a_key_that_waits_for_an_answer_is_not_made_twice(ann: Gateway, id_: str) -> None:
+    url, body = f"/api/light/ask?sessionId={id_}", {"method": "elicitation/create", "params": QUESTION}
+    key = {"Idempotency-Key": '"once"'}
+    first, again = [await ann.http.post(url, json=body, headers=key) for _ in range(2)]
+    assert path(first) == path(again)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert text(await ann.http.post(path(first), json=ACCEPTED)) == ACCEPTED
+    assert text(await ann.http.post(url, json=body, headers=key)) == ACCEPTED

@@ -24,9 +24,9 @@ ANN, BOB = Who(Principal("basic", "ann")), Who(Principal("basic", "bob"))
 NOW = datetime.now(UTC)
 
 
-def offer(*tools: str, asked: datetime = NOW) -> Offer:
-    """A server with these tools."""
-    return Offer(Welcome(), tuple(map(Tool, tools)), (), (), (), asked, 0.1)
+def offer(*tools: str, asked: datetime | None = None) -> Offer:
+    """A server with these tools, asked just now unless it was `asked` before."""
+    return Offer(Welcome(), tuple(map(Tool, tools)), (), (), (), asked or datetime.now(UTC), 0.1)
 
 
 def failure() -> GatewayError:
