@@ -110,7 +110,7 @@ class Conversation:
         self._ids = ids if ids is not None else itertools.count((epoch << EPOCH_BITS) + 1)
         self._calls: dict[int, Call] = {}
         self._open: dict[int, bool] = {}
-        """Streams of requests that can carry more than the answer, oldest first; and whether that is not questions alone."""
+        """Streams of requests that can carry more than the answer, oldest first; whether not questions alone."""
         self._standing: int | None = None
         self._questions: set[bytes] = set()
         self._unheard: deque[tuple[bytes, bytes]] = deque()
