@@ -14,7 +14,6 @@ import click
 
 from common import logs
 from common.config.model import GatewaySettings
-from common.personal import HEADER
 from common.reasons import Reason
 from embedding.beside import CannotStart
 from embedding.running import Running, running
@@ -26,7 +25,7 @@ from gateway.identity.who import Who
 from gateway.openapi.actions import LARGEST
 from gateway.openapi.document import Version
 from gateway.openapi.security import schemes_of
-from gateway.openapi.servers import Described, Frame
+from gateway.openapi.servers import Frame, described
 
 _ANYWHERE: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
 _WORTH_READING: Final = (" WARNING ", " ERROR ", " CRITICAL ")
@@ -121,14 +120,7 @@ async def _offered(asked: Asked, gateway: Running) -> Wanted:
 
 def _of(asked: Asked, gateway: Running, listings: Sequence[Listing]) -> Wanted:
     policies, settings = gateway.sessions.policies, gateway.settings
-    described = (
-        Described(
-            each,
-            policies[each.server].name,
-            tuple(name.removeprefix(HEADER) for name in policies[each.server].personal if name.startswith(HEADER)),
-        )
-        for each in listings
-    )
+    servers = tuple(described(each, policies[each.server]) for each in listings)
     frame = Frame(
         url=settings.publicity.public_url or _address(settings),
         release=version_of("mcp-gateway"),
@@ -137,7 +129,7 @@ def _of(asked: Asked, gateway: Running, listings: Sequence[Listing]) -> Wanted:
         is_whole=asked.server is None,
         only=frozenset(asked.tools),
     )
-    return Wanted(tuple(described), frame, asked.format, asked.version, "actions" if asked.for_actions else "")
+    return Wanted(servers, frame, asked.format, asked.version, "actions" if asked.for_actions else "")
 
 
 def _address(settings: GatewaySettings) -> str:

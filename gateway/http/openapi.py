@@ -9,7 +9,6 @@ from urllib.parse import quote
 from quart import Blueprint, Response, g, request
 
 from common.config.model import GatewaySettings
-from common.personal import HEADER
 from common.reasons import Reason
 from gateway.admittance import OPEN, Use
 from gateway.catalog.catalog import Catalog
@@ -20,7 +19,7 @@ from gateway.http.documents import Documents, Format, Wanted
 from gateway.openapi.actions import LARGEST
 from gateway.openapi.document import Version
 from gateway.openapi.security import schemes_of
-from gateway.openapi.servers import Described, Frame
+from gateway.openapi.servers import Frame, described
 from gateway.personal import user_of
 from gateway.sessions import Sessions
 from gateway.toollists import LIST
@@ -101,7 +100,7 @@ class OpenApiDoor:
         )
         profile = _one_of("profile", PROFILES)
         wanted = Wanted(
-            tuple(self._described(each) for each in listings),
+            tuple(described(each, self._sessions.policy(each.server)) for each in listings),
             frame,
             format_,
             cast("Version", _one_of("version", VERSIONS) or VERSIONS[0]),
@@ -112,11 +111,6 @@ class OpenApiDoor:
         if profile and len(made.body) > LARGEST:
             raise _too_large(len(made.body))
         return _conditional(made.body, f'"{made.tag}"', TYPES[format_])
-
-    def _described(self, listing: Listing) -> Described:
-        policy = self._sessions.policy(listing.server)
-        headers = (each.removeprefix(HEADER) for each in policy.personal if each.startswith(HEADER))
-        return Described(listing, policy.name, tuple(headers))
 
 
 def _conditional(body: bytes, tag: str, type_: str) -> Response:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from common.config.model import ServerPolicy
+from common.personal import HEADER
 from gateway.catalog.offers import ANY_OBJECT, Listing, Tool
 from gateway.openapi.names import has_a_path, unique_slugs
 from gateway.openapi.security import Schemes
@@ -62,6 +64,12 @@ class Described:
         for name, tool in by_name.items():
             left -= len(tool.input_schema) + len(tool.output_schema)
             yield slugs[name], tool if left >= 0 else Tool(name, tool.title, tool.description, ANY_OBJECT)
+
+
+def described(listing: Listing, policy: ServerPolicy) -> Described:
+    """The server of `listing`, for which `policy` holds."""
+    headers = (each.removeprefix(HEADER) for each in policy.personal if each.startswith(HEADER))
+    return Described(listing, policy.name, tuple(headers))
 
 
 @dataclass(frozen=True)
