@@ -105,7 +105,7 @@ class Caller:
 
     async def fetch(self, method: str, params: object, who: Who, asks: Asks | None = None) -> bytes:
         """The result of any request of `who`, as `call` gives it. Raises GatewayError, also for one too many."""
-        self._relay.calls.check()
+        self._relay.calls.check(of_tool=False)
         return await self.ask(method, params, who, asks=asks)
 
     @property

@@ -89,8 +89,6 @@ def components_of(raw: bytes, name: str, taken: Names) -> dict[str, Schema]:
         found = _Cleaner(msgspec.json.decode(raw), name, taken).components()
         break_loops(found)
         require_what_there_is(found)
-        for each in found.values():
-            each.pop("title", None)  # generators name classes after it, and two servers may have the same
         return found
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {name: {"type": "object", "description": "The server's own schema cannot be read."}}
