@@ -226,4 +226,11 @@ async def test_however_the_program_ends_nothing_is_left(
         host.lines = [line for line in host.lines if not line.startswith("Traceback")]  # Ctrl-C prints one
 
 
-PRINTING_TO_STDERR = "import sys; sys.stdout = sys.stderr; sys.path.insert(0, '.'); import program"
+# A Python that was started in the background ignores Ctrl-C.
+PRINTING_TO_STDERR = """\
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.stdout = sys.stderr
+sys.path.insert(0, '.')
+import program
+"""

@@ -200,8 +200,13 @@ async def test_rest_reaches_it_too(one_gateway: Gateway) -> None:
     id_ = (await http.get("/api/sessionid")).json()["sessionId"]
     answer = await http.post("/api/found/echo", params={"sessionId": id_}, json={"text": "by REST"})
     assert answer.json()["content"][0]["text"] == "by REST"
-    asked = await http.post("/api/found/ask", params={"sessionId": id_}, json={})
-    assert asked.status_code == 502
+    answer = await http.post("/api/found/ask", params={"sessionId": id_}, json={})
+    for value in ("Ann", "blue"):
+        assert answer.status_code == 409, answer.text
+        way = answer.json()["error"]["about"]["answer"]["path"]
+        answer = await http.post(way, json={"action": "accept", "content": {"value": value}})
+    assert answer.status_code == 200, answer.text
+    assert "blue" in answer.json()["content"][0]["text"]
     assert (await http.delete("/api/sessionid", params={"sessionId": id_})).status_code == 204
 
 
