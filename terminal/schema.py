@@ -53,6 +53,7 @@ class Asked:
 @click.option("--profile", type=click.Choice(["actions", "gpt"]), help="For LibreChat's Actions, or a custom GPT.")
 @click.option(
     "--config",
+    "-c",
     type=click.Path(path_type=Path),
     envvar="CONFIG_PATH",
     default="config.yaml",

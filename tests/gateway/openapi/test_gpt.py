@@ -24,7 +24,7 @@ def test_whatever_tools_say_the_form_takes_it() -> None:
         "required": ["text"],
         "properties": {
             "text": {"type": "string", "description": LONG},
-            "description": {"type": "object", "description": LONG, "default": {"description": LONG}},
+            "description": {"type": "object", "description": LONG, "default": {"kind": "x"}},
             "part": {"$ref": "#/$defs/Part"},
         },
         "$defs": {"Part": {"type": "object", "items": {"description": LONG}, "anyOf": [{"description": LONG}]}},
@@ -33,10 +33,10 @@ def test_whatever_tools_say_the_form_takes_it() -> None:
     found = made_for_a_gpt(server("s", *tools), security={"bearer": {"type": "http", "scheme": "bearer"}})
     check_for_a_gpt(found)
     arguments = found["components"]["schemas"]["s__add.input"]["properties"]
-    assert arguments["text"]["description"].endswith("Adds a note of this…")
+    assert arguments["text"]["description"].endswith("of this session.…")
     add = found["paths"]["/api/s/add"]["post"]
     assert add["operationId"] == "s__add"
-    assert add["description"].endswith("Adds a note of this…")
+    assert add["description"].endswith("of this session. Adds a…")
     assert add["requestBody"]["required"]
     assert not found["paths"]["/api/s/list"]["post"]["requestBody"]["required"]
     assert found["paths"]["/api/s/short"]["post"]["description"] == "Short."
