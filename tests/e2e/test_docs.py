@@ -1,6 +1,7 @@
 """What the documentation prints works as it is printed."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -65,6 +66,24 @@ async def test_the_walk_through_prints_what_it_says(tmp_path: Path) -> None:
     async with running({"notepad": NOTEPAD}, tmp_path=tmp_path, list_at_start=True) as gateway:
         await gateway.said("server 'notepad': 4 tools")
         await prints(gateway, commands, outputs)
+
+
+@pytest.mark.slow
+async def test_servers_are_taken_over_looked_at_and_called_as_it_is_printed(tmp_path: Path) -> None:
+    text = section("Use your own servers")
+    (take, call), [taken], [called] = (blocks(text, language) for language in ("sh", "text", "json"))
+    theirs = tmp_path / ".config" / "Claude" / "claude_desktop_config.json"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text(json.dumps({"mcpServers": {"notes": NOTEPAD}}))
+    (tmp_path / ".venv").symlink_to(Path(sys.executable).parent.parent)
+    with anyio.fail_after(PATIENCE):
+        done = await anyio.run_process(["sh", "-ec", take], cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)})
+    pattern = re.sub(r"\d\\\.\d\d", r"\\d+\\.\\d\\d", re.escape(taken))
+    assert re.fullmatch(pattern, re.sub(" +\n", "\n", done.stdout.decode())), done.stdout.decode()
+    async with running({"notepad": NOTEPAD}, tmp_path=tmp_path) as gateway:
+        await prints(gateway, [call], [called])
+        assert "http://localhost:3000/docs" in text
+        assert (await gateway.http.get("/docs")).status_code == 200
 
 
 @pytest.mark.slow
