@@ -77,6 +77,11 @@ def test_answers_are_asked_for_and_written() -> None:
     assert (settings.port, list(settings.servers)) == (3100, ["time", "filesystem"])
 
 
+def test_an_answer_that_names_no_server_is_asked_for_again() -> None:
+    settings = written(answers="machine\ntimes\ntime notepad\n3100\n").gateway
+    assert list(settings.servers) == ["time", "notepad"]
+
+
 def test_librechat_gets_a_token_that_is_shown_once_and_written_as_its_hash() -> None:
     result = init("--yes", "--for", "librechat")
     [token] = tokens(result)
