@@ -12,7 +12,7 @@ from common.config.model import GatewaySettings
 from common.reasons import Reason
 from gateway.admittance import Admittance
 from gateway.catalog.catalog import Catalog
-from gateway.errors import NOTHING_HERE, GatewayError
+from gateway.errors import GatewayError
 from gateway.http import admitted, audited, bodies, spared, watching
 from gateway.http.actions import ActionsDoor, is_action
 from gateway.http.calling import RETRIES
@@ -140,7 +140,7 @@ async def _answer_http_error(error: HTTPException) -> Response:
     code = error.code or 500
     reason = _FROM_HTTP.get(HTTPStatus(code), Reason.BAD_REQUEST if code < 500 else Reason.INTERNAL_ERROR)
     sentences = {
-        Reason.ROUTE_NOT_FOUND: NOTHING_HERE,
+        Reason.ROUTE_NOT_FOUND: "there is nothing at this path; GET /openapi.json tells what there is",
         Reason.METHOD_NOT_ALLOWED: "this method is not for this path",
         Reason.MESSAGE_TOO_LARGE: "the body is larger than any server's max_message_bytes",
     }

@@ -24,9 +24,6 @@ CHILD_LOST: Final = -32000
 REFUSED: Final = -32003
 TIMED_OUT: Final = -32005
 
-NOTHING_HERE: Final = "there is nothing at this path; GET /openapi.json tells what there is"
-"""What whoever asks for a path that is no route is told."""
-
 _TO_MODERN: Final = {CHILD_LOST: 1000, SESSION_NOT_FOUND: 1001, REFUSED: 1003, TIMED_OUT: 1005}
 """The same for clients of 2026-07-28, which must not see a new use of the codes from -32000 down to -32099
 (specification: basic, Error codes)."""

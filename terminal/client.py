@@ -31,7 +31,6 @@ _CONNECTING: Final = 10.0
 _OPTIONS: Final = (
     click.option(
         "--config",
-        "-c",
         type=click.Path(path_type=Path),
         envvar="CONFIG_PATH",
         default="config.yaml",

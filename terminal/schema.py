@@ -53,7 +53,6 @@ class Asked:
 @click.option("--profile", type=click.Choice(["actions", "gpt"]), help="For LibreChat's Actions, or a custom GPT.")
 @click.option(
     "--config",
-    "-c",
     type=click.Path(path_type=Path),
     envvar="CONFIG_PATH",
     default="config.yaml",

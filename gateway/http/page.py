@@ -14,7 +14,7 @@ from anyio.to_thread import run_sync
 from quart import Blueprint, Response, request
 
 from common.reasons import Reason
-from gateway.errors import NOTHING_HERE, GatewayError
+from gateway.errors import GatewayError
 from gateway.http import bodies
 from gateway.page.assets import NAMES, Asset, asset, html
 
@@ -57,7 +57,7 @@ class PageDoor:
     async def get_file(self, name: str) -> Response:
         """One of its files."""
         if name not in NAMES:
-            raise GatewayError(Reason.ROUTE_NOT_FOUND, NOTHING_HERE)
+            raise GatewayError(Reason.ROUTE_NOT_FOUND, "there is nothing at this path")
         return _answer(await run_sync(asset, name))
 
 

@@ -8,9 +8,7 @@ from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner
 
-from gateway.cli import main
 from terminal.client import Refusal, Remote
 from terminal.credentials import headers_of
 from terminal.sessions import duration
@@ -98,11 +96,6 @@ def test_the_configuration_says_where_the_gateway_is(tmp_path: Path) -> None:
     said = wrong(Remote.of, config)
     assert "did you mean 'port'?" in said
     assert said.endswith("with --url it is not read")
-
-
-@pytest.mark.parametrize("command", ["call", "check", "schema", "serve", "sessions", "start"])
-def test_commands_know_the_short_word_for_the_configuration(command: str) -> None:
-    assert "-c, --config" in CliRunner().invoke(main, [command, "--help"]).output
 
 
 class _Strange(BaseHTTPRequestHandler):

@@ -6,7 +6,7 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from common.reasons import Reason
 from gateway.catalog.catalog import Catalog
-from gateway.errors import NOTHING_HERE, GatewayError
+from gateway.errors import GatewayError
 from gateway.http.v1.calls import CallsDoor
 from gateway.http.v1.servers import ServersDoor
 from gateway.http.v1.sessions import SessionsDoor
@@ -42,4 +42,4 @@ class NoDoor:
         adapter = current_app.create_url_adapter(request)
         if adapter is not None and (others := set(adapter.allowed_methods()) - {"POST"}):
             raise MethodNotAllowed(sorted(others))
-        raise GatewayError(Reason.ROUTE_NOT_FOUND, NOTHING_HERE)
+        raise GatewayError(Reason.ROUTE_NOT_FOUND, "there is nothing at this path")
