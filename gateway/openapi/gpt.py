@@ -91,9 +91,12 @@ def shortened(text: str, longest: int) -> str:
 
 
 def is_consequential(tool: Tool) -> bool:
-    """Whether its user is asked each time: unless the tool says that it changes nothing, or destroys nothing."""
+    """Whether its user is asked each time: unless the tool says that it changes nothing, and does not gainsay that.
+
+    One that destroys nothing may send a letter all the same.
+    """
     said = members(tool.annotations)
-    return bytes(said.get("readOnlyHint", b"")) != b"true" and bytes(said.get("destructiveHint", b"")) != b"false"
+    return bytes(said.get("readOnlyHint", b"")) != b"true" or bytes(said.get("destructiveHint", b"")) == b"true"
 
 
 def _usable(servers: Iterable[Described]) -> list[Described]:

@@ -50,12 +50,13 @@ def test_whatever_tools_say_the_form_takes_it() -> None:
         (b"{}", True),
         (b'{"readOnlyHint": true}', False),
         (b'{"readOnlyHint": "true"}', True),
-        (b'{"readOnlyHint": false, "destructiveHint": true}', True),
-        (b'{"readOnlyHint": false, "destructiveHint": false}', False),
+        (b'{"readOnlyHint": true, "destructiveHint": false}', False),
+        (b'{"readOnlyHint": true, "destructiveHint": true}', True),
+        (b'{"readOnlyHint": false, "destructiveHint": false}', True),
         (b"[1]", True),
     ],
 )
-def test_its_user_is_asked_each_time_unless_the_tool_says_that_it_does_no_harm(said: bytes, is_asked: bool) -> None:
+def test_its_user_is_asked_each_time_unless_the_tool_says_that_it_changes_nothing(said: bytes, is_asked: bool) -> None:
     assert is_consequential(tool("t", annotations=Raw(said))) is is_asked
 
 
