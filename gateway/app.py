@@ -140,7 +140,7 @@ async def _answer_http_error(error: HTTPException) -> Response:
     code = error.code or 500
     reason = _FROM_HTTP.get(HTTPStatus(code), Reason.BAD_REQUEST if code < 500 else Reason.INTERNAL_ERROR)
     sentences = {
-        Reason.ROUTE_NOT_FOUND: "there is nothing at this path",
+        Reason.ROUTE_NOT_FOUND: "there is nothing at this path; GET /openapi.json tells what there is",
         Reason.METHOD_NOT_ALLOWED: "this method is not for this path",
         Reason.MESSAGE_TOO_LARGE: "the body is larger than any server's max_message_bytes",
     }

@@ -20,6 +20,7 @@ from common.config.source import ConfigError
 from doctor.client import printable
 from doctor.surroundings import default_url
 from terminal.credentials import TOKEN, WAYS, headers_of
+from terminal.typed import program
 
 URL: Final = "MCP_GATEWAY_URL"
 
@@ -77,7 +78,7 @@ class Remote:
 
     def __init__(self, url: str, headers: Mapping[str, str] | None = None, started_with: str = "") -> None:
         self.url = _checked(url)
-        self._start = f"start it with 'mcp-gateway serve{started_with}', or " if started_with else ""
+        self._start = f"start it with '{program()} serve{started_with}', or " if started_with else ""
         timeout = httpx2.Timeout(PATIENCE, connect=_CONNECTING)
         # Proxies of the environment are not asked: a gateway is near, and the credentials are for nobody else.
         self._http = httpx2.Client(base_url=self.url, headers=dict(headers or {}), timeout=timeout, trust_env=False)

@@ -21,6 +21,7 @@ from common.config.source import ConfigError
 from common.hashes import sha256_of
 from terminal.foreign import AlreadyOurs, How, Taken, Untakable, take
 from terminal.starting import KNOWN, Audience, Plan, text_of
+from terminal.typed import program
 
 _NAMES: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _COMMENTS: Final = re.compile(r'("(?:[^"\\]|\\.)*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
@@ -71,7 +72,7 @@ def command(
         tokens = {} if settled else _tokens(for_whom, users, yes=yes)
         known = port or (None if settled else _ask_port(yes=yes))
     except AlreadyOurs:
-        click.echo(f"{source} is a configuration as it is: mcp-gateway serve --config {source}")
+        click.echo(f"{source} is a configuration as it is: {program()} serve --config {source}")
         return
     except Untakable as error:
         raise click.ClickException("\n".join((f"{source} cannot be taken over:", *error.lines))) from None
@@ -139,9 +140,21 @@ def _chosen(names: tuple[str, ...], *, yes: bool) -> Mapping[str, Mapping[str, A
         names = ("notepad",)
     if not names:
         click.echo(f"Which servers? Some of: {', '.join(KNOWN)}")
-        answer: str = click.prompt("Servers", default="notepad")
-        names = tuple(answer.replace(",", " ").split())
+        names = click.prompt("Servers", default="notepad", value_proc=_known)
     return dict(_server(name, yes=yes) for name in names)
+
+
+def _known(answer: str) -> tuple[str, ...]:
+    """The servers that an answer names. Raises click.UsageError, after which it is asked again."""
+    names = _words(answer)
+    for name in names:
+        if name.partition("=")[0] not in KNOWN:
+            raise click.UsageError(f"there is no server '{name}' to begin with")
+    return names
+
+
+def _words(answer: str) -> tuple[str, ...]:
+    return tuple(answer.replace(",", " ").split())
 
 
 def _server(text: str, *, yes: bool) -> tuple[str, Mapping[str, Any]]:
@@ -165,8 +178,7 @@ def _tokens(audience: Audience, users: tuple[str, ...], *, yes: bool) -> Mapping
     if audience is Audience.LIBRECHAT:
         return {"librechat": secrets.token_urlsafe(32)}
     if not users and not yes:
-        answer: str = click.prompt("Their names", default="me")
-        users = tuple(answer.replace(",", " ").split())
+        users = click.prompt("Their names", default="me", value_proc=_words)
     for name in users:
         if not _NAMES.fullmatch(name):
             raise click.ClickException("expected names of letters, digits, '.', '_', '@' and '-'")
@@ -244,4 +256,4 @@ def _tell(output: Path, tokens: Mapping[str, str], taken: Taken | None, audience
         click.echo(f"The token of {name}, which is shown this once; the file has its hash:\n  {token}")
     if audience is Audience.LIBRECHAT:
         click.echo("  Put it into LibreChat's .env as MCP_GATEWAY_TOKEN; docs/librechat.md has the rest.")
-    click.echo(f"Next: mcp-gateway check --config {output}\n      mcp-gateway serve --config {output}")
+    click.echo(f"Next: {program()} check --config {output}\n      {program()} serve --config {output}")

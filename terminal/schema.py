@@ -20,10 +20,11 @@ from embedding.running import Running, running
 from gateway.auditfile import CannotWrite
 from gateway.catalog.offers import Listing
 from gateway.errors import GatewayError, mebibytes
-from gateway.http.documents import Format, Wanted
+from gateway.http.documents import Format, Profile, Wanted
 from gateway.identity.who import Who
 from gateway.openapi.actions import LARGEST
 from gateway.openapi.document import Version
+from gateway.openapi.gpt import hindrance
 from gateway.openapi.security import schemes_of
 from gateway.openapi.servers import Frame, described
 
@@ -40,7 +41,7 @@ class Asked:
     version: Version = "3.1"
     server: str | None = None
     tools: tuple[str, ...] = ()
-    for_actions: bool = False
+    profile: Profile = ""
 
 
 @click.command("schema")
@@ -49,7 +50,7 @@ class Asked:
 @click.option("--tool", "tools", multiple=True, help="These tools alone; may be given more than once.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), help="Write it here.")
 @click.option("--version", type=click.Choice(["3.1", "3.0"]), default="3.1", show_default=True, help="Of OpenAPI.")
-@click.option("--profile", type=click.Choice(["actions"]), help="What LibreChat's Actions take.")
+@click.option("--profile", type=click.Choice(["actions", "gpt"]), help="For LibreChat's Actions, or a custom GPT.")
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
@@ -64,7 +65,7 @@ def command(
     tools: tuple[str, ...],
     output: Path | None,
     version: Version,
-    profile: str | None,
+    profile: Profile | None,
     config: Path,
 ) -> None:
     """Print what the configured servers offer, as an OpenAPI document.
@@ -72,7 +73,7 @@ def command(
     Each server is started, asked, and ended. One that fails is told of on standard error, and is in the document as
     failing. The rules of 'access' are not heeded: whoever can read the configuration may know all that is in it.
     """
-    dump(Asked(config, format_, version, server, tools, profile is not None), output)
+    dump(Asked(config, format_, version, server, tools, profile or ""), output)
 
 
 def dump(asked: Asked, output: Path | None = None) -> None:
@@ -129,7 +130,7 @@ def _of(asked: Asked, gateway: Running, listings: Sequence[Listing]) -> Wanted:
         is_whole=asked.server is None,
         only=frozenset(asked.tools),
     )
-    return Wanted(servers, frame, asked.format, asked.version, "actions" if asked.for_actions else "")
+    return Wanted(servers, frame, asked.format, asked.version, asked.profile)
 
 
 def _address(settings: GatewaySettings) -> str:
@@ -139,8 +140,10 @@ def _address(settings: GatewaySettings) -> str:
 
 
 def _made(wanted: Wanted) -> bytes:
+    if wanted.profile == "gpt" and (sentence := hindrance(wanted.servers, wanted.frame)):
+        raise click.ClickException(sentence)
     document = wanted.made()
-    if wanted.profile and len(document) > LARGEST:
+    if wanted.profile == "actions" and len(document) > LARGEST:
         raise click.ClickException(
             f"the document has {mebibytes(len(document))}, and LibreChat takes less than {mebibytes(LARGEST)}; "
             "take one server with --server, or some tools with --tool"

@@ -36,6 +36,10 @@ _EXPLAINED: Final = {
     "everything": "for trying out what a client can do; needs Node",
 }
 
+_ONE_MEMORY: Final = (
+    'all its sessions share one graph; env: {MEMORY_FILE_PATH: "${session.work}/memory.jsonl"} gives each its own'
+)
+
 
 class Audience(StrEnum):
     """Who may come in."""
@@ -125,11 +129,24 @@ def _servers(plan: Plan) -> CommentedMap:
     for name, entry in plan.servers.items():
         servers[name] = _entry(entry)
         remarks = list(plan.remarks.get(name, ()))
-        if not remarks and name in _EXPLAINED and entry.get("command") == KNOWN[name]["command"]:
-            remarks = [_EXPLAINED[name]]
+        if not remarks and name in _EXPLAINED and _is_known(name, entry):
+            remarks = [_explained(name, entry)]
         if remarks:
             servers.yaml_set_comment_before_after_key(name, before="\n".join(map(one_line, remarks)), indent=2)
     return servers
+
+
+def _is_known(name: str, entry: Mapping[str, Any]) -> bool:
+    """Whether it is the server that people begin with, and not another one of that name."""
+    known = KNOWN[name]
+    is_same = entry.get("command") == known["command"]
+    return is_same and set(known.get("args", ())) <= {str(each) for each in entry.get("args", ())}
+
+
+def _explained(name: str, entry: Mapping[str, Any]) -> str:
+    if name == "memory" and "${session." not in str(entry.get("env", {}).get("MEMORY_FILE_PATH", "")):
+        return _ONE_MEMORY
+    return _EXPLAINED[name]
 
 
 def _entry(entry: Mapping[str, Any]) -> CommentedMap:

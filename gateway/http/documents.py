@@ -16,6 +16,7 @@ import msgspec
 from gateway.openapi import blockyaml
 from gateway.openapi.actions import actions
 from gateway.openapi.document import Version, document
+from gateway.openapi.gpt import gpt
 from gateway.openapi.servers import Described, Frame
 
 MOST: Final = 32
@@ -25,24 +26,27 @@ MOST_BYTES: Final = 32 * 1024 * 1024
 """What they may have together."""
 
 Format = Literal["json", "yaml"]
+Profile = Literal["", "actions", "gpt"]
 WRITERS: Final[dict[Format, Callable[[object], bytes]]] = {"json": msgspec.json.encode, "yaml": blockyaml.dump}
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A document that somebody asks for; `profile` is empty for the one that is not for LibreChat."""
+    """A document that somebody asks for; `profile` says for which program, and is empty for the one that is for any."""
 
     servers: tuple[Described, ...]
     frame: Frame
     format: Format
     version: Version
-    profile: Literal["", "actions"] = ""
+    profile: Profile = ""
     is_person: bool = False
 
     def made(self) -> bytes:
         """The document."""
-        if self.profile:
+        if self.profile == "actions":
             return WRITERS[self.format](actions(self.servers, self.frame, is_person=self.is_person))
+        if self.profile == "gpt":
+            return WRITERS[self.format](gpt(self.servers, self.frame))
         return WRITERS[self.format](document(self.servers, self.frame, self.version))
 
     def key(self) -> Hashable:

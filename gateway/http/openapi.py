@@ -15,9 +15,10 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.offers import Listing
 from gateway.errors import GatewayError, bad_request, mebibytes
 from gateway.http import admitted, bodies
-from gateway.http.documents import Documents, Format, Wanted
+from gateway.http.documents import Documents, Format, Profile, Wanted
 from gateway.openapi.actions import LARGEST
 from gateway.openapi.document import Version
+from gateway.openapi.gpt import hindrance
 from gateway.openapi.security import schemes_of
 from gateway.openapi.servers import Frame, described
 from gateway.personal import user_of
@@ -28,7 +29,7 @@ TYPES: Final[dict[Format, str]] = {"json": bodies.JSON, "yaml": "application/yam
 """RFC 9512 has the latter."""
 
 VERSIONS: Final = ("3.1", "3.0")
-PROFILES: Final = ("actions",)
+PROFILES: Final = ("actions", "gpt")
 _HOST: Final = re.compile(r"[A-Za-z0-9._~-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 _TRUE: Final = frozenset({"", "true", "1", "yes"})
 
@@ -98,17 +99,19 @@ class OpenApiDoor:
             is_whole=is_whole,
             only=only,
         )
-        profile = _one_of("profile", PROFILES)
+        profile = cast("Profile", _one_of("profile", PROFILES))
         wanted = Wanted(
             tuple(described(each, self._sessions.policy(each.server)) for each in listings),
             frame,
             format_,
             cast("Version", _one_of("version", VERSIONS) or VERSIONS[0]),
-            "actions" if profile else "",
-            bool(profile and user_of(g.who.principal)),
+            profile,
+            bool(profile == "actions" and user_of(g.who.principal)),
         )
+        if profile == "gpt" and (sentence := hindrance(wanted.servers, frame)):
+            raise bad_request(sentence, parameter="profile")
         made = await self._documents.get(wanted)
-        if profile and len(made.body) > LARGEST:
+        if profile == "actions" and len(made.body) > LARGEST:
             raise _too_large(len(made.body))
         return _conditional(made.body, f'"{made.tag}"', TYPES[format_])
 

@@ -1,5 +1,7 @@
 """What the documentation prints works as it is printed."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from common.config.sharing import Sharing
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from tests.support.gateway import LIGHT, NOTEPAD, ROOT, Gateway, programs, running, write_config
+from tests.support.openapi import check_for_a_gpt, operations
 from tests.support.processes import PATIENCE
 
 README = (ROOT / "README.md").read_text()
@@ -66,6 +69,24 @@ async def test_the_walk_through_prints_what_it_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+async def test_servers_are_taken_over_looked_at_and_called_as_it_is_printed(tmp_path: Path) -> None:
+    text = section("Use your own servers")
+    (take, call), [taken], [called] = (blocks(text, language) for language in ("sh", "text", "json"))
+    theirs = tmp_path / ".config" / "Claude" / "claude_desktop_config.json"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text(json.dumps({"mcpServers": {"notes": NOTEPAD}}))
+    (tmp_path / ".venv").symlink_to(Path(sys.executable).parent.parent)
+    with anyio.fail_after(PATIENCE):
+        done = await anyio.run_process(["sh", "-ec", take], cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)})
+    pattern = re.sub(r"\d\\\.\d\d", r"\\d+\\.\\d\\d", re.escape(taken))
+    assert re.fullmatch(pattern, re.sub(" +\n", "\n", done.stdout.decode())), done.stdout.decode()
+    async with running({"notepad": NOTEPAD}, tmp_path=tmp_path) as gateway:
+        await prints(gateway, [call], [called])
+        assert "http://localhost:3000/docs" in text
+        assert (await gateway.http.get("/docs")).status_code == 200
+
+
+@pytest.mark.slow
 async def test_a_client_without_sessions_gets_what_the_page_prints(tmp_path: Path) -> None:
     text = PROTOCOL.partition("## Clients without sessions")[2].partition("\n### ")[0]
     async with running({"notepad": NOTEPAD}, tmp_path=tmp_path) as gateway:
@@ -82,6 +103,31 @@ async def test_calls_over_rest_print_what_the_page_says(tmp_path: Path) -> None:
         with anyio.fail_after(PATIENCE):
             result = await anyio.run_process([sys.executable, "-c", script], stderr=subprocess.STDOUT)
     assert result.stdout.decode() == expected
+
+
+@pytest.mark.slow
+async def test_a_custom_gpt_is_set_up_and_asks_as_its_page_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "custom-gpt.md").read_text()
+    [keys], [fetch, asks] = blocks(page, "yaml"), blocks(page, "sh")
+    monkeypatch.setenv("GPT_TOKEN", "s3cret-of-a-gpt")
+    monkeypatch.chdir(tmp_path)
+    async with running(
+        {"notepad": NOTEPAD, "light": LIGHT}, tmp_path=tmp_path, **YAML(typ="safe").load(keys)
+    ) as gateway:
+        await prints(gateway, [fetch, asks], ["", *blocks(page, "json")])
+    document = json.loads((tmp_path / "gpt.json").read_text())
+    check_for_a_gpt(document)
+    assert document["servers"] == [{"url": "https://mcp.example.com"}]
+    called = [f"/api/{path}" for path in re.findall(r"localhost:3000/api/([\w/]+)", asks)]
+    assert set(called) <= document["paths"].keys()
+    sent = {each["operationId"]: each["x-openai-isConsequential"] for _, each in operations(document)}
+    assert sent == {
+        "getSession": False,
+        "endSession": False,
+        **dict.fromkeys(("notepad__add", "notepad__list", "notepad__clear", "notepad__whoami"), True),
+    }
 
 
 @pytest.mark.slow

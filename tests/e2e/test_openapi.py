@@ -163,7 +163,7 @@ async def test_a_client_that_has_the_document_is_sent_no_other(gateway: Gateway)
     ("query", "code"),
     [
         ("version=2", "bad_request"),
-        ("profile=gpt", "bad_request"),
+        ("profile=gtp", "bad_request"),
         ("refresh=perhaps", "bad_request"),
         ("tool=nope", "tool_not_found"),
     ],
@@ -181,6 +181,11 @@ async def test_a_document_that_is_too_large_for_librechat_is_asked_for_by_its_to
     assert {path.rpartition("/")[2] for path in found["paths"]} == {"sessionid", "tool7", "whoami"}
     check(found)
     check_for_librechat(found)
+
+
+async def test_a_custom_gpt_is_told_what_it_needs(gateway: Gateway) -> None:
+    refused = await gateway.http.get("/api/light/openapi.json?profile=gpt")
+    assert (refused.status_code, "'public_url'" in refused.json()["error"]["message"]) == (400, True)
 
 
 async def carried_out(given: dict[str, Any]) -> Any:

@@ -77,6 +77,8 @@ async def test_what_a_server_says_is_text_and_does_nothing(gateway: Gateway, bro
         await shown.page.click("#bar-open")
         await expect(shown.page.locator("#bar-close")).to_be_visible()
         assert "window.hurt" in await try_out(shown, "/api/boastful/boast")
+        of_itself = shown.page.locator(".opblock-tag small", has_text="Adds.").first
+        await expect(of_itself).to_have_css("overflow-y", "auto")  # however long it is, the tools are beneath it
         tool = shown.page.locator(".opblock.is-open")
         assert "<script>window.hurt = 1</script>" in await tool.inner_text()
         await tool.locator(".model-example button", has_text="Schema").first.click()

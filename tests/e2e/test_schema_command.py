@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.support.gateway import GATEWAY, LIGHT, QUICK, light, write_config
-from tests.support.openapi import check, check_for_librechat
+from tests.support.openapi import check, check_for_a_gpt, check_for_librechat
 from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.slow
@@ -62,6 +62,16 @@ async def test_a_server_that_fails_is_told_of_and_breaks_nothing(tmp_path: Path)
     check(found)
     assert found["servers"] == [{"url": "https://gw.test/mcp"}]
     assert "/api/light/echo" in found["paths"]
+
+
+async def test_a_custom_gpt_gets_a_document_only_where_it_can_call(tmp_path: Path) -> None:
+    options = ("schema", "--format", "json", "--profile", "gpt", "--tool", "echo")
+    status, printed, said = await ran(configured(tmp_path), *options)
+    assert (status, printed) == (1, "")
+    assert "'public_url'" in said
+    status, printed, _ = await ran(configured(tmp_path, public_url="https://gw.test"), *options)
+    assert status == 0
+    check_for_a_gpt(json.loads(printed))
 
 
 async def test_one_server_that_fails_leaves_the_file_that_there_was(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValida
 from gateway.catalog.offers import Listing, Offer, Tool, Welcome
 from gateway.openapi.actions import actions
 from gateway.openapi.document import Version, document
+from gateway.openapi.gpt import LONGEST_OF_OPERATION, LONGEST_OF_PARAMETER, gpt
 from gateway.openapi.servers import Described, Frame
 
 LIBRECHATS_ID = re.compile(r"(?!.*(?:---|_action_|_mcp_))[A-Za-z0-9_-]{1,46}")
@@ -48,6 +49,11 @@ def made_for_actions(*servers: Described, is_person: bool = False, **about: Any)
     return decoded(actions(servers, frame(*servers, **about), is_person=is_person))
 
 
+def made_for_a_gpt(*servers: Described, **about: Any) -> Any:
+    """The same for a custom GPT."""
+    return decoded(gpt(servers, frame(*servers, **{"url": "https://gw.test", **about})))
+
+
 def decoded(found: object) -> Any:
     """`found` as its JSON has it."""
     return msgspec.json.decode(msgspec.json.encode(found))
@@ -76,6 +82,27 @@ def check_for_librechat(found: Mapping[str, Any]) -> None:
             assert not taken & {each["name"] for each in operation.get("parameters", ())}
     assert len(ids) == len(set(ids))
     assert [each for each in ids if not LIBRECHATS_ID.fullmatch(each)] == []
+
+
+def check_for_a_gpt(found: Mapping[str, Any]) -> None:
+    """The document is one that the form for a custom GPT's actions takes, as far as its limits are known."""
+    check(found)
+    assert found["openapi"] == "3.1.0"
+    assert [each["url"][:8] for each in found["servers"]] == ["https://"]
+    assert "securitySchemes" not in found["components"]
+    for _, operation in operations(found):
+        assert isinstance(operation["x-openai-isConsequential"], bool)
+        assert all(len(operation.get(each, "")) <= LONGEST_OF_OPERATION for each in ("summary", "description"))
+    check_parts_for_a_gpt(found["components"]["schemas"])
+
+
+def check_parts_for_a_gpt(part: object) -> None:
+    """No description is too long, and each object has properties."""
+    if isinstance(part, Mapping):
+        assert not isinstance(text := part.get("description"), str) or len(text) <= LONGEST_OF_PARAMETER
+        assert part.get("type") != "object" or "properties" in part
+    for each in part.values() if isinstance(part, Mapping) else part if isinstance(part, list) else ():
+        check_parts_for_a_gpt(each)
 
 
 def check_is_flat(schema: Mapping[str, Any]) -> None:

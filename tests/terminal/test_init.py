@@ -61,9 +61,25 @@ def test_every_server_to_begin_with_loads() -> None:
     assert settings.supervisor.servers["git"].args == ("mcp-server-git", "--repository", "/srv")
 
 
+def test_what_is_said_of_a_server_is_true_of_the_one_that_is_taken_over() -> None:
+    memory = {"command": "npx", "args": ["-y", "@modelcontextprotocol/server-memory"]}
+    own = {**memory, "env": {"MEMORY_FILE_PATH": "${session.work}/memory.jsonl"}}
+    for entry, is_shared in ((memory, True), (own, False)):
+        Path("mcp.json").write_text(json.dumps({"mcpServers": {"memory": entry, "fetch": {"command": "uvx"}}}))
+        assert init("--yes", "--force", "--from", "mcp.json").exit_code == 0
+        text = Path("config.yaml").read_text()
+        assert ("# all its sessions share one graph" in text) is is_shared
+        assert "whatever page it is asked for" not in text  # for it is another server of that name
+
+
 def test_answers_are_asked_for_and_written() -> None:
     settings = written(answers="machine\ntime, filesystem\n/srv/${x}\n3100\n").gateway
     assert (settings.port, list(settings.servers)) == (3100, ["time", "filesystem"])
+
+
+def test_an_answer_that_names_no_server_is_asked_for_again() -> None:
+    settings = written(answers="machine\ntimes\ntime notepad\n3100\n").gateway
+    assert list(settings.servers) == ["time", "notepad"]
 
 
 def test_librechat_gets_a_token_that_is_shown_once_and_written_as_its_hash() -> None:
