@@ -33,6 +33,8 @@ SUPERVISOR_GRACE: Final = 30.0
 
 BESIDE: Final = "--beside"
 
+DESCRIPTORS: Final = "/dev/fd/"
+
 FOR_EVER: Final = 1e8
 """Seconds; three years."""
 
@@ -66,9 +68,25 @@ def main(argv: Sequence[str]) -> int:
 
 def _run_beside(parent: int, control: int, config: str) -> int:
     die_with_parent(parent, signal.SIGTERM)
+    _let_go({0, 1, 2, control, *_descriptor_of(config)})
     with socket.socket(fileno=control) as theirs:
         supervisor = _start("supervisor", theirs, "--config", config, "--parent", str(os.getpid()))
     return _Pair(supervisor, None).outlive()
+
+
+def _descriptor_of(config: str) -> list[int]:
+    """The one that the configuration is read from, where it is in no file."""
+    name = config.removeprefix(DESCRIPTORS)
+    return [int(name)] if name != config else []
+
+
+def _let_go(kept: set[int]) -> None:
+    """Close what else the program's own were, and came along: not every event loop closes what is not for a child."""
+    with os.scandir(DESCRIPTORS) as listing:
+        found = {int(each.name) for each in listing}
+    for fd in found - kept:
+        with suppress(OSError):  # that of the listing is closed
+            os.close(fd)
 
 
 def _start(module: str, control: socket.socket, *arguments: str) -> int:

@@ -19,7 +19,8 @@ METHODS: Final = "GET, POST, DELETE"
 
 EXPOSED: Final = ", ".join(
     """Mcp-Session-Id Mcp-Protocol-Version WWW-Authenticate Retry-After X-RateLimit-Limit X-RateLimit-Remaining
-    X-RateLimit-Reset X-RateLimit-Policy Idempotency-Replayed Mcp-Session-New Mcp-Server""".split()
+    X-RateLimit-Reset X-RateLimit-Policy Idempotency-Replayed Mcp-Session-New Mcp-Server ETag
+    Content-Disposition""".split()
 )
 """What a page may read of an answer's headers, beside the few that it always may."""
 

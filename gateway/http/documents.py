@@ -80,11 +80,14 @@ class Documents:
         return f"<Documents: {len(self._kept)}>"
 
     async def get(self, wanted: Wanted) -> Made:
-        """The document; made now, if none is kept. Cancellation leaves the thread to finish, for nobody."""
+        """The document; made now, if none is kept.
+
+        Cancellation waits for one that is being made, or many who hang up at once would have as many threads at work.
+        """
         key = wanted.key()
         async with self._making:
             if key not in self._kept:
-                body = await anyio.to_thread.run_sync(wanted.made, abandon_on_cancel=True)
+                body = await anyio.to_thread.run_sync(wanted.made)
                 self._keep(key, Made(body, hashlib.sha256(body).hexdigest()[:32], wanted))
             self._kept.move_to_end(key)
             return self._kept[key]

@@ -50,6 +50,8 @@ _WORTH_A_LINE: Final = frozenset(
         Reason.USER_DENIED,
     }
 )
+_ELSEWHERE: Final = frozenset({"cross-site", "same-site"})
+"""What a browser says of a request that a page of another origin made; of the latter, on another port of this machine."""
 _PUBLIC: Final = frozenset({"/health", "/api/v1/health"})
 """Where anybody may ask whether all is well, without credentials; no more than that is said then."""
 
@@ -158,8 +160,10 @@ class Guards:
     def _mark(self, response: Marked) -> Marked:
         for challenge in self.authenticator.challenges(response.status_code, g.get("denied")):
             response.headers.add("WWW-Authenticate", challenge)
-        response.headers.update(self._cors.answer(asked().headers.get("Origin")))
+        for name, value in self._cors.answer(asked().headers.get("Origin")).items():
+            response.headers[name] = f"{response.headers[name]}, {value}" if name in response.headers else value
         response.headers.setdefault("Cache-Control", "no-store")
+        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
@@ -191,8 +195,8 @@ class Guards:
         origin = _only("Origin")
         if self._cors.lists(origin):
             return
-        cross_site = (_only("Sec-Fetch-Site") or "").lower() == "cross-site"
-        if cross_site or (origin is not None and not _same_origin(origin, _only("Host") or "")):
+        is_from_elsewhere = (_only("Sec-Fetch-Site") or "").lower() in _ELSEWHERE
+        if is_from_elsewhere or (origin is not None and not _same_origin(origin, _only("Host") or "")):
             raise GatewayError(
                 Reason.ORIGIN_DENIED, "a page of another site may not use this gateway", origin=(origin or "")[:255]
             )

@@ -94,6 +94,9 @@ def _call(id_: str, tool: Tool, *, is_person: bool) -> dict[str, Any] | None:
 
 def _arguments(tool: Tool) -> Schema:
     components: Mapping[str, Schema] = components_of(bytes(tool.input_schema), "input", Names(["input"]))
-    body = as_3_0(Flattening(components).flat({"$ref": "#/components/schemas/input"}))
+    try:
+        body = as_3_0(Flattening(components).flat({"$ref": "#/components/schemas/input"}))
+    except RecursionError:  # of references to references, one behind the other
+        return {"type": "object"}
     drop_unfit(body)
     return body

@@ -15,6 +15,9 @@ _PLAIN: Final = re.compile(r"[A-Za-z_/$][A-Za-z0-9_./ -]*[A-Za-z0-9_/.]|[A-Za-z]
 _MEANING: Final = frozenset("true false yes no on off y n null none".split())
 """Plain texts that some readers take for something else."""
 
+_LONGEST_KEY: Final = 1024
+"""Characters of a key, with its quotes, that a reader looks for its colon behind (YAML 1.2.2, section 7.4.2)."""
+
 _UNPRINTABLE: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
@@ -26,7 +29,7 @@ def dump(value: object) -> bytes:
 def _lines(value: object, indent: str) -> Iterator[str]:
     if isinstance(value, Mapping) and value:
         for key, each in value.items():
-            yield from _member(f"{indent}{_scalar(str(key))}:", each, indent)
+            yield from _member(_scalar(str(key)), each, indent)
     elif isinstance(value, list | tuple) and value:
         for each in value:
             first, *others = _lines(each, f"{indent}  ")
@@ -37,11 +40,14 @@ def _lines(value: object, indent: str) -> Iterator[str]:
 
 
 def _member(key: str, value: object, indent: str) -> Iterator[str]:
+    if len(key) > _LONGEST_KEY:
+        yield f"{indent}? {key}"
+        key = ""
     if value and isinstance(value, Mapping | list | tuple):
-        yield key
+        yield f"{indent}{key}:"
         yield from _lines(value, f"{indent}  ")
     else:
-        yield f"{key} {_scalar(value)}"
+        yield f"{indent}{key}: {_scalar(value)}"
 
 
 def _scalar(value: object) -> str:

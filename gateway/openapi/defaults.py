@@ -7,6 +7,11 @@ such as its patterns, counts as not fitting; and a default that is left out cost
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+STEPS: Final = 2
+"""Looks at a schema that may be taken, for each value in the one that is looked through."""
+
+FEWEST_STEPS: Final = 1_000
+
 _UNDECIDED: Final = frozenset(
     """$ref pattern format not if allOf contains dependentRequired dependentSchemas propertyNames patternProperties
     prefixItems multipleOf unevaluatedItems unevaluatedProperties minContains""".split()
@@ -22,23 +27,47 @@ _KINDS: Final[Mapping[str, Callable[[Any], bool]]] = {
 }
 
 
-def fits(value: object, schema: object) -> bool:
-    """Whether `value` is certainly allowed by `schema`, which is one of OpenAPI 3.1 or 3.0."""
-    if isinstance(schema, bool):
-        return schema
-    if not isinstance(schema, dict) or _UNDECIDED & schema.keys():
-        return False
-    if value is None and schema.get("nullable") is True and "enum" not in schema and "anyOf" not in schema:
+class Judge:
+    """Says whether values fit schemas, until it has taken so many steps: a child may write what takes hours."""
+
+    def __init__(self, steps: int) -> None:
+        self._left = steps
+
+    @property
+    def is_weary(self) -> bool:
+        """Whether there are no steps left, so that what it says is worth nothing any more."""
+        return self._left < 0
+
+    def fits(self, value: object, schema: object) -> bool:
+        """Whether `value` is certainly allowed by `schema`, which is one of OpenAPI 3.1 or 3.0."""
+        if isinstance(schema, bool):
+            return schema
+        if not isinstance(schema, dict) or _UNDECIDED & schema.keys():
+            return False
+        self._left -= 1 + len(schema.get("enum", ())) + len(schema.get("required", ()))
+        if self.is_weary:
+            return False
+        if value is None and schema.get("nullable") is True and "enum" not in schema and "anyOf" not in schema:
+            return True
+        return (
+            _is_of_type(value, schema)
+            and _is_chosen(value, schema)
+            and _is_in_bounds(value, schema)
+            and self._has_fitting_parts(value, schema)
+            and any(self.fits(value, each) for each in schema.get("anyOf", [True]))
+            and sum(self.fits(value, each) for each in schema.get("oneOf", [True])) == 1
+            and not (len(schema.get("oneOf", ())) > 1 and any(_is_unclear(each) for each in schema["oneOf"]))
+        )
+
+    def _has_fitting_parts(self, value: object, schema: Mapping[str, Any]) -> bool:
+        if isinstance(value, list):
+            return not schema.get("uniqueItems") and all(self.fits(each, schema.get("items", True)) for each in value)
+        if isinstance(value, dict):
+            if not set(schema.get("required", ())) <= value.keys():
+                return False
+            known, others = schema.get("properties", {}), schema.get("additionalProperties", True)
+            return all(self.fits(each, known.get(name, others)) for name, each in value.items())
         return True
-    return (
-        _is_of_type(value, schema)
-        and _is_chosen(value, schema)
-        and _is_in_bounds(value, schema)
-        and _has_fitting_parts(value, schema)
-        and any(fits(value, each) for each in schema.get("anyOf", [True]))
-        and sum(fits(value, each) for each in schema.get("oneOf", [True])) == 1
-        and not (len(schema.get("oneOf", ())) > 1 and any(_is_unclear(each) for each in schema["oneOf"]))
-    )
 
 
 def _is_unclear(schema: object) -> bool:
@@ -89,35 +118,38 @@ def _is_between(value: float, schema: Mapping[str, Any]) -> bool:
     return is_above and (high is None or high is False or value < high)
 
 
-def _has_fitting_parts(value: object, schema: Mapping[str, Any]) -> bool:
-    if isinstance(value, list):
-        return not schema.get("uniqueItems") and all(fits(each, schema.get("items", True)) for each in value)
-    if isinstance(value, dict):
-        if not set(schema.get("required", ())) <= value.keys():
-            return False
-        known, others = schema.get("properties", {}), schema.get("additionalProperties", True)
-        return all(fits(each, known.get(name, others)) for name, each in value.items())
-    return True
-
-
 def drop_unfit(schema: object) -> None:
-    """Take each default that does not certainly fit out of `schema`, and out of whatever is below it."""
+    """Take each default that does not certainly fit out of `schema`, and out of whatever is below it.
+
+    Takes as long as `schema` is large: of one whose defaults cannot be told in that time, the others go, too.
+    """
+    _drop_unfit(schema, Judge(FEWEST_STEPS + STEPS * _size(schema)))
+
+
+def _size(part: object) -> int:
+    """How many values there are in it."""
+    if isinstance(part, dict):
+        return 1 + sum(_size(each) for each in part.values())
+    return 1 + sum(_size(each) for each in part) if isinstance(part, list) else 1
+
+
+def _drop_unfit(schema: object, judge: Judge) -> None:
     if isinstance(schema, list):
         for each in schema:
-            drop_unfit(each)
+            _drop_unfit(each, judge)
     if not isinstance(schema, dict):
         return
     for keyword, value in schema.items():
         if keyword in ("properties", "patternProperties", "dependentSchemas"):
-            drop_unfit(list(value.values()))
+            _drop_unfit(list(value.values()), judge)
         elif keyword not in ("const", "default", "enum", "example", "examples"):
-            drop_unfit(value)
-    if "default" in schema and not _is_fitting_default(schema):
+            _drop_unfit(value, judge)
+    if "default" in schema and not _is_fitting_default(schema, judge):
         del schema["default"]
 
 
-def _is_fitting_default(schema: Mapping[str, Any]) -> bool:
+def _is_fitting_default(schema: Mapping[str, Any], judge: Judge) -> bool:
     default = schema["default"]
     if default is None and schema.get("nullable") is True:
         return True
-    return fits(default, {key: value for key, value in schema.items() if key != "default"})
+    return judge.fits(default, {key: value for key, value in schema.items() if key != "default"}) and not judge.is_weary

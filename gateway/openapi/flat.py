@@ -8,7 +8,7 @@ description says where that is short.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gateway.openapi.schemas import PREFIX
+from gateway.openapi.schemas import DEEPEST, PREFIX
 
 Schema = dict[str, Any]
 
@@ -30,6 +30,7 @@ class Flattening:
     def __init__(self, components: Mapping[str, Schema]) -> None:
         self._components = components
         self._left = MOST
+        self._depth = 0
 
     def flat(self, schema: object, above: frozenset[str] = frozenset()) -> Schema:
         """`schema`, which stands within what it refers to as `above`. What has no end ends as any object or text."""
@@ -37,13 +38,15 @@ class Flattening:
         merged, above = self._merged(schema, above)
         found: Schema = {key: merged[key] for key in _KEPT if key in merged}
         kind = found["type"] = _type(merged)
-        if self._left < 0:
+        if self._left < 0 or self._depth > DEEPEST:
             return {"type": kind, **({"items": {"type": "string"}} if kind == "array" else {})}
         found |= {key: merged[key] for key in _OF_TYPE.get(kind, ()) if key in merged}
+        self._depth += 1
         if kind == "array":
             found["items"] = self.flat(_items(merged), above)
         elif kind == "object":
             found |= self._properties(merged, above)
+        self._depth -= 1
         _choose(merged, found)
         if "description" not in found and "title" in found:
             found["description"] = found["title"]

@@ -30,24 +30,29 @@ def require_what_there_is(components: _Components) -> None:
     """Beside `allOf`, a component requires what it or a part of it tells of, and no more: some readers refuse others."""
     for component in components.values():
         if "allOf" in component and "required" in component:
-            known = {*component.get("properties", ()), *_properties(component["allOf"], components)}
+            known = set(component.get("properties", ()))
+            _gather_properties(component["allOf"], components, known, set())
             component["required"] = [each for each in component["required"] if each in known]
             if not component["required"]:
                 del component["required"]
 
 
-def _properties(members: Iterable[Any], components: _Components) -> Iterator[str]:
+def _gather_properties(members: Iterable[Any], components: _Components, known: set[str], seen: set[str]) -> None:
+    """Add the properties of `members` to `known`. What is in `seen` was looked through, by however many ways it is
+    reached: each part may refer twice to the next one, and the ways double with each.
+    """
     for member in members:
         if not isinstance(member, dict):
             continue
-        if (target := _target(member)) is not None:
-            yield from _properties([components[target]], components)
-        else:
-            yield from member.get("properties", ())
+        target = _target(member)
+        if target is None:
+            known.update(member.get("properties", ()))
             parts = (member.get(keyword) for keyword in _LOOKED_THROUGH)
-            yield from _properties(
-                [x for each in parts for x in (each if isinstance(each, list) else [each])], components
-            )
+            below = [x for each in parts for x in (each if isinstance(each, list) else [each])]
+            _gather_properties(below, components, known, seen)
+        elif target not in seen:
+            seen.add(target)
+            _gather_properties([components[target]], components, known, seen)
 
 
 def _break(components: _Components, keywords: tuple[str, ...]) -> None:

@@ -9,22 +9,27 @@ import re
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
-from gateway.rest.contents import Block
+from gateway.rest.contents import OCTETS, Block
 
 SHOWN: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/bmp"})
 """Images that are pixels alone; SVG is a document, with scripts."""
+
+_PART_OF_A_PAGE: Final = re.compile("(?:java|ecma|live|j)script|/css")
+"""Types of scripts and styles: neither sandbox nor attachment keeps a page from making use of one."""
 
 SANDBOX: Final = "sandbox; default-src 'none'; frame-ancestors 'none'"
 
 LONGEST_NAME: Final = 100
 """Characters of a file's name."""
 
-_UNFIT: Final = re.compile(r'[\x00-\x1f\x7f-\x9f"\\/:*?<>|%\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]')
+_UNFIT: Final = re.compile(r'[\x00-\x1f\x7f-\x9f"\\/:*?<>|%\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]')
 """What one system or another takes for something else in a file's name, or what turns its letters round."""
 
 
 def headers(block: Block, type_: str) -> dict[str, str]:
     """The headers with which `block` is sent, as `type_`."""
+    if _PART_OF_A_PAGE.search(type_):
+        type_ = OCTETS
     found = {
         "Content-Type": f"{type_}; charset=utf-8" if _is_text(block, type_) else type_,
         "Content-Security-Policy": SANDBOX,

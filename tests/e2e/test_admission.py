@@ -65,6 +65,7 @@ async def test_allowed_hosts_are_answered(tmp_path: Path) -> None:
         {"Origin": "file://"},
         {"Origin": "http://[::1"},
         {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
     ],
 )
 async def test_a_browser_is_no_way_in(one_gateway: Gateway, headers: dict[str, str]) -> None:

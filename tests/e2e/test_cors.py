@@ -67,6 +67,8 @@ async def test_a_listed_page_has_a_session_and_reads_its_id_its_streams_and_its_
     unknown = await shared.http.get("/light/nothing/at/all", headers={**page, **TOKEN})
     assert (without.status_code, unknown.status_code) == (401, 404)
     assert [each.headers["access-control-allow-origin"] for each in (without, unknown)] == [APP] * 2
+    file = await shared.http.get("/docs/page.css", headers=page)
+    assert file.headers["vary"] == "Accept-Encoding, Origin"
 
 
 async def test_a_page_that_is_not_listed_is_refused_and_told_nothing(shared: Gateway) -> None:

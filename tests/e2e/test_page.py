@@ -130,6 +130,7 @@ async def test_the_page_is_everybodys_whatever_they_come_with_and_from_wherever_
     assert page.status_code == 200
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
     assert page.headers["X-Content-Type-Options"] == "nosniff"
+    assert page.headers["Cross-Origin-Resource-Policy"] == "same-origin"
     assert (await gateway.http.get("/openapi.json")).status_code == 401
     assert (await gateway.http.get("/openapi.json", headers=from_afar)).status_code == 403
     assert (await gateway.http.post("/docs", headers={"Authorization": f"Bearer {TOKEN}"})).status_code == 404
@@ -137,6 +138,27 @@ async def test_the_page_is_everybodys_whatever_they_come_with_and_from_wherever_
     for name in ("index.html", "swagger-ui-bundle.js.map", "..%2F..%2F__init__.py", "page.html", "%00"):
         answer = await gateway.http.get(f"/docs/{name}")
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "route_not_found"), name
+
+
+async def test_a_page_on_another_port_of_this_machine_makes_nothing_of_the_gateway(
+    gateway: Gateway, browser: Browser
+) -> None:
+    async with showing(browser, gateway.url.replace("127.0.0.1", "localhost") + "/docs") as shown:
+        asked = """async (url) => {
+            const loads = (name, rest) => new Promise((done) => {
+                const part = Object.assign(document.createElement(name), rest);
+                part.onload = () => done("loaded");
+                part.onerror = () => done("refused");
+                document.head.append(part);
+            });
+            const said = await fetch(url + "/api/sessionid", { mode: "no-cors" }).then((x) => x.type, () => "refused");
+            return [said, await loads("script", { src: url + "/docs/page.js" })];
+        }"""
+        await shown.page.route(
+            "**/elsewhere", lambda route: route.fulfill(body="<title>x</title>", content_type="text/html")
+        )
+        await shown.page.goto("http://localhost:1/elsewhere")
+        assert await shown.page.evaluate(asked, gateway.url.replace("127.0.0.1", "localhost")) == ["refused", "refused"]
 
 
 async def test_a_file_that_the_browser_has_is_not_sent_again(gateway: Gateway) -> None:

@@ -2,12 +2,17 @@
 
 import os
 import signal
+import socket
+import sys
 from pathlib import Path
 
+import anyio
+import anyio.abc
 import pytest
 
-from tests.support.gateway import light, running
-from tests.support.processes import bearing
+from supervisor.client import connect
+from tests.support.gateway import LIGHT, QUICK, light, running, write_config
+from tests.support.processes import PATIENCE, bearing
 from tests.support.rawmcp import Streamable
 
 pytestmark = pytest.mark.slow
@@ -35,3 +40,25 @@ async def test_a_session_that_ends_takes_it_along(tmp_path: Path, tool: str) -> 
         await session.delete()
         await gateway.gone(1)
         assert gateway.children() == set()
+
+
+async def test_beside_a_program_it_keeps_none_of_what_that_one_has_open(tmp_path: Path) -> None:
+    config = write_config(
+        tmp_path / "config.yaml", {**QUICK, "servers": {"light": LIGHT}, "runtime_dir": str(tmp_path / "runtime")}
+    )
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    heard, open_by_chance = os.pipe()
+    beside = ["--beside", str(os.getpid()), str(theirs.fileno()), str(config)]
+    command = [sys.executable, "-P", "-m", "supervisor.launcher", *beside]
+    process = await anyio.open_process(command, pass_fds=[theirs.fileno(), open_by_chance], stdout=None, stderr=None)
+    os.close(open_by_chance)
+    theirs.close()
+    try:
+        async with connect(await anyio.abc.UNIXSocketStream.from_socket(ours)):
+            with anyio.fail_after(PATIENCE):
+                await anyio.wait_readable(heard)
+            assert os.read(heard, 1) == b""
+    finally:
+        os.close(heard)
+        await process.wait()
+        await process.aclose()

@@ -1,7 +1,10 @@
 """The documents as a whole: names, defaults, security, statuses, and what 3.0 and LibreChat have no words for."""
 
+import threading
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 
 from common.config.auth import Auth
@@ -10,13 +13,14 @@ from gateway.errors import GatewayError
 from gateway.http.documents import MOST, Documents, Wanted
 from gateway.openapi.actions import short
 from gateway.openapi.blockyaml import dump
-from gateway.openapi.defaults import fits
+from gateway.openapi.defaults import FEWEST_STEPS, Judge, drop_unfit
 from gateway.openapi.flat import Flattening
 from gateway.openapi.names import unique_slugs
 from gateway.openapi.older import as_3_0
 from gateway.openapi.security import schemes_of
 from gateway.openapi.statuses import ALWAYS, CALL
 from tests.support.openapi import LIBRECHATS_ID, check, frame, made, made_for_actions, server, tool
+from tests.support.processes import PATIENCE
 
 
 def ids(*names: str) -> list[str]:
@@ -178,10 +182,25 @@ def test_librechats_schemas_are_plain(schema: Any, flat: Any) -> None:
     ],
 )
 def test_a_default_stays_only_where_it_certainly_fits(value: object, schema: Any, does: bool) -> None:
-    assert fits(value, schema) is does
+    assert Judge(FEWEST_STEPS).fits(value, schema) is does
     found = made(server("s", tool("t", {"type": "object", "properties": {"x": {**schema, "default": value}}})))
     check(found)
     assert ("default" in found["components"]["schemas"]["s__t.input"]["properties"]["x"]) is does
+
+
+def test_a_default_that_takes_too_long_to_be_found_fitting_is_left_out() -> None:
+    late = {"enum": [*range(1000), "x"]}
+    schema: Any = {
+        "properties": {"x": {"items": late, "default": ["x"]}, "y": {"items": late, "default": ["x"] * 1000}}
+    }
+    drop_unfit(schema)
+    assert "default" in schema["properties"]["x"]
+    assert "default" not in schema["properties"]["y"]
+    never = {"oneOf": [True, *({"enum": ["x", *range(100)]} for _ in range(100))], "default": "y"}
+    judge = Judge(10)
+    assert judge.fits("y", never)  # for it never came to the others
+    assert judge.is_weary
+    drop_unfit(never)
 
 
 def test_a_tool_that_has_an_argument_of_the_parameters_name_keeps_both() -> None:
@@ -208,8 +227,37 @@ def test_the_yaml_says_what_the_json_says() -> None:
         " ": "a: b",
         "a#": ["x #y", "0x1f", "1e3", "2020-01-01", "~", "null", "=", "<<", "*a", "&a", "!t", "%d", "@", "`"],
         "$ref": "#/a",
+        "x" * 1022: {"é" * 1100: [{"y" * 2000: {"a": 1}}, {"y" * 2000: []}], "z": 1},
     }
     assert YAML(typ="safe").load(dump(value).decode()) == value
+
+
+async def test_those_who_hang_up_have_one_document_made_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on, made = threading.Semaphore(0), threading.Event(), []
+
+    def make(wanted: Wanted) -> bytes:
+        made.append(wanted)
+        begun.release()
+        go_on.wait(PATIENCE)
+        return b"{}"
+
+    monkeypatch.setattr(Wanted, "made", make)
+    documents = Documents()
+    wanted = [Wanted((), frame(url=f"http://{number}.test"), "json", "3.1") for number in range(3)]
+    async with anyio.create_task_group() as tasks:
+        for each in wanted:
+            tasks.start_soon(documents.get, each)
+        await anyio.to_thread.run_sync(begun.acquire)
+        tasks.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(documents.get, wanted[1])
+            await anyio.wait_all_tasks_blocked()
+            at_work = list(made)
+            go_on.set()
+    assert at_work == wanted[:1]
+    assert (await documents.get(wanted[0])).body == b"{}"
+    assert made == wanted[:1]  # which is kept, although nobody waited for it any more
 
 
 async def test_a_document_is_made_once_while_what_it_tells_is_the_same() -> None:

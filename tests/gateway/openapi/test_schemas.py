@@ -189,3 +189,24 @@ def test_what_is_referred_to_again_and_again_does_not_grow_beyond_a_bound() -> N
     }
     schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/0"}}, "$defs": levels}
     assert len(msgspec.json.encode(made_for_actions(server("odd", tool("bomb", schema))))) < 200_000
+
+
+def test_what_each_part_refers_to_twice_is_looked_through_once() -> None:
+    def part(number: int) -> Any:
+        return {"required": ["a"], "allOf": [{"$ref": f"#/$defs/{number}"}] * 2}
+
+    parts = {str(number): part(number + 1) for number in range(100)} | {"100": {"properties": {"a": {}}}}
+    found = cleaned({"type": "object", **part(0), "$defs": parts})  # else it takes longer than there is time
+    assert found["it"]["required"] == ["a"]
+
+
+@pytest.mark.parametrize(("step", "length"), [("items", 4000), ("allOf", 450)])
+def test_a_long_way_through_references_leaves_librechat_the_other_tools(step: str, length: int) -> None:
+    def to(number: int) -> Any:
+        reference = {"$ref": f"#/$defs/{number}"}
+        return {step: [reference] if step == "allOf" else reference}
+
+    schema = {"type": "object", "properties": {"a": to(0)}, "$defs": {str(n): to(n + 1) for n in range(length)}}
+    found = made_for_actions(server("odd", tool("bomb", schema), tool("t")))
+    assert "/api/actions/odd/t" in found["paths"]
+    check(found)

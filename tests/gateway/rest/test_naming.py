@@ -28,6 +28,11 @@ def test_whatever_it_is_no_browser_runs_it(type_: str) -> None:
     assert (found["X-Content-Type-Options"], found["Cache-Control"]) == ("nosniff", "no-store")
 
 
+@pytest.mark.parametrize("type_", ["text/javascript", "application/x-ecmascript", "text/jscript", "text/css"])
+def test_nothing_is_a_part_of_a_page(type_: str) -> None:
+    assert headers(block(type_=type_, is_base64=False), type_)["Content-Type"] == "application/octet-stream"
+
+
 def test_text_is_utf_8_and_bytes_are_what_the_child_had() -> None:
     assert headers(block(is_base64=False), "text/html")["Content-Type"] == "text/html; charset=utf-8"
     assert headers(block(), "text/html")["Content-Type"] == "text/html"
@@ -45,6 +50,7 @@ def test_text_is_utf_8_and_bytes_are_what_the_child_had() -> None:
         ("http://[", "content-3.png"),
         ("file:///" + "x" * 500, "x" * 100),
         ("file:///gpj.%e2%80%aeexe", "gpj._exe"),
+        ("file:///gpj.%d8%9cexe", "gpj._exe"),
     ],
 )
 def test_a_file_is_called_as_its_uri_ends_where_that_is_a_name(uri: str, name: str) -> None:
