@@ -15,6 +15,7 @@ from gateway.http.callstream import CallStream
 from gateway.http.contents import Wish
 from gateway.rest.checking import checker_of
 from gateway.rest.parked import Call
+from gateway.rest.replays import Name
 from gateway.rest.wishes import KEY, REPLAYED, TIMEOUT, Form, Wishes, key_of, timeout_of
 from gateway.retries import Retries, Run, begin
 from gateway.session_sets import SessionSet
@@ -46,7 +47,8 @@ async def call_tool(session_set: SessionSet, server: str, tool: str, arguments: 
     if not wishes.key:
         return await _answer(call, run, stream, wanted)
     retries: Retries = current_app.extensions[RETRIES]
-    made, is_replay = retries.join(caller, session_set.principal, (tool, wishes.key), arguments, run)
+    name = Name(tool, wishes.key, session_set.given(server, who))
+    made, is_replay = retries.join(caller, session_set.principal, name, arguments, run)
     if not is_replay:
         call.attach(made, is_own=False)
     return await _answer_again(made, stream, wanted, is_replay=is_replay)
