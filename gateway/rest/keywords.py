@@ -26,6 +26,12 @@ MOST: Final = 50
 BUDGET: Final = 20_000
 """Steps that one check may take, of a microsecond or two each."""
 
+ELEMENTS_PER_STEP: Final = 300
+"""Elements of a pattern that are held against a character each within a step, at the worst."""
+
+STEPS_OF_DECIMALS: Final = 5
+"""What a division costs, where the numbers are very large and very small."""
+
 MOST_UNIQUE: Final = 1000
 """Items of an array that are held against one another."""
 
@@ -114,7 +120,7 @@ class Check:
         known = self._patterns[pattern]
         if known is None:
             return None
-        self.pay(1 + known.cost * len(text) // 2000)
+        self.pay(1 + known.cost * len(text) // ELEMENTS_PER_STEP)
         return known.is_found_in(text)
 
     def resolved(self, reference: str) -> Any:
@@ -232,6 +238,7 @@ def _bound(keyword: str, word: str, is_within: Callable[[Any, Any], bool]) -> "R
 def _multiple_of(check: Check, operand: Any, value: Any, where: Where, _: Any) -> None:
     """In decimals, for 0.3 is a multiple of 0.1; what is too long for that is let be."""
     if _is(value, "number"):
+        check.pay(STEPS_OF_DECIMALS)
         with suppress(DecimalException):
             if Decimal(str(value)) % Decimal(str(operand)):
                 check.violated(where, f"is no multiple of {operand}", {"multipleOf": operand})
@@ -297,13 +304,18 @@ def _unique_items(check: Check, operand: Any, value: Any, where: Where, _: Any) 
 
 
 def _frozen(check: Check, value: Any) -> object:
-    """The same for what `_same` calls so, and nothing else."""
+    """The same for what `_same` calls so, and nothing else.
+
+    Numbers as texts: there are many with one hash, and it takes long to tell such from one another in a set.
+    """
     check.pay(1)
     if isinstance(value, dict):
         return frozenset((name, _frozen(check, each)) for name, each in value.items())
     if isinstance(value, list):
         return tuple(_frozen(check, each) for each in value)
-    return (isinstance(value, bool), value)
+    if not _is(value, "number"):
+        return (isinstance(value, str), str(value))
+    return repr(float(value) + 0.0 if float(value) == value else value)  # no zero is below another
 
 
 def _properties(check: Check, operand: Any, value: Any, where: Where, _: Any) -> None:

@@ -30,7 +30,7 @@ _ANY_SCRIPT: Final = 200
 _TOKENS: Final = re.compile(r"\\[pP]\{\w+\}|\\.|\[|\]|\(|\)|\{(\d{1,6})(?:,(\d{0,6}))?\}|--|&&|~~|.", re.DOTALL)
 _ECMA: Final = {"d": "0-9", "D": "^0-9", "w": "0-9A-Za-z_", "W": "^0-9A-Za-z_"}
 _BOUNDARIES: Final = {"b": r"(?-u:\b)", "B": r"(?-u:\B)"}
-_OTHERWISE: Final = frozenset("AzZGKQE<>")
+_OTHERWISE: Final = frozenset("AzZGKQE<>pP")
 """Escapes that mean a letter or a sign to one side, and something else or nothing to the other."""
 _SET_OPERATIONS: Final = frozenset({"--", "&&", "~~"})
 

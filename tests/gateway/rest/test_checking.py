@@ -8,7 +8,8 @@ from jsonschema.validators import validator_for
 
 from common.reasons import Reason
 from gateway.rest.checking import Checker, checker_of
-from gateway.rest.keywords import LONGEST_NAME, MOST
+from gateway.rest.keywords import LONGEST_NAME, MOST, Check, _frozen
+from gateway.rest.patterns import Patterns
 from gateway.rest.schemas import DEEPEST, LONGEST
 
 
@@ -217,3 +218,23 @@ def test_large_arguments_are_the_childs_to_check() -> None:
 def test_arguments_of_any_depth_are_no_fault_of_ours() -> None:
     checker = Checker(b'{"additionalProperties":{"$ref":"#"}}')
     assert checker.look(b'{"a":' * 900 + b"1" + b"}" * 900) is None
+
+
+def test_numbers_with_one_hash_take_no_longer_to_tell_apart_than_others() -> None:
+    schema = Checker(b'{"uniqueItems": true}')._schema
+    assert schema is not None
+    check = Check(schema, Patterns())
+    with_one_hash = [2.0 ** (61 * each) for each in range(16)]
+    assert len({*map(hash, with_one_hash)}) == 1
+    assert len({hash(_frozen(check, each)) for each in with_one_hash}) == len(with_one_hash)
+
+
+@pytest.mark.parametrize(
+    ("items", "fits"),
+    [
+        ([1, 1.0], False), ([0, False, None, "", "0", "None", "0.0", [], {}], True), ([-0.0, 0], False),
+        ([2**53, 2**53 + 1], True), ([[1, {"a": 2}], [1.0, {"a": 2.0}]], False), ([True, "True"], True),
+    ],
+)  # fmt: skip
+def test_items_are_the_same_or_not(items: list[Any], fits: bool) -> None:
+    assert (not wrong({"properties": {"a": {"uniqueItems": True}}}, {"a": items})) is fits
