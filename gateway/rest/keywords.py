@@ -315,7 +315,7 @@ def _frozen(check: Check, value: Any) -> object:
         return tuple(_frozen(check, each) for each in value)
     if not _is(value, "number"):
         return (isinstance(value, str), str(value))
-    return repr(float(value) + 0.0 if float(value) == value else value)  # no zero is below another
+    return str(int(value) if _is(value, "integer") else value)
 
 
 def _properties(check: Check, operand: Any, value: Any, where: Where, _: Any) -> None:
