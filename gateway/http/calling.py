@@ -13,6 +13,7 @@ from gateway.http import admitted, audited, bodies, contents, questions
 from gateway.http.bodies import EVENT_STREAM, JSON
 from gateway.http.callstream import CallStream
 from gateway.http.contents import Wish
+from gateway.http.streams import afterwards
 from gateway.rest.checking import checker_of
 from gateway.rest.parked import Call
 from gateway.rest.replays import Name
@@ -78,8 +79,20 @@ async def _answer_again(
         if is_replay:
             stream.asked()
             questions.tell(made, stream.ask)
-        response = await stream.response(made, is_own=False)
+        response = await _streamed(made, stream)
     response.headers.update(headers)
+    return response
+
+
+async def _streamed(made: "asyncio.Future[bytes]", stream: CallStream) -> Response:
+    """The stream of a call that goes on without it: then somebody else may be told what is asked."""
+    leave = questions.leaving(made, stream.ask)
+    try:
+        response = await stream.response(made, is_own=False)
+    except BaseException:
+        leave()
+        raise
+    afterwards(response, leave)
     return response
 
 
