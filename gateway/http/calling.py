@@ -26,12 +26,15 @@ RETRIES: Final = "retries"
 """The extension of the application that knows the calls with a key."""
 
 
-async def call_tool(session_set: SessionSet, server: str, tool: str, arguments: bytes) -> Response:
+async def call_tool(
+    session_set: SessionSet, server: str, tool: str, arguments: bytes, *, is_once: bool = False
+) -> Response:
     """The answer to this request, which calls `tool` of `server` in a session of `session_set`.
 
     `arguments` is the JSON of an object. Raises GatewayError. Cancellation, which means that the client hung up, cancels
     the call, unless the request has a key. An event stream is answered before the call has ended, and so is a call whose
-    child asks something first: what is not to end before goes `streams.afterwards`.
+    child asks something first: what is not to end before goes `streams.afterwards`. Where the set is this request's
+    alone, so that the call `is_once` in any case, a key means nothing: nobody could come back for the answer.
     """
     wishes, wanted, declines = _wishes(), contents.wish(), questions.declines()
     await admitted.admit(Use(server, CALL, tool))
@@ -46,7 +49,7 @@ async def call_tool(session_set: SessionSet, server: str, tool: str, arguments: 
     async def run() -> bytes:
         return await caller.call(tool, arguments, who, within=wishes.timeout, listener=stream, asks=call.hear)
 
-    if not wishes.key:
+    if is_once or not wishes.key:
         return await _answer(call, run, stream, wanted)
     retries: Retries = current_app.extensions[RETRIES]
     name = Name(tool, wishes.key, session_set.given(server, who))
