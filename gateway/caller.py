@@ -118,7 +118,11 @@ class Caller:
         self._relay.respond(answer)
 
     async def find(self, tool: str, arguments: bytes, who: Who) -> Tool:
-        """The tool of that name, if there is one that `who` may call. Raises GatewayError."""
+        """The tool of that name, if there is one that `who` may call. Raises GatewayError.
+
+        It is one of the child that `who` is to have, which may be another than the one that the last caller had.
+        """
+        self._relay.heed(who)
         found = (await self.tools()).get(tool) or (await self.tools(fresh=True)).get(tool)
         if found is not None and self._relay.errands.allows(who, tool):
             return found

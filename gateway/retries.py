@@ -11,7 +11,7 @@ from time import monotonic
 
 from gateway.caller import Caller
 from gateway.identity.principal import Principal
-from gateway.rest.replays import Kept, Replays
+from gateway.rest.replays import Kept, Name, Replays
 
 Run = Callable[[], Awaitable[bytes]]
 """A call that is yet to be made. Raises GatewayError in place of a result."""
@@ -38,9 +38,9 @@ class Retries:
         return f"<Retries: {len(self._tasks)} calls, {self._replays!r}>"
 
     def join(
-        self, caller: Caller, owner: Principal, name: tuple[str, str], arguments: bytes, run: Run
+        self, caller: Caller, owner: Principal, name: Name, arguments: bytes, run: Run
     ) -> tuple["asyncio.Future[bytes]", bool]:
-        """The answer to the call that `name`, a tool and a key, stands for; and whether it was asked for before.
+        """The answer to the call that `name` stands for; and whether it was asked for before.
 
         `run` makes it, where it was not. Raises GatewayError where the key stands for another call. Whoever waits for
         the answer is to shield it.
@@ -48,7 +48,7 @@ class Retries:
         found = self._replays.find(caller, name, arguments, self._now())
         if found is not None:
             return found.answer, True
-        task = begin(run, f"call {name[0]}")
+        task = begin(run, f"call {name.tool}")
         self._tasks.add(task)
         caller.on_end = partial(self._replays.forget, caller)
         kept = self._replays.begin(caller, owner, name, arguments, task)

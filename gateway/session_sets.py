@@ -87,6 +87,10 @@ class SessionSet:
         personal(who, session.policy)
         return session
 
+    def given(self, server: str, who: Who) -> bytes:
+        """What stands for all that `who` gives the child of `server` of their own. Raises GatewayError, as `session`."""
+        return personal(who, self.session(server, who).policy).digest
+
     async def caller(self, server: str, who: Who) -> Caller:
         """The gateway's own MCP client of its child of `server`. Raises GatewayError, as `session` and its `caller` do.
 

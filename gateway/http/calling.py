@@ -13,8 +13,11 @@ from gateway.http import admitted, audited, bodies, contents, questions
 from gateway.http.bodies import EVENT_STREAM, JSON
 from gateway.http.callstream import CallStream
 from gateway.http.contents import Wish
+from gateway.http.streams import afterwards
 from gateway.rest.checking import checker_of
 from gateway.rest.parked import Call
+from gateway.rest.replays import Name
+from gateway.rest.schemas import LONGEST
 from gateway.rest.wishes import KEY, REPLAYED, TIMEOUT, Form, Wishes, key_of, timeout_of
 from gateway.retries import Retries, Run, begin
 from gateway.session_sets import SessionSet
@@ -23,12 +26,15 @@ RETRIES: Final = "retries"
 """The extension of the application that knows the calls with a key."""
 
 
-async def call_tool(session_set: SessionSet, server: str, tool: str, arguments: bytes) -> Response:
+async def call_tool(
+    session_set: SessionSet, server: str, tool: str, arguments: bytes, *, is_once: bool = False
+) -> Response:
     """The answer to this request, which calls `tool` of `server` in a session of `session_set`.
 
     `arguments` is the JSON of an object. Raises GatewayError. Cancellation, which means that the client hung up, cancels
     the call, unless the request has a key. An event stream is answered before the call has ended, and so is a call whose
-    child asks something first: what is not to end before goes `streams.afterwards`.
+    child asks something first: what is not to end before goes `streams.afterwards`. Where the set is this request's
+    alone, so that the call `is_once` in any case, a key means nothing: nobody could come back for the answer.
     """
     wishes, wanted, declines = _wishes(), contents.wish(), questions.declines()
     await admitted.admit(Use(server, CALL, tool))
@@ -43,10 +49,11 @@ async def call_tool(session_set: SessionSet, server: str, tool: str, arguments: 
     async def run() -> bytes:
         return await caller.call(tool, arguments, who, within=wishes.timeout, listener=stream, asks=call.hear)
 
-    if not wishes.key:
+    if is_once or not wishes.key:
         return await _answer(call, run, stream, wanted)
     retries: Retries = current_app.extensions[RETRIES]
-    made, is_replay = retries.join(caller, session_set.principal, (tool, wishes.key), arguments, run)
+    name = Name(tool, wishes.key, session_set.given(server, who))
+    made, is_replay = retries.join(caller, session_set.principal, name, arguments, run)
     if not is_replay:
         call.attach(made, is_own=False)
     return await _answer_again(made, stream, wanted, is_replay=is_replay)
@@ -75,8 +82,20 @@ async def _answer_again(
         if is_replay:
             stream.asked()
             questions.tell(made, stream.ask)
-        response = await stream.response(made, is_own=False)
+        response = await _streamed(made, stream)
     response.headers.update(headers)
+    return response
+
+
+async def _streamed(made: "asyncio.Future[bytes]", stream: CallStream) -> Response:
+    """The stream of a call that goes on without it: then somebody else may be told what is asked."""
+    leave = questions.leaving(made, stream.ask)
+    try:
+        response = await stream.response(made, is_own=False)
+    except BaseException:
+        leave()
+        raise
+    afterwards(response, leave)
     return response
 
 
@@ -93,7 +112,7 @@ def _form() -> Form:
 
 def _check(server: str, tool: Tool, arguments: bytes) -> None:
     """Raises GatewayError where the arguments do not fit the tool's schema."""
-    checker = checker_of(bytes(tool.input_schema))
+    checker = checker_of(bytes(memoryview(tool.input_schema)[: LONGEST + 1]))  # of more, nothing is looked at
     if checker.unusable and not checker.told:
         checker.told = True
         facts = (server, tool.name[:128], checker.unusable)

@@ -9,7 +9,7 @@ from quart import Response, request
 from gateway.errors import bad_request
 from gateway.http import bodies
 from gateway.rest import decoding, naming
-from gateway.rest.contents import blocks, chosen, failed, sent_as
+from gateway.rest.contents import blocks, chosen, failed, is_json, sent_as
 
 SENDING: Final = 600.0
 """Seconds in which a client has to take all bytes of one answer."""
@@ -43,6 +43,8 @@ def response(answer: bytes, wanted: Wish) -> Response:
 
     Raises GatewayError where it has nothing of that kind. The words of a tool that failed are JSON, whatever is wanted.
     """
+    if is_json(_quality, wanted.index, raw=wanted.raw):
+        return bodies.json_response(answer)
     found = blocks(answer)
     if not found and failed(answer):
         return bodies.json_response(answer)

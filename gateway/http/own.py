@@ -31,7 +31,7 @@ async def call_own(own: OwnSets, who: Who, server: str, tool: str, arguments: by
 
     after_this_request(tell)
     try:
-        response = await call_tool(session_set, server, tool, arguments)
+        response = await call_tool(session_set, server, tool, arguments, is_once=session_set.key is None)
     except BaseException:
         own.leave(session_set)
         raise

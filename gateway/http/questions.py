@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 from quart import Blueprint, Response, current_app, g, request
@@ -38,6 +39,12 @@ def tell(made: "asyncio.Future[bytes]", ask: Callable[[Question], None]) -> None
         call.on_question = ask
         for question in call.questions:
             ask(question)
+
+
+def leaving(made: "asyncio.Future[bytes]", ask: Callable[[Question], None]) -> Callable[[], None]:
+    """What is to be called when `ask` is to be told of nothing any more; whoever else waits for the answer is, then."""
+    call = _parked().call_of(made)
+    return partial(call.leave, ask) if call is not None else lambda: None
 
 
 def _parked() -> Parked:

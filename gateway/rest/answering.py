@@ -1,44 +1,29 @@
 """What a client's answer to a child's question may be, as it comes over REST. No I/O.
 
-An answer to a form is held against the form's schema, which is of a few plain kinds (specification 2025-11-25: client,
-Elicitation). A schema is a child's, and so perhaps hostile: of all else that may stand in one nothing is looked at.
+An answer to a form is held against the form's schema (specification 2025-11-25: client, Elicitation) as the arguments of
+a call are against their tool's: see `gateway.rest.checking`.
 """
 
-from collections.abc import Mapping
-from itertools import chain, islice
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
 from msgspec import Raw
 
 from common.reasons import Reason
 from gateway.errors import GatewayError, bad_request
 from gateway.jsonrpc import Request, Response
 from gateway.rawjson import Members, is_object, members, put_together, text
+from gateway.rest.checking import Checker
 
 ELICIT: Final = "elicitation/create"
 SAMPLE: Final = "sampling/createMessage"
 
 MAX_VIOLATIONS: Final = 20
-MAX_FIELDS: Final = 200
-"""Of a form; one with more is not checked."""
-LONGEST_FORM: Final = 128 * 1024
-"""Bytes of its schema; a longer one is not checked."""
-LONGEST_QUOTED: Final = 200
-"""Characters of what is said of one violation, and bytes of what was expected."""
-
 _REJECTED: Final = b'{"code":-1,"message":"User rejected sampling request"}'
 _ACTIONS: Final = ("accept", "decline", "cancel")
-_KINDS: Final = frozenset({"string", "number", "integer", "boolean", "array"})
-_PLAIN: Final = frozenset({"enum", "const", "minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems"})
-_CHOICES: Final = ("oneOf", "anyOf")
 
 Violation = dict[str, object]
 """Where something is wrong, as a JSON pointer into the answer; what; and what was `expected` there."""
-
-_Schema = dict[str, Any]
 
 
 def answer(question: Request, body: bytes) -> Response:
@@ -104,78 +89,13 @@ def _sampled(said: Members, body: bytes) -> bytes:
 
 def violations(schema: bytes | Raw, content: bytes | Raw) -> list[Violation]:
     """What in `content`, an object, is not as the form's `schema` asks; the first MAX_VIOLATIONS."""
-    form, required = _form(schema)
-    try:
-        given = msgspec.json.decode(content, type=_Schema)
-    except (msgspec.MsgspecError, RecursionError):
-        return [_violation("/content", "it cannot be read", {"type": "object"})]
-    missing = (_violation(_pointer(name), "is missing", {}) for name in required if name not in given)
-    unfit = map(_as_violation, Draft202012Validator(form).iter_errors(given))
-    return list(islice(chain(missing, unfit), MAX_VIOLATIONS))
-
-
-def _form(schema: bytes | Raw) -> tuple[_Schema, list[str]]:
-    """As much of a form's schema as can be checked in a time that is nobody else's loss; and what must be there."""
-    try:
-        whole = msgspec.json.decode(bytes(schema)[: LONGEST_FORM + 1], type=_Schema)
-    except (msgspec.MsgspecError, RecursionError):
-        return {}, []
-    fields = whole.get("properties")
-    required = whole.get("required")
-    known = fields if isinstance(fields, dict) and len(fields) <= MAX_FIELDS else {}
-    names = required if isinstance(required, list) and len(required) <= MAX_FIELDS else []
-    properties = {name: _field(each) for name, each in known.items()}
-    return {"properties": properties}, [name for name in names if isinstance(name, str)]
-
-
-def _field(schema: object) -> _Schema:
-    """One field of a form: a text, a number, a yes or no, or a choice."""
-    if not isinstance(schema, dict) or schema.get("type") not in _KINDS:
-        return {}
-    kept = {name: value for name, value in schema.items() if name in _PLAIN and _fits(name, value)}
-    kept["type"] = schema["type"]
-    for word in _CHOICES:
-        if choices := _choices(schema.get(word)):
-            kept["enum"] = choices
-    if schema["type"] == "array" and isinstance(items := schema.get("items"), dict):
-        kept["items"] = {"enum": one} if (one := _choices(items.get("anyOf"))) else _item(items)
-    return kept
-
-
-def _item(schema: Mapping[str, Any]) -> _Schema:
-    choices = schema.get("enum")
-    return {"enum": choices} if isinstance(choices, list) and choices else {}
-
-
-def _choices(options: object) -> list[object]:
-    if not isinstance(options, list):
-        return []
-    known = [each["const"] for each in options if isinstance(each, dict) and "const" in each]
-    return known if len(known) == len(options) else []
-
-
-def _fits(name: str, value: object) -> bool:
-    """Whether `value` is one that the keyword `name` can have."""
-    if name == "enum":
-        return isinstance(value, list) and bool(value)
-    return name == "const" or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def _as_violation(error: ValidationError) -> Violation:
-    """Without the value, which may be a secret."""
-    expected = {str(error.validator): error.validator_value}
-    is_short = len(msgspec.json.encode(expected)) <= LONGEST_QUOTED
-    message = f"is not what '{error.validator}' allows"
-    return _violation(_pointer(*error.absolute_path), message, expected if is_short else None)
-
-
-def _pointer(*path: str | int) -> str:
-    """Into the answer (RFC 6901)."""
-    return "".join(f"/{str(each).replace('~', '~0').replace('/', '~1')}" for each in ("content", *path))
+    found = Checker(bytes(schema)).look(bytes(content))
+    first = found.violations[:MAX_VIOLATIONS] if found is not None else ()
+    return [_violation(f"/content{each.pointer}", each.message, each.expected) for each in first]
 
 
 def _violation(pointer: str, message: str, expected: object) -> Violation:
-    return {"pointer": pointer, "message": message[:LONGEST_QUOTED], "expected": expected}
+    return {"pointer": pointer, "message": message, "expected": expected}
 
 
 def _unfit(*wrong: tuple[str, str, object]) -> GatewayError:

@@ -16,6 +16,8 @@ NONE: Final = b"{}"
 
 _EXPECTED: Final = "expected a JSON object with the tool's arguments"
 _NO_NUMBER: Final = re.compile(rb"[\s:,\[]-?(?:NaN|Infinity)\b")
+_LOOKED_AT: Final = 64 * 1024
+"""Bytes of a body that is no JSON in which such a word is looked for."""
 _KINDS: Final = {b"[": "an array", b'"': "a string", b"n": "null", b"t": "true", b"f": "false"}
 
 
@@ -60,7 +62,7 @@ def _check_encoding(body: bytes) -> None:
 
 
 def _why(body: bytes, error: msgspec.DecodeError) -> str:
-    if _NO_NUMBER.search(body):
+    if _NO_NUMBER.search(body, 0, _LOOKED_AT):
         return "the body is not JSON, which has no NaN and no Infinity"
     # The library quotes nothing of what it reads.
     return "the body is not JSON: " + str(error).removeprefix("JSON is malformed: ")

@@ -16,8 +16,10 @@ from gateway.rest.patterns import Patterns
 from gateway.rest.schemas import Schema, Unusable, read
 
 LONGEST: Final = 1024 * 1024
-MOST_VALUES: Final = 20_000
-"""Bytes of arguments that are looked at, and about how many values they may hold."""
+MOST_VALUES: Final = 10_000
+"""Bytes of arguments that are looked at, and about how many values they may hold. There are numbers that take long to be
+read.
+"""
 
 _KEPT: Final = 128
 """Schemas that are kept ready. They are found by what they are, so one that has changed is another."""

@@ -20,6 +20,9 @@ JSON: Final = "application/json"
 TEXT: Final = "text/plain"
 OCTETS: Final = "application/octet-stream"
 
+MOST: Final = 1000
+"""Blocks of one answer that are looked for."""
+
 MAX_NAMED: Final = 100
 """Blocks that an error names."""
 
@@ -72,13 +75,14 @@ class _Answer(msgspec.Struct, rename="camel"):
 def blocks(answer: bytes) -> list[Block]:
     """What can be had of the result of a `tools/call` or a `resources/read`; nothing of one that cannot be read.
 
-    Nothing either of a call that the tool says has failed: then its words are the answer.
+    It is of the first MOST of its contents. Nothing either of a call that the tool says has failed: then its words are
+    the answer.
     """
     read = _read(answer, _Answer)
     if read is None or read.is_error:
         return []
-    of_call = [_of_call(index, item) for index, item in enumerate(read.content)]
-    of_reading = [_of_resource(index, item) for index, item in enumerate(read.contents)]
+    of_call = [_of_call(index, item) for index, item in enumerate(read.content[:MOST])]
+    of_reading = [_of_resource(index, item) for index, item in enumerate(read.contents[:MOST])]
     return [each for each in (*of_call, *of_reading) if each is not None]
 
 
@@ -86,6 +90,11 @@ def failed(answer: bytes) -> bool:
     """Whether a result says of itself that the tool has failed."""
     read = _read(answer, _Answer)
     return read is not None and read.is_error
+
+
+def is_json(quality: Quality, index: int | None = None, *, raw: bool = False) -> bool:
+    """Whether the whole answer is wanted as JSON, whatever is in it. Then nothing in it need be looked for."""
+    return index is None and not raw and quality(JSON) >= 1
 
 
 def chosen(found: Sequence[Block], quality: Quality, index: int | None = None, *, raw: bool = False) -> Block | None:

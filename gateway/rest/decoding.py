@@ -5,7 +5,6 @@ that the length is known.
 """
 
 import binascii
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from string import ascii_letters, digits
@@ -21,11 +20,9 @@ PIECE: Final = 192 * 1024
 """Bytes of base64 that are decoded at once."""
 
 _ALPHABET: Final = f"{ascii_letters}{digits}+/".encode()
-_ESCAPE: Final = re.compile(rb"\\(?:u00([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _LONGEST_ESCAPE: Final = len(rb"\u002b")
-_PLAIN: Final = {b"n": b"", b"r": b"", b"/": b"/"}
-"""What escapes stand for; line breaks between the lines of base64 are no part of it."""
-_NO_LETTER: Final = b"\x00"
+_LINE_BREAKS: Final = b"\r\n"
+"""They stand between the lines of base64, and are no part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +83,15 @@ def _letters(block: Block) -> Iterator[bytes]:
         if cut > 0 and at + PIECE < len(view):  # it may be the beginning of an escape
             piece = piece[:cut]
         at += len(piece)
-        yield _ESCAPE.sub(_unescaped, piece) if b"\\" in piece else piece
+        yield _unescaped(block, piece) if b"\\" in piece else piece
 
 
-def _unescaped(escape: re.Match[bytes]) -> bytes:
-    code, letter = escape[1], escape[2]
-    return bytes([int(code, 16)]) if code else _PLAIN.get(letter, _NO_LETTER)
+def _unescaped(block: Block, piece: bytes) -> bytes:
+    try:
+        text: str = msgspec.json.decode(b'"%b"' % piece, type=str)
+        return text.encode("ascii").translate(None, _LINE_BREAKS)
+    except (msgspec.MsgspecError, UnicodeEncodeError):
+        raise _malformed(block, "base64") from None
 
 
 def _malformed(block: Block, what: str) -> GatewayError:

@@ -6,18 +6,18 @@ every step is paid for out of one budget, and a pattern is one of `patterns`. Wh
 whose `expected` is the schema that the value does not fit.
 
 Not looked at are `format` and what says something of content, as the specification leaves it; `unevaluatedItems` and
-`unevaluatedProperties`; and what the other modules of this package let be.
+`unevaluatedProperties`; and what the other modules of this package let be. Where it depends on such a thing whether a
+value fits, nothing is said of the value: that nothing is known against it is no reason why it might not be.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal, DecimalException
 from typing import Any, Final
 
 import msgspec
 
-from gateway.rest.patterns import Patterns
+from gateway.rest.patterns import LONGEST_TEXT, Patterns
 from gateway.rest.schemas import Schema
 
 MOST: Final = 50
@@ -25,6 +25,12 @@ MOST: Final = 50
 
 BUDGET: Final = 20_000
 """Steps that one check may take, of a microsecond or two each."""
+
+ELEMENTS_PER_STEP: Final = 300
+"""Elements of a pattern that are held against a character each within a step, at the worst."""
+
+STEPS_OF_DECIMALS: Final = 5
+"""What a division costs, where the numbers are very large and very small."""
 
 MOST_UNIQUE: Final = 1000
 """Items of an array that are held against one another."""
@@ -67,6 +73,12 @@ class Check:
         self._patterns = patterns
         self._left = BUDGET
         self._asking = 0
+        self._unknown = 0
+
+    @property
+    def bounds_of_contains(self) -> tuple[str, ...]:
+        """The keywords that say how many items there are to be of a kind."""
+        return ("minContains", "maxContains") if self._siblings_count else ()
 
     def look(self, schema: Any, value: Any, where: Where = None) -> None:
         """Hold `value` against `schema`. Raises TooMuchWork, and RecursionError where it goes too deep."""
@@ -79,21 +91,27 @@ class Check:
             _ref(self, schema["$ref"], value, where, schema)
             return
         for keyword, operand in schema.items():
-            rule = _RULES.get(keyword)
+            rule = _RULES.get(keyword) if self._siblings_count or keyword not in _LATER else None
             if rule is not None:
                 self.pay(1)
                 rule(self, operand, value, where, schema)
 
-    def fits(self, schema: Any, value: Any) -> bool:
-        """Whether `value` has nothing against it."""
+    def fits(self, schema: Any, value: Any) -> bool | None:
+        """Whether `value` has nothing against it; None where that is not to be known."""
+        before = self._unknown
         self._asking += 1
         try:
             self.look(schema, value)
         except _Misfit:
+            self._unknown = before
             return False
         finally:
             self._asking -= 1
-        return True
+        return None if self._unknown > before else True
+
+    def let_be(self) -> None:
+        """Something is not looked at that might be against the value."""
+        self._unknown += 1
 
     def pay(self, steps: int) -> None:
         """Raises TooMuchWork where there is not that much left."""
@@ -112,9 +130,10 @@ class Check:
     def matches(self, pattern: str, text: str) -> bool | None:
         """Whether the pattern is found in the text; None where that is not to be known."""
         known = self._patterns[pattern]
-        if known is None:
+        if known is None or len(text) > LONGEST_TEXT or (known.of_ascii and not text.isascii()):
+            self.let_be()
             return None
-        self.pay(1 + known.cost * len(text) // 2000)
+        self.pay(1 + known.cost * len(text) // ELEMENTS_PER_STEP)
         return known.is_found_in(text)
 
     def resolved(self, reference: str) -> Any:
@@ -126,7 +145,9 @@ class Check:
             if isinstance(found, list) and name.isdecimal() and len(name) < 6 and int(name) < len(found):
                 found = found[int(name)]
             else:
-                found = found.get(name, True) if isinstance(found, dict) else True
+                found = found.get(name) if isinstance(found, dict) else None
+        if not isinstance(found, dict | bool):
+            self.let_be()
         return found
 
 
@@ -195,24 +216,27 @@ def _all_of(check: Check, operand: Any, value: Any, where: Where, _: Any) -> Non
 
 
 def _any_of(check: Check, operand: Any, value: Any, where: Where, _: Any) -> None:
-    if not any(check.fits(each, value) for each in operand):
+    if all(check.fits(each, value) is False for each in operand):
         check.violated(where, f"fits none of {len(operand)} alternatives", {"anyOf": operand})
 
 
 def _one_of(check: Check, operand: Any, value: Any, where: Where, _: Any) -> None:
-    fitting = sum(check.fits(each, value) for each in operand)
-    if fitting != 1:
+    found = [check.fits(each, value) for each in operand]
+    fitting = found.count(True)
+    if fitting > 1 or not (fitting or None in found):
         of = f"{fitting or 'none'} of {len(operand)} alternatives"
         check.violated(where, f"fits {of}, and is to fit one", {"oneOf": operand})
 
 
 def _not(check: Check, operand: Any, value: Any, where: Where, _: Any) -> None:
-    if check.fits(operand, value):
+    if check.fits(operand, value) is True:
         check.violated(where, "is what it may not be", {"not": operand})
 
 
 def _if(check: Check, operand: Any, value: Any, where: Where, schema: Any) -> None:
-    check.look(schema.get("then" if check.fits(operand, value) else "else", True), value, where)
+    fits = check.fits(operand, value)
+    if fits is not None:
+        check.look(schema.get("then" if fits else "else", True), value, where)
 
 
 # Numbers.
@@ -232,9 +256,14 @@ def _bound(keyword: str, word: str, is_within: Callable[[Any, Any], bool]) -> "R
 def _multiple_of(check: Check, operand: Any, value: Any, where: Where, _: Any) -> None:
     """In decimals, for 0.3 is a multiple of 0.1; what is too long for that is let be."""
     if _is(value, "number"):
-        with suppress(DecimalException):
-            if Decimal(str(value)) % Decimal(str(operand)):
-                check.violated(where, f"is no multiple of {operand}", {"multipleOf": operand})
+        check.pay(STEPS_OF_DECIMALS)
+        try:
+            is_multiple = not Decimal(str(value)) % Decimal(str(operand))
+        except DecimalException:
+            check.let_be()
+            return
+        if not is_multiple:
+            check.violated(where, f"is no multiple of {operand}", {"multipleOf": operand})
 
 
 # Texts, arrays and objects.
@@ -282,28 +311,36 @@ def _look_at_rest(check: Check, operand: Any, value: list[Any], where: Where, fi
 def _contains(check: Check, operand: Any, value: Any, where: Where, schema: Any) -> None:
     if not isinstance(value, list):
         return
-    fitting = sum(check.fits(operand, each) for each in value)
-    bounds = {name: schema[name] for name in ("minContains", "maxContains") if name in schema}
-    if not bounds.get("minContains", 1) <= fitting <= bounds.get("maxContains", fitting):
+    found = [check.fits(operand, each) for each in value]
+    fitting = found.count(True)
+    bounds = {name: schema[name] for name in check.bounds_of_contains if name in schema}
+    if fitting + found.count(None) < bounds.get("minContains", 1) or fitting > bounds.get("maxContains", fitting):
         message = f"has {fitting or 'no'} items of the kind of which there is to be another number"
         check.violated(where, message, {"contains": operand, **bounds})
 
 
 def _unique_items(check: Check, operand: Any, value: Any, where: Where, _: Any) -> None:
-    if not operand or not isinstance(value, list) or len(value) > MOST_UNIQUE:
+    if not operand or not isinstance(value, list):
         return
-    if len({_frozen(check, each) for each in value}) < len(value):
+    if len(value) > MOST_UNIQUE:
+        check.let_be()
+    elif len({_frozen(check, each) for each in value}) < len(value):
         check.violated(where, "has an item twice", {"uniqueItems": True})
 
 
 def _frozen(check: Check, value: Any) -> object:
-    """The same for what `_same` calls so, and nothing else."""
+    """The same for what `_same` calls so, and nothing else.
+
+    Numbers as texts: there are many with one hash, and it takes long to tell such from one another in a set.
+    """
     check.pay(1)
     if isinstance(value, dict):
         return frozenset((name, _frozen(check, each)) for name, each in value.items())
     if isinstance(value, list):
         return tuple(_frozen(check, each) for each in value)
-    return (isinstance(value, bool), value)
+    if not _is(value, "number"):
+        return (isinstance(value, str), str(value))
+    return str(int(value) if _is(value, "integer") else value)
 
 
 def _properties(check: Check, operand: Any, value: Any, where: Where, _: Any) -> None:
@@ -357,7 +394,7 @@ def _pattern_properties(check: Check, operand: Any, value: Any, where: Where, _:
 def _property_names(check: Check, operand: Any, value: Any, where: Where, _: Any) -> None:
     if isinstance(value, dict):
         for name in value:
-            if not check.fits(operand, name):
+            if check.fits(operand, name) is False:
                 check.violated((where, name), "has a name that it may not have", {"propertyNames": operand})
 
 
@@ -371,10 +408,18 @@ def _dependencies(check: Check, operand: Any, value: Any, where: Where, schema: 
                 check.look(wanted, value, where)
 
 
+def _let_be(check: Check, _operand: Any, _value: Any, _where: Where, _schema: Any) -> None:
+    check.let_be()
+
+
 Rule = Callable[[Check, Any, Any, Where, Any], None]
 """`rule(check, operand, value, where, schema)`: what the keyword of `schema` with this operand has against the value."""
 
+_LATER: Final = frozenset({"prefixItems", "dependentRequired", "dependentSchemas"})
+"""Keywords that the dialects do not have in which nothing counts that stands beside a `$ref`."""
+
 _RULES: Final[Mapping[str, Rule]] = {
+    **dict.fromkeys(("format", "unevaluatedItems", "unevaluatedProperties"), _let_be),
     "$ref": _ref,
     "type": _type,
     "enum": _enum,

@@ -167,6 +167,12 @@ class Call:
         if self.on_question is not None:
             self.on_question(question)
 
+    def leave(self, on_question: Callable[[Question], None]) -> None:
+        """Whoever that told of questions is gone: somebody else who waits is told, in place of the result."""
+        if self.on_question == on_question:
+            self.on_question = None
+            self._tell()
+
     async def answer_or_ask(self, run: Callable[[], Awaitable[bytes]]) -> bytes:
         """What `run` returns, which is to make the call, and to let it `hear`.
 

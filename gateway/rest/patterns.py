@@ -30,7 +30,7 @@ _ANY_SCRIPT: Final = 200
 _TOKENS: Final = re.compile(r"\\[pP]\{\w+\}|\\.|\[|\]|\(|\)|\{(\d{1,6})(?:,(\d{0,6}))?\}|--|&&|~~|.", re.DOTALL)
 _ECMA: Final = {"d": "0-9", "D": "^0-9", "w": "0-9A-Za-z_", "W": "^0-9A-Za-z_"}
 _BOUNDARIES: Final = {"b": r"(?-u:\b)", "B": r"(?-u:\B)"}
-_OTHERWISE: Final = frozenset("AzZGKQE<>")
+_OTHERWISE: Final = frozenset("AzZGKQE<>pP")
 """Escapes that mean a letter or a sign to one side, and something else or nothing to the other."""
 _SET_OPERATIONS: Final = frozenset({"--", "&&", "~~"})
 
@@ -41,9 +41,14 @@ class _NotChecked(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One that can be checked; `cost` is how many elements it has."""
+    """One that can be checked; `cost` is how many elements it has.
+
+    Where it is `of_ascii`, it has a class such as `\\w`, in which ECMA-262 has no letters but those of ASCII. Many a
+    child's own language has more.
+    """
 
     cost: int
+    of_ascii: bool
     _validator: SchemaValidator
 
     def is_found_in(self, text: str) -> bool:
@@ -61,7 +66,7 @@ def pattern_of(source: str) -> Pattern | None:
             translation.add(token)
         translated = "".join(translation.parts)
         schema = core_schema.str_schema(pattern=translated, regex_engine="rust-regex")
-        return Pattern(translation.cost, SchemaValidator(schema))
+        return Pattern(translation.cost, translation.of_ascii, SchemaValidator(schema))
     except (_NotChecked, SchemaError):
         return None
 
@@ -86,6 +91,7 @@ class _Translation:
 
     def __init__(self) -> None:
         self.parts: list[str] = []
+        self.of_ascii = False
         self._costs = [0]
         self._last = 0
         self._in_class = False
@@ -137,6 +143,7 @@ class _Translation:
         if letter[0] in "pP":
             self._costs[-1] += _ANY_SCRIPT
             self._last += _ANY_SCRIPT
+        self.of_ascii = self.of_ascii or letter in _ECMA or letter in _BOUNDARIES
         if letter in _ECMA:
             return f"[{_ECMA[letter]}]"
         if letter in _BOUNDARIES:

@@ -13,7 +13,7 @@ from collections.abc import Hashable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -44,13 +44,23 @@ ALL: Final = Bounds(20_000, 128 * 1024 * 1024)
 """For each principal, and for all together."""
 
 
+class Name(NamedTuple):
+    """What a call is known by in its session. `given` stands for what its sender gives the child of their own: an answer
+    that one of two people has who come with the same key is not the other's.
+    """
+
+    tool: str
+    key: str
+    given: bytes = b""
+
+
 @dataclass(eq=False, slots=True)
 class Kept:
     """The call of one key. `session` is whose state it changed, `arguments` the digest of what it was made with."""
 
     session: object
     owner: Hashable
-    name: tuple[str, str]
+    name: Name
     arguments: bytes
     answer: "Future[bytes]"
     until: float = 0.0
@@ -73,7 +83,7 @@ class Replays:
 
     each: Bounds = EACH
     all: Bounds = ALL
-    _kept: dict[object, dict[tuple[str, str], Kept]] = field(default_factory=dict)
+    _kept: dict[object, dict[Name, Kept]] = field(default_factory=dict)
     _finished: dict[Kept, None] = field(default_factory=dict)
     """Oldest first."""
     _tallies: dict[Hashable, _Tally] = field(default_factory=dict)
@@ -82,8 +92,8 @@ class Replays:
     def __repr__(self) -> str:
         return f"<Replays: {self._tally.answers} answers, {self._tally.size} bytes>"
 
-    def find(self, session: object, name: tuple[str, str], arguments: bytes, now: float) -> Kept | None:
-        """The call that `name`, a tool and a key, stands for in this session; None where it is to be made.
+    def find(self, session: object, name: Name, arguments: bytes, now: float) -> Kept | None:
+        """The call that `name` stands for in this session; None where it is to be made.
 
         Raises GatewayError where it stands for another, or for one whose answer is not there.
         """
@@ -100,9 +110,7 @@ class Replays:
             raise _conflict(message)
         return found
 
-    def begin(
-        self, session: object, owner: Hashable, name: tuple[str, str], arguments: bytes, answer: "Future[bytes]"
-    ) -> Kept:
+    def begin(self, session: object, owner: Hashable, name: Name, arguments: bytes, answer: "Future[bytes]") -> Kept:
         """The call is being made; `answer` will have its result, or its error. `finish` comes next."""
         kept = Kept(session, owner, name, digest(arguments), answer)
         self._kept.setdefault(session, {})[name] = kept

@@ -135,6 +135,7 @@ class Lane:
         """
         self.personal, self._changed = personal, names
         self.whose = replace(self.whose, given=personal.digest)
+        self.rider.on_list_changed()
 
     def hear(self, message: Message, line: bytes, about: int | None) -> None:
         """The child says `message`, which is `line`."""

@@ -9,6 +9,7 @@ from msgspec import Raw
 from common.reasons import Reason
 from gateway.errors import GatewayError, bad_request
 from gateway.rawjson import Members, is_object, text
+from gateway.rest.arguments import read as read_arguments
 from gateway.unified.parameters import unknown
 
 TOOL: Final = "tool"
@@ -65,4 +66,4 @@ def _arguments(given: Members) -> bytes:
         return b"{}"
     if not is_object(arguments):
         raise bad_request(f"'{ARGUMENTS}' is an object: the arguments of the tool, by their names", member=ARGUMENTS)
-    return bytes(arguments)
+    return read_arguments(bytes(arguments))

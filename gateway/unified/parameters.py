@@ -16,14 +16,15 @@ LONGEST_SEARCH: Final = 256
 """Characters: each word is looked for in every tool."""
 
 _LONGEST: Final = 64
-"""Characters of a name that an error repeats."""
+"""Characters of a name that are looked at, and that an error repeats."""
 
 
 def unknown(name: str, known: Collection[str], what: str) -> GatewayError:
     """There is no `what` of that name: a `parameter`, or a `member`."""
+    name = name[:_LONGEST]
     near = difflib.get_close_matches(name, sorted(known), n=1)
     remedy = f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(sorted(known))}"
-    return bad_request(f"there is no {what} '{name[:_LONGEST]}' here; {remedy}", **{what: name[:_LONGEST]})
+    return bad_request(f"there is no {what} '{name}' here; {remedy}", **{what: name})
 
 
 def check_names(query: Query, known: Collection[str]) -> None:

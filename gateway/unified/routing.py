@@ -1,7 +1,7 @@
 """Which server a tool is called on, where the caller names the tool alone."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -20,6 +20,10 @@ RECENT: Final = timedelta(seconds=10)
 
 PATIENCE: Final = 30.0
 """Seconds that finding out may take."""
+
+LONGEST_GUESS: Final = 64
+MOST_GUESSES: Final = 50
+"""Characters of a name for which another is guessed, and names that are held against it: a child may have thousands."""
 
 
 class Router:
@@ -76,6 +80,14 @@ def not_asked_since(known: Sequence[Listing], instant: datetime) -> list[str]:
     return [each.server for each in known if each.offer is not None and not each.failure and each.offer.asked < instant]
 
 
+def _nearest(name: str, names: Collection[str]) -> list[str]:
+    """The one of `names` that is the most like it, if any is: of those that are about as long, for there may be many."""
+    if len(name) > LONGEST_GUESS:
+        return []
+    likely = sorted(names, key=lambda each: (abs(len(each) - len(name)), each))[:MOST_GUESSES]
+    return difflib.get_close_matches(name, likely, n=1)
+
+
 def nowhere(tool: str, known: Sequence[Listing]) -> GatewayError:
     """No server has the tool; or one that cannot be asked might."""
     name = tool[:LONGEST_NAME]
@@ -83,7 +95,6 @@ def nowhere(tool: str, known: Sequence[Listing]) -> GatewayError:
     message = f"no server has a tool '{name}'"
     if silent:
         message += f", but of {', '.join(silent)} it is not known what they have"
-    names = {each.name for listing in known for each in listing.tools}
-    if near := difflib.get_close_matches(name, sorted(names), n=1):
+    if near := _nearest(name, {each.name for listing in known for each in listing.tools}):
         message += f"; did you mean '{near[0]}'?"
     return GatewayError(Reason.TOOL_NOT_FOUND, message, tool=name, unknown=silent)

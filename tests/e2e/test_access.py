@@ -215,6 +215,16 @@ ROUTES = [
     ("POST", "/{}/message?sessionId=x", {}),
     ("GET", "/{}/ws", {}),
     ("POST", "/api/{}/echo", {}),
+    ("GET", "/api/{}/openapi.json", {}),
+    ("GET", "/api/v1/servers/{}", {}),
+    ("GET", "/api/v1/tools?server={}", {}),
+    ("POST", "/api/v1/tools/call", {"tool": "echo", "server": "{}"}),
+    ("GET", "/api/v1/servers/{}/resources", {}),
+    ("GET", "/api/v1/servers/{}/resource-templates?sessionId=x", {}),
+    ("GET", "/api/v1/servers/{}/resources/read", {}),
+    ("GET", "/api/v1/servers/{}/prompts", {}),
+    ("GET", "/api/v1/servers/{}/prompts/x", {}),
+    ("POST", "/api/v1/servers/{}/prompts/x", {"a": 1}),
 ]
 """Each route that names a server."""
 
@@ -228,7 +238,8 @@ async def test_a_denied_server_is_none_on_any_route(
         answers = []
         for server in ("secret", "absent"):
             url = path.format(server)
-            answer = await bob.request(method, url, json=message if method == "POST" else None, headers=headers)
+            named = {name: server if value == "{}" else value for name, value in message.items()}
+            answer = await bob.request(method, url, json=named if method == "POST" else None, headers=headers)
             answers.append((answer.status_code, answer.text.replace(server, "?"), sorted(answer.headers.keys())))
         assert answers[0] == answers[1]
         assert answers[0][0] == 404

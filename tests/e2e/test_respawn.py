@@ -226,6 +226,29 @@ async def test_a_rest_caller_and_a_stream_go_on_with_another_child_too(gateway: 
         await http.delete("/api/sessionid", params={"sessionId": set_})
 
 
+async def test_an_answer_that_is_kept_is_for_who_brings_the_same_again(gateway: Gateway) -> None:
+    async with httpx2.AsyncClient(base_url=gateway.url, headers={**ALICE, "Idempotency-Key": "k"}) as http:
+        set_ = (await http.get("/api/sessionid")).json()["sessionId"]
+        told = []
+        for secret in (SECRETS[0], SECRETS[1], SECRETS[0]):
+            own = {HEADER: secret}
+            answer = await http.post("/api/light/environment", params={"sessionId": set_}, json={}, headers=own)
+            assert json.loads(answer.json()["content"][0]["text"])["GITHUB_TOKEN"] == secret
+            told.append(answer.headers.get("Idempotency-Replayed"))
+        assert told == [None, None, "true"]
+        await http.delete("/api/sessionid", params={"sessionId": set_})
+
+
+async def test_arguments_are_held_against_the_schema_of_the_child_that_is_to_have_them(gateway: Gateway) -> None:
+    async with httpx2.AsyncClient(base_url=gateway.url, headers=ALICE) as http:
+        set_ = (await http.get("/api/sessionid")).json()["sessionId"]
+        for secret, status in ((SECRETS[1], 400), ("good", 200), (SECRETS[1], 400)):
+            own = {HEADER: secret}
+            answer = await http.post("/api/other/echo", params={"sessionId": set_}, json={"text": 5}, headers=own)
+            assert answer.status_code == status, answer.text
+        await http.delete("/api/sessionid", params={"sessionId": set_})
+
+
 async def test_a_request_without_its_credential_is_refused_and_the_session_goes_on(gateway: Gateway) -> None:
     async with session(gateway, ALICE, SECRETS[0]) as one:
         before = await seen(one)

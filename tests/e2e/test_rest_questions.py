@@ -97,7 +97,7 @@ async def test_an_answer_that_does_not_fit_is_refused_with_all_that_is_wrong_and
     young = await ann.http.post(url, json={"action": "accept", "content": {"age": 17}})
     assert young.status_code == 400
     assert young.json()["error"]["about"]["violations"] == [
-        {"pointer": "/content/age", "message": "is not what 'minimum' allows", "expected": {"minimum": 18}}
+        {"pointer": "/content/age", "message": "is less than 18", "expected": {"minimum": 18}}
     ]
     unfit: tuple[Any, ...] = ({"action": "accept"}, {"action": "maybe"}, {"error": 3}, [], {})
     for body in unfit:
@@ -231,3 +231,14 @@ async def test_a_call_with_a_key_that_waits_for_an_answer_is_not_made_twice(ann:
     assert again.headers["Idempotency-Replayed"] == "true"
     assert text(await ann.http.post(path(first), json=ACCEPTED)) == ACCEPTED
     assert text(await ann.http.post(url, json=body, headers=key)) == ACCEPTED
+
+
+async def test_a_stream_that_was_hung_up_on_keeps_no_question_from_who_asks_again(ann: Gateway, id_: str) -> None:
+    url = httpx2.URL("/api/light/ask", params={"sessionId": id_})
+    body = {"method": "elicitation/create", "params": QUESTION}
+    headers = {"Idempotency-Key": '"heard"'}
+    async with ann.http.stream("POST", url, json=body, headers={**headers, "Accept": "text/event-stream"}) as answer:
+        events = Events(answer)
+        assert (await events.next())[0] == "question"
+    again = await ann.http.post(url, json=body, headers=headers)
+    assert text(await ann.http.post(path(again), json=ACCEPTED)) == ACCEPTED

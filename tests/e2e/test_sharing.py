@@ -298,12 +298,12 @@ async def test_a_child_outlives_its_last_session_by_its_linger(shared: Gateway) 
 
 
 async def test_streams_and_rest_and_streamable_share_one_child(shared: Gateway) -> None:
-    plain: dict[str, Any] = {"capabilities": {}}
+    as_over_rest: dict[str, Any] = {"capabilities": {"elicitation": {"form": {}, "url": {}}, "sampling": {}}}
     http = httpx2.AsyncClient(base_url=shared.url, headers=BOB)
-    async with http, session(shared, BOB, hello=plain) as one:
+    async with http, session(shared, BOB, hello=as_over_rest) as one:
         pid = (await one.call(1, "whoami"))["pid"]
         async with sse(http, hello=False) as stream:
-            assert "result" in await stream.ask(request(0, "initialize", {**HELLO, **plain}))
+            assert "result" in await stream.ask(request(0, "initialize", {**HELLO, **as_over_rest}))
             await stream.post(notification("notifications/initialized"))
             assert said(await stream.ask(call(1, "whoami")))["pid"] == pid
             set_ = (await http.get("/api/sessionid")).json()["sessionId"]

@@ -346,6 +346,20 @@ async def test_an_anonymous_call_has_a_child_for_itself_alone(one_gateway: Gatew
     assert (await one_gateway.health())["sessions"] == 0
 
 
+async def test_an_anonymous_call_with_a_key_ends_with_its_client_for_nobody_could_come_back(
+    one_gateway: Gateway,
+) -> None:
+    async def hold() -> None:
+        headers = {"Idempotency-Key": '"mine"'}
+        await one_gateway.http.post("/api/v1/tools/call", json={"tool": "hold", "server": "light"}, headers=headers)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(hold)
+        await one_gateway.said("stderr: holding")
+        tasks.cancel_scope.cancel()
+    await one_gateway.quiet()
+
+
 async def test_the_anonymous_are_shown_what_they_name_by_its_id_and_nothing_else(one_gateway: Gateway) -> None:
     http = one_gateway.http
     id_ = await one_gateway.session_id()

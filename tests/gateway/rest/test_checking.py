@@ -1,6 +1,7 @@
 """Arguments are held against the schema of their tool, in milliseconds or not at all."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ from jsonschema.validators import validator_for
 
 from common.reasons import Reason
 from gateway.rest.checking import Checker, checker_of
-from gateway.rest.keywords import LONGEST_NAME, MOST
+from gateway.rest.keywords import LONGEST_NAME, MOST, MOST_UNIQUE, Check, _frozen
+from gateway.rest.patterns import LONGEST_TEXT, Patterns
 from gateway.rest.schemas import DEEPEST, LONGEST
 
 
@@ -217,3 +219,88 @@ def test_large_arguments_are_the_childs_to_check() -> None:
 def test_arguments_of_any_depth_are_no_fault_of_ours() -> None:
     checker = Checker(b'{"additionalProperties":{"$ref":"#"}}')
     assert checker.look(b'{"a":' * 900 + b"1" + b"}" * 900) is None
+
+
+def test_numbers_with_one_hash_take_no_longer_to_tell_apart_than_others() -> None:
+    schema = Checker(b'{"uniqueItems": true}')._schema
+    assert schema is not None
+    check = Check(schema, Patterns())
+    with_one_hash = [2.0 ** (61 * each) for each in range(16)]
+    assert len({*map(hash, with_one_hash)}) == 1
+    assert len({hash(_frozen(check, each)) for each in with_one_hash}) == len(with_one_hash)
+
+
+@pytest.mark.parametrize(
+    ("items", "fits"),
+    [
+        ([1, 1.0], False),
+        ([0, False, None, "", "0", "None", "0.0", [], {}], True),
+        ([True, "True"], True),
+        ([-0.0, 0], False),
+        ([2**53, 2**53 + 1], True),
+        ([10**400, 10**400 + 1], True),
+        ([[1, {"a": 2}], [1.0, {"a": 2.0}]], False),
+    ],
+)
+def test_items_are_the_same_or_not(items: list[Any], fits: bool) -> None:
+    assert (not wrong({"properties": {"a": {"uniqueItems": True}}}, {"a": items})) is fits
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"dependentRequired": {"a": ["b"]}},
+        {"dependentSchemas": {"a": False}},
+        {"properties": {"a": {"prefixItems": [False]}}},
+        {"properties": {"a": {"contains": {"const": 1}, "minContains": 2}}},
+    ],
+)
+def test_an_older_dialect_has_not_the_keywords_of_a_newer_one(schema: dict[str, Any]) -> None:
+    assert wrong(schema, {"a": [1]})
+    assert not wrong({"$schema": "http://json-schema.org/draft-07/schema#", **schema}, {"a": [1]})
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        {"format": "email"},
+        {"pattern": "(?=x)"},
+        {"pattern": "^x"},
+        {"$ref": "#/$defs/none"},
+        {"unevaluatedProperties": False},
+        {"uniqueItems": True},
+        {"multipleOf": 1e-300},
+    ],
+)
+@pytest.mark.parametrize(
+    "schema",
+    [
+        lambda unknown: {"not": unknown},
+        lambda unknown: {"oneOf": [unknown, True]},
+        lambda unknown: {"oneOf": [unknown, unknown, False]},
+        lambda unknown: {"if": unknown, "then": False},
+        lambda unknown: {"if": {"not": unknown}, "else": False},
+        lambda unknown: {"anyOf": [False, unknown]},
+        lambda unknown: {"not": {"anyOf": [unknown, False]}},
+    ],
+)
+def test_what_is_not_looked_at_is_no_reason_to_refuse_anything(
+    unknown: dict[str, Any], schema: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    longest = {"pattern": "x" * (LONGEST_TEXT + 1), "uniqueItems": [*range(MOST_UNIQUE + 1)], "multipleOf": 1e300}
+    value = longest.get(next(iter(unknown)), {})
+    assert not wrong({"properties": {"a": schema(unknown)}}, {"a": value})
+
+
+def test_of_a_number_of_items_it_counts_what_is_known() -> None:
+    some = {"contains": {"format": "x"}, "maxContains": 0}
+    assert not wrong({"properties": {"a": some}}, {"a": [1]})
+    assert wrong({"properties": {"a": {**some, "minContains": 2}}}, {"a": [1]})
+    assert wrong({"properties": {"a": {"oneOf": [True, True, {"format": "x"}]}}}, {"a": 1})
+
+
+@pytest.mark.parametrize("pattern", [r"^\w+$", r"^\d$", r"\bx\b"])
+def test_a_pattern_that_languages_read_otherwise_is_let_be_where_that_matters(pattern: str) -> None:
+    schema = {"properties": {"a": {"pattern": pattern}}}
+    assert not wrong(schema, {"a": "é٣"})
+    assert wrong(schema, {"a": "--"})

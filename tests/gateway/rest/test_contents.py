@@ -9,7 +9,7 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
 from gateway.errors import GatewayError
-from gateway.rest.contents import OCTETS, Block, Quality, blocks, chosen, media_type, sent_as
+from gateway.rest.contents import MOST, OCTETS, Block, Quality, blocks, chosen, is_json, media_type, sent_as
 from gateway.rest.decoding import PIECE, body
 
 PNG = b"\x89PNG pixels"
@@ -161,3 +161,11 @@ def test_what_is_no_base64_is_the_childs_fault(data: str) -> None:
     (block,) = blocks(b'{"content":[{"type":"image","data":"%b"}]}' % data.encode())
     with pytest.raises(GatewayError, match="no base64"):
         body(block)
+
+
+def test_no_more_contents_are_looked_for_than_anybody_wants_and_none_for_who_wants_json() -> None:
+    assert len(blocks(answer(*[TEXT] * (MOST + 1)))) == MOST
+    assert is_json(accepting("image/*, application/json"))
+    assert not is_json(accepting("image/*, application/json;q=0.9"))
+    assert not is_json(accepting("application/json"), 0)
+    assert not is_json(accepting("application/json"), raw=True)

@@ -37,6 +37,18 @@ async def test_all_pages_are_one() -> None:
     assert json.loads(await listed(pages(1), "prompts", None, 0)) == {"prompts": [{"name": "p0", "odd": None}]}
 
 
+async def test_pages_of_any_shape_are_put_together() -> None:
+    shapes = {"": "[ ]", "1": '[ {"name": "a]"}, {"name": "b"} ]', "2": "[]", "3": '[\n{"name": "[c"}]'}
+    following = {"": "1", "1": "2", "2": "3"}
+
+    async def ask(params: dict[str, str]) -> bytes:
+        at = params.get("cursor", "")
+        more = f', "nextCursor": "{following[at]}"' if at in following else ""
+        return f'{{"prompts" : {shapes[at]} {more}}}'.encode()
+
+    assert await names(ask) == (["a]", "b", "[c"], None)
+
+
 async def test_a_list_without_end_comes_in_parts() -> None:
     first, cursor = await names(pages(10**9))
     assert (len(first), cursor) == (MAX_PAGES, str(MAX_PAGES))

@@ -36,7 +36,7 @@ def test_a_pattern_is_found_or_not(source: str, found: list[str], not_found: lis
     "source",
     [
         "(?=a)", "(?<!a)b", r"(a)\1", "[", "(", r"\Z", r"\<", "[a&&b]", "[a--b]", "[]a]", "[^]", "a\\",
-        r"\w{99999}", r"((a{99}){99})", r"\p{L}{100}", r"[\p{L}\p{N}]{50}", "a" * (LONGEST + 1),
+        r"\w{99999}", r"((a{99}){99})", r"\p{L}{100}", r"\pL", r"[\p{L}\p{N}]{50}", "a" * (LONGEST + 1),
     ],
 )  # fmt: skip
 def test_what_is_not_known_or_too_large_is_not_checked(source: str) -> None:

@@ -6,12 +6,12 @@ import pytest
 
 from common.reasons import Reason
 from gateway.errors import GatewayError
-from gateway.rest.replays import KEPT_FOR, LONGEST, Bounds, Replays
+from gateway.rest.replays import KEPT_FOR, LONGEST, Bounds, Name, Replays
 
-NAME = ("tool", "key")
+NAME = Name("tool", "key")
 
 
-def made(replays: Replays, session: object, name: tuple[str, str] = NAME, owner: str = "me", at: float = 0.0,
+def made(replays: Replays, session: object, name: Name = NAME, owner: str = "me", at: float = 0.0,
          said: bytes | Exception = b"done") -> None:  # fmt: skip
     """A call, from its beginning to its end."""
     answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -23,7 +23,7 @@ def made(replays: Replays, session: object, name: tuple[str, str] = NAME, owner:
     replays.finish(kept, at)
 
 
-def has(replays: Replays, session: object, name: tuple[str, str] = NAME, at: float = 0.0) -> bool:
+def has(replays: Replays, session: object, name: Name = NAME, at: float = 0.0) -> bool:
     return replays.find(session, name, b"{}", at) is not None
 
 
@@ -32,8 +32,8 @@ async def test_an_answer_is_one_sessions_with_one_tool_and_one_key() -> None:
     made(replays, "one")
     assert has(replays, "one")
     assert not has(replays, "two")
-    assert not has(replays, "one", ("tool", "other"))
-    assert not has(replays, "one", ("other", "key"))
+    assert not has(replays, "one", Name("tool", "other"))
+    assert not has(replays, "one", Name("other", "key"))
 
 
 async def test_a_call_that_runs_is_found_too() -> None:
@@ -93,15 +93,15 @@ async def test_of_an_answer_that_is_too_large_it_is_known_that_there_was_one() -
 async def test_the_oldest_go_first_each_principals_own_and_then_anybodys() -> None:
     replays = Replays(each=Bounds(2, 10_000), all=Bounds(3, 10_000))
     for key in "abc":
-        made(replays, "mine", ("tool", key))
-    assert [has(replays, "mine", ("tool", key)) for key in "abc"] == [False, True, True]
+        made(replays, "mine", Name("tool", key))
+    assert [has(replays, "mine", Name("tool", key)) for key in "abc"] == [False, True, True]
     for key in "de":
-        made(replays, "theirs", ("tool", key), owner="they")
-    assert [has(replays, "mine", ("tool", key)) for key in "bc"] == [False, True]
+        made(replays, "theirs", Name("tool", key), owner="they")
+    assert [has(replays, "mine", Name("tool", key)) for key in "bc"] == [False, True]
     made(replays, "others", said=b"x" * 9000, owner="others")
-    assert [has(replays, session, ("tool", "e")) for session in ("mine", "theirs")] == [False, False]
-    made(replays, "others", ("tool", "f"), said=b"x" * 9000, owner="others")
-    assert [has(replays, "others"), has(replays, "others", ("tool", "f"))] == [False, True]
+    assert [has(replays, session, Name("tool", "e")) for session in ("mine", "theirs")] == [False, False]
+    made(replays, "others", Name("tool", "f"), said=b"x" * 9000, owner="others")
+    assert [has(replays, "others"), has(replays, "others", Name("tool", "f"))] == [False, True]
 
 
 async def test_a_call_that_was_cancelled_may_be_made_again() -> None:

@@ -54,6 +54,11 @@ def test_what_is_no_json_in_utf_8_is_said_so(body: bytes) -> None:
     assert error.value.status == 400
 
 
+def test_arguments_are_read_as_at_every_other_door() -> None:
+    with pytest.raises(GatewayError, match="a member stands twice"):
+        read(b'{"tool": "a", "arguments": {"a": {"b": 1, "b": 2}}}')
+
+
 def test_json_without_end_is_refused() -> None:
     for body in (b"[" * 100_000, b'{"tool": "a", "arguments": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001):
         with pytest.raises(GatewayError) as error:

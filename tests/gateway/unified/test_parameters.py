@@ -8,7 +8,7 @@ import pytest
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.unified.paging import Page, cut, page_of
-from gateway.unified.parameters import LONGEST_SEARCH, check_names, is_set, number, one, words
+from gateway.unified.parameters import LONGEST_SEARCH, check_names, is_set, number, one, unknown, words
 
 LETTERS = [(letter, "") for letter in "dacbe"]
 
@@ -96,3 +96,15 @@ def test_a_cursor_of_another_list_is_refused() -> None:
     assert cursor is not None
     assert page_of({"cursor": [cursor]}, tuple[float, str]).after == (1.5, "x")
     wrong(page_of, {"cursor": [cursor]}, tuple[str, str])
+
+
+def test_of_a_name_no_more_is_held_against_others_than_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[str] = []
+
+    def compare(name: str, *_: object, **__: object) -> list[str]:
+        compared.append(name)
+        return []
+
+    monkeypatch.setattr("difflib.get_close_matches", compare)
+    error = unknown("x" * 100_000, ["limit"], "member")
+    assert compared == [error.about["member"]] == ["x" * 64]

@@ -17,7 +17,7 @@ from gateway.identity.who import Who
 from gateway.oversight import Oversight
 from gateway.sessions import Sessions
 from gateway.unified.asking import listings
-from gateway.unified.routing import RECENT, Router, not_asked_since, nowhere, route
+from gateway.unified.routing import LONGEST_GUESS, MOST_GUESSES, RECENT, Router, not_asked_since, nowhere, route
 from tests.gateway.test_succession import next_gateway
 
 ANN, BOB = Who(Principal("basic", "ann")), Who(Principal("basic", "bob"))
@@ -164,3 +164,20 @@ async def test_nobody_is_led_to_what_is_not_theirs_nor_told_of_it() -> None:
                 await router.server_of(tool, BOB)
             said.append(error.value.message.replace(f"'{tool}'", "it"))
         assert set(said) == {"no server has a tool it"}
+
+
+def test_of_many_tools_only_some_that_are_about_as_long_are_held_against_a_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[list[str]] = []
+
+    def compare(_: str, names: list[str], **__: object) -> list[str]:
+        compared.append(names)
+        return []
+
+    known = [Listing("a", offer("echo", *("x" * (3 + each) for each in range(200))))]
+    assert "did you mean 'echo'" in nowhere("ecko", known).message
+    monkeypatch.setattr("difflib.get_close_matches", compare)
+    nowhere("ecko", known)
+    nowhere("e" * (LONGEST_GUESS + 1), known)
+    assert [len(names) for names in compared] == [MOST_GUESSES]
