@@ -13,6 +13,7 @@ from common.config.load import Settings
 from common.config.source import ConfigError
 from common.reasons import Reason
 from embedding.running import Running
+from gateway import options
 from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
 from gateway.identity.who import Who
@@ -43,15 +44,7 @@ class Wanted:
 
 
 @click.command("check")
-@click.option(
-    "--config",
-    "-c",
-    type=click.Path(path_type=Path),
-    envvar="CONFIG_PATH",
-    default="config.yaml",
-    show_default=True,
-    help="The configuration file; the environment variable CONFIG_PATH names one, too.",
-)
+@options.config()
 @click.option("--server", "names", multiple=True, metavar="NAME", help="Only this server; may be given again.")
 @click.option(
     "-H",
