@@ -63,6 +63,7 @@ def wire(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorCl
     app.after_serving(rates.close)
     catalog = app.extensions["catalog"] = Catalog(sessions)
     catalog.disabled = settings.disabled
+    app.after_serving(catalog.close)
     watching.install(app, catalog, sessions, settings.publicity)
     openapi = app.extensions["openapi"] = OpenApiDoor(sessions, catalog, settings)
     parked = app.extensions["parked"] = Parked()
