@@ -149,7 +149,9 @@ async def _row(gateway: Running, server: str, who: Who) -> Row:
     failure = listing.failure
     assert failure is not None
     try:
-        certificate = await gateway.sessions.certificates.find(str(failure.about.get("certificate")), _WHO_ASKS)
+        certificate = await gateway.sessions.leases.certificates_aside.find(
+            str(failure.about.get("certificate")), _WHO_ASKS
+        )
     except GatewayError:  # it had no child, or wrote nothing down
         return Row(server, State.FAILED, what=str(failure))
     code = certificate.exit.code

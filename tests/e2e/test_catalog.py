@@ -91,7 +91,20 @@ class Here:
             session_set.end(Reason.CLIENT_CLOSED)
 
 
-NAMES = ("whole", "changing", "waited", "cancelled", "mute", "dying", "mine", "narrow", "odd", "hanging", "noisy")
+NAMES = (
+    "whole",
+    "changing",
+    "waited",
+    "cancelled",
+    "mute",
+    "dying",
+    "mine",
+    "narrow",
+    "odd",
+    "hanging",
+    "noisy",
+    "fleeting",
+)
 
 
 @asynccontextmanager
@@ -274,6 +287,12 @@ async def test_a_server_that_fails_says_why_breaks_nothing_else_and_keeps_what_i
     both = await here.catalog.listing("dying", ANYBODY, fresh=True)
     assert tools(both) == ["one"]
     assert both.failure is not None
+
+
+async def test_what_is_asked_again_and_again_pushes_no_users_certificate_out(here: Here) -> None:
+    kept = repr(here.sessions.certificates)
+    assert (await here.catalog.listing("fleeting", ANYBODY)).offer is not None
+    assert repr(here.sessions.certificates) == kept
 
 
 async def test_nobody_can_force_a_server_to_be_asked_without_end(here: Here) -> None:
