@@ -177,6 +177,8 @@ async def test_what_is_not_the_callers_is_called_like_what_is_not_there(gateway:
 async def test_a_path_or_a_body_that_is_none_is_said_so(gateway: Gateway) -> None:
     http, ann = gateway.http, of("ann")
     assert refusal(await http.post("/api/v1/nothing", headers=ann, json={})) == (404, "route_not_found")
+    assert refusal(await http.get("/api/v1/health/live", headers=ann)) == (404, "route_not_found")
+    assert refusal(await http.get("/api/v1/tools/call", headers=ann)) == (405, "method_not_allowed")
     nowhere = await http.post("/api/v1/tools", headers=ann, json={})
     assert (*refusal(nowhere), nowhere.headers["Allow"]) == (405, "method_not_allowed", "GET")
     assert refusal(await http.get("/api/v1/tools/call", headers=ann)) == (405, "method_not_allowed")
