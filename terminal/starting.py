@@ -125,11 +125,16 @@ def _servers(plan: Plan) -> CommentedMap:
     for name, entry in plan.servers.items():
         servers[name] = _entry(entry)
         remarks = list(plan.remarks.get(name, ()))
-        if not remarks and name in _EXPLAINED and entry.get("command") == KNOWN[name]["command"]:
+        if not remarks and name in _EXPLAINED and _is_known(entry, KNOWN[name]):
             remarks = [_EXPLAINED[name]]
         if remarks:
             servers.yaml_set_comment_before_after_key(name, before="\n".join(map(one_line, remarks)), indent=2)
     return servers
+
+
+def _is_known(entry: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+    """Whether what is said of `known` is true of `entry`, which may have more arguments."""
+    return all((entry.get(key) or empty) == (known.get(key) or empty) for key, empty in (("command", ""), ("env", {})))
 
 
 def _entry(entry: Mapping[str, Any]) -> CommentedMap:

@@ -117,6 +117,15 @@ def test_a_clients_file_is_taken_over_without_its_secrets() -> None:
     assert load(Path("kept.yaml"), {}).supervisor.servers["github"].env == {"GITHUB_TOKEN": TOKEN}
 
 
+def test_what_is_said_of_a_server_is_true_of_the_one_that_is_taken_over() -> None:
+    said = "each session has a graph of its own"
+    assert said in (init("--yes", "--server=memory", "-o", "ours.yaml"), Path("ours.yaml").read_text())[1]
+    memory = {key: value for key, value in KNOWN["memory"].items() if key != "env"}
+    Path("mcpo.json").write_text(json.dumps({"mcpServers": {"memory": memory}}))
+    assert init("--yes", "--from", "mcpo.json").exit_code == 0
+    assert said not in Path("config.yaml").read_text()
+
+
 def test_vs_codes_file_may_have_comments_and_stray_commas() -> None:
     Path("mcp.json").write_text(
         '// mine\n{ /* a */ "inputs": [],\n"servers": {"a": {"type": "stdio", "command": "x", '
