@@ -125,12 +125,18 @@ class Catalog:
         failure = await self._see_to(server, entry, NOTHING, fresh=True)
         return Listing(server, entry.offer, failure or entry.failure)
 
-    def condition(self, server: str) -> dict[str, object] | None:
-        """How `server` is, for `/health`; None where nothing is known."""
+    def condition(self, server: str, who: Who | None = None) -> dict[str, object] | None:
+        """How `server` is, for `/health`; None where nothing is known. The tools of which `who` may know are counted."""
         policy, condition = self._sessions.policies.get(server), self._conditions.of(server)
         if policy is not None and policy.personal:
             return {"state": EACH_USERS_OWN}
-        return condition.report() if condition is not None else None
+        if condition is None:
+            return None
+        report = condition.report()
+        if who is not None and condition.offer is not None and "tools" in report:
+            permission = self._sessions.oversight.permission(who, server)
+            report["tools"] = sum(permission.tool(tool.name) for tool in condition.offer.tools)
+        return report
 
     def take_over(self, policies: dict[str, ServerPolicy], disabled: tuple[str, ...]) -> None:
         """The servers are these now: what was told by others is forgotten."""
