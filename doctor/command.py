@@ -47,6 +47,7 @@ class Wanted:
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config",
+    "-c",
     type=_FILE,
     envvar="CONFIG_PATH",
     default="config.yaml",

@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from loguru import logger
 from quart import Quart, Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import WebsocketMismatch
 
 from common.config.model import GatewaySettings
@@ -29,7 +29,7 @@ from gateway.http.rest import RestDoor
 from gateway.http.sse import SseDoor
 from gateway.http.stateless import StatelessDoor
 from gateway.http.streamable import StreamableDoor
-from gateway.http.v1.doors import unified
+from gateway.http.v1.doors import is_nowhere, unified
 from gateway.http.websocket import WebSocketDoor
 from gateway.modern.probe import Probe
 from gateway.ratelimits import RateLimits
@@ -63,6 +63,7 @@ def wire(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorCl
     app.after_serving(rates.close)
     catalog = app.extensions["catalog"] = Catalog(sessions)
     catalog.disabled = settings.disabled
+    app.after_serving(catalog.close)
     watching.install(app, catalog, sessions, settings.publicity)
     openapi = app.extensions["openapi"] = OpenApiDoor(sessions, catalog, settings)
     parked = app.extensions["parked"] = Parked()
@@ -137,6 +138,8 @@ async def _answer_error(error: GatewayError) -> Response:
 
 async def _answer_http_error(error: HTTPException) -> Response:
     """What the framework found wrong, in our own shape."""
+    if isinstance(error, MethodNotAllowed) and is_nowhere():
+        error = NotFound()
     code = error.code or 500
     reason = _FROM_HTTP.get(HTTPStatus(code), Reason.BAD_REQUEST if code < 500 else Reason.INTERNAL_ERROR)
     sentences = {

@@ -19,6 +19,9 @@ from supervisor.protocol import Certificate
 KEPT: Final = 1_000
 """Certificates that are kept."""
 
+KEPT_ASIDE: Final = 100
+"""Of children that were no session's, which come and go by themselves: they are kept apart from those that were."""
+
 KEPT_BYTES: Final = 16 * 1024 * 1024
 """Characters of stderr that all of them together may hold."""
 
@@ -43,7 +46,8 @@ class _Owned:
 class Certificates:
     """The register: by lease until the child is gone, and then by the certificate's id."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
         self._by_lease: dict[int, _Owned] = {}
         self._by_id: OrderedDict[str, _Owned] = OrderedDict()
         self._bytes = 0
@@ -90,7 +94,7 @@ class Certificates:
 
     def _shrink(self) -> None:
         """Forget the oldest. What is still being written holds nothing yet, and is bounded by the living children."""
-        while len(self._by_id) > KEPT or (self._bytes > KEPT_BYTES and len(self._by_id) > 1):
+        while len(self._by_id) > self._kept or (self._bytes > KEPT_BYTES and len(self._by_id) > 1):
             _, oldest = self._by_id.popitem(last=False)
             self._bytes -= oldest.size
 

@@ -96,6 +96,10 @@ class ChildSide:
     def __repr__(self) -> str:
         return f"<ChildSide {self._channel!r}, {self._interpreter or 'no translator'!r}>"
 
+    def hush(self) -> None:
+        """Tell the log of its noise at DEBUG alone."""
+        self._noise.level = "DEBUG"
+
     def take_up(self, under_way: UnderWay) -> None:
         """Go on where an earlier gateway stopped, which had begun `under_way`. To be called before anything else."""
         self._resuming = True

@@ -9,23 +9,26 @@ from typing import Final
 
 import click
 
+from gateway import options
 from gateway.hash_command import hash_
+
+SHORTLY: Final[Mapping[str, str]] = {
+    "call": "Call one tool, and print what it says.",
+    "check": "Validate the configuration, and start each server once.",
+    "doctor": "Prove that two users of a running gateway are apart.",
+    "hash": "Print the hash of a secret, for the configuration.",
+    "init": "Write a first configuration, or take over another program's.",
+    "schema": "Print what the servers offer, as an OpenAPI document.",
+    "serve": "Run the gateway, until Ctrl-C or SIGTERM.",
+    "sessions": "List your own sessions, show one, or end one.",
+    "start": "The same as 'serve'.",
+}
+"""Each command in a line, for the list of them: nothing is imported to print it."""
 
 ELSEWHERE: Final[Mapping[str, str]] = {
     name: f"terminal.{name}" for name in ("call", "check", "init", "schema", "sessions")
 }
 """Commands that are imported when they are used: the module that has each, as `command`."""
-
-_CONFIG = click.option(
-    "--config",
-    "-c",
-    type=click.Path(path_type=Path),
-    envvar="CONFIG_PATH",
-    default="config.yaml",
-    show_default=True,
-    help="The configuration file; the environment variable CONFIG_PATH names one, too.",
-)
-
 
 _SCHEMA_FORMAT = click.option(
     "--schemaFormat", "schema_format", type=click.Choice(["yaml", "json"]), default="yaml", hidden=True, is_eager=True
@@ -56,6 +59,10 @@ class _Commands(click.Group):
             return command
         return super().get_command(ctx, cmd_name)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, SHORTLY[name]) for name in self.list_commands(ctx)])
+
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mcp-gateway")
@@ -73,7 +80,7 @@ def doctor(arguments: tuple[str, ...]) -> None:
 
 
 @main.command()
-@_CONFIG
+@options.config()
 @click.option("--hostname", "--host", help="Listen here, whatever the configuration says.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Listen here, whatever the configuration says; 0: any.")
 @_SCHEMA_FORMAT

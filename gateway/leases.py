@@ -17,7 +17,7 @@ from common.config.amounts import Quotas as QuotaSettings
 from common.config.model import ServerPolicy
 from common.logs import masked
 from common.reasons import Reason
-from gateway.certificates import Certificates
+from gateway.certificates import KEPT_ASIDE, Certificates
 from gateway.conversation import Conversation
 from gateway.drain import CallsInFlight, Uncounted
 from gateway.eras import Eras
@@ -57,6 +57,8 @@ class Leases:
         self.calls = CallsInFlight()
         self.quotas = Quotas(quotas, self.calls)
         self.certificates = Certificates()
+        self.certificates_aside = Certificates(KEPT_ASIDE)
+        """Of children that are nobody's."""
         self._supervisor = supervisor
         self._eras = eras
         self._oversight = oversight
@@ -210,7 +212,7 @@ class Leases:
         self._aside.discard(relay)
         if (owner := self._owners.pop(relay.lease, None)) is not None:
             self.quotas.children.give_back(owner)
-        self.certificates.announce(relay.lease, relay.certificate)
+        self._announce(relay.lease, relay.certificate)
         self._dropped.update(relay.dropped)
 
     async def _board(self, session: Session) -> Relay:
@@ -248,7 +250,8 @@ class Leases:
         """The bridge between `session` and its child, or its part in one."""
         notes: Notes | None = lane.notes if lane is not None else None
         if lane is None:
-            self.certificates.expect(grant.lease, session.principal)
+            register = self.certificates_aside if aside else self.certificates
+            register.expect(grant.lease, session.principal)
             notes = self._hot_state.slot(grant.lease) if self._hot_state is not None else None
         relay = Relay(
             lane or self._supervisor,
@@ -289,10 +292,15 @@ class Leases:
     def _offer_changed(self, session: Session) -> None:
         self.on_offer_changed(session)
 
+    def _announce(self, lease: int, certificate: str) -> None:
+        for register in (self.certificates, self.certificates_aside):  # the other one does not know it
+            register.announce(lease, certificate)
+
     def _on_ending(self, message: Ending) -> None:
-        self.certificates.announce(message.lease, message.certificate)
+        self._announce(message.lease, message.certificate)
         if not self.shares.on_ending(message) and (relay := self._relays.get(message.lease)) is not None:
             relay.on_ending(message.reason, message.exit, message.certificate)
 
     def _on_gone(self, message: Gone) -> None:
-        self.certificates.file(message.lease, message.certificate)
+        for register in (self.certificates, self.certificates_aside):
+            register.file(message.lease, message.certificate)

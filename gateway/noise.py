@@ -37,6 +37,8 @@ class Noise:
         self._clock = clock
         self._bucket = Bucket(LOGGED_AT_ONCE, LOGGED_PER_SECOND, clock())
         self._untold = 0
+        self.level = "WARNING"
+        """How loud the log is about it."""
 
     def __repr__(self) -> str:
         return f"<Noise: {self._untold} lines were not logged>"
@@ -57,7 +59,8 @@ class Noise:
     def close(self) -> None:
         """Nothing more will come of it. May be called again."""
         if self._untold:
-            logger.warning("{} wrote {} more lines that were no messages or too long", self._who(), self._untold)
+            line = "{} wrote {} more lines that were no messages or too long"
+            logger.log(self.level, line, self._who(), self._untold)
             self._untold = 0
 
     def _log(self, text: str, *facts: object) -> None:
@@ -65,4 +68,4 @@ class Noise:
             self._untold += 1
             return
         self.close()
-        logger.warning("{} " + text, self._who(), *facts)
+        logger.log(self.level, "{} " + text, self._who(), *facts)

@@ -329,6 +329,11 @@ class Relay:
         logger.warning("{!r}: its client does not keep up with a stream; closing it", self)
         self.hang_up(outbox)
 
+    def hush(self) -> None:
+        """Have the log tell of the child's noise at DEBUG alone; a child that is shared is as loud as it was."""
+        if isinstance(self._child, ChildSide):
+            self._child.hush()
+
     def hold(self) -> None:
         """Keep the idle clock from running, until as many calls of `unhold`."""
         self._holds += 1

@@ -52,6 +52,17 @@ def _changed(key: str, before: object, after: object) -> set[str]:
     return {key} if before != after else set()
 
 
+def changed_servers(old: Settings, new: Settings) -> list[str]:
+    """The servers that both have, and of which anything differs, be it the supervisor's part or the gateway's."""
+
+    def of(settings: Settings, name: str) -> tuple[Model, Model]:
+        numbered = settings.gateway.servers[name]
+        return settings.supervisor.servers[name], numbered.model_copy(update={"generation": 0})
+
+    both = old.gateway.servers.keys() & new.gateway.servers.keys()
+    return sorted(name for name in both if of(old, name) != of(new, name))
+
+
 def take_over(running: Settings, new: Settings) -> Settings:
     """`running` with what a reload takes over of `new`.
 
@@ -121,11 +132,11 @@ class Reloader:
         changes = {
             "new": sorted(after.keys() - before.keys()),
             "removed": sorted(before.keys() - after.keys()),
-            "changed": sorted(name for name in before.keys() & after.keys() if before[name] != after[name]),
+            "changed": changed_servers(self._running, new),
         }
         restart = needs_restart(self._running, new)
         at_once = holds_at_once(self._running.gateway, new.gateway)
-        self._number(new, *changes["new"], *changes["changed"])
+        self._number(new, *(name for name in after if before.get(name) != after[name]))
         take_over(self._running, new)
         self._announce(for_gateway(self._running.gateway))
         self.on_change(self._running.supervisor)

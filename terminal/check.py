@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,9 @@ import click
 from common.config.load import Settings
 from common.config.source import ConfigError
 from common.reasons import Reason
+from doctor.client import printable
 from embedding.running import Running
+from gateway import options
 from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
 from gateway.identity.who import Who
@@ -43,15 +45,7 @@ class Wanted:
 
 
 @click.command("check")
-@click.option(
-    "--config",
-    "-c",
-    type=click.Path(path_type=Path),
-    envvar="CONFIG_PATH",
-    default="config.yaml",
-    show_default=True,
-    help="The configuration file; the environment variable CONFIG_PATH names one, too.",
-)
+@options.config()
 @click.option("--server", "names", multiple=True, metavar="NAME", help="Only this server; may be given again.")
 @click.option(
     "-H",
@@ -120,7 +114,7 @@ async def _look(settings: Settings, wanted: Wanted) -> Sequence[Row]:
         else:
             to_start.append(server)
     if to_start:
-        rows |= await _started(wanted, to_start)
+        rows |= await _started(wanted, {name: settings.supervisor.servers[name].as_written for name in to_start})
     return [rows[server] for server in wanted.names or _servers(settings)]
 
 
@@ -133,7 +127,8 @@ def _missing(settings: Settings, server: str, who: Who) -> list[str]:
     ]
 
 
-async def _started(wanted: Wanted, servers: Sequence[str]) -> dict[str, Row]:
+async def _started(wanted: Wanted, servers: Mapping[str, str]) -> dict[str, Row]:
+    """The rows of `servers`, which are given with their command lines as the file has them."""
     rows: dict[str, Row] = {}
     limiter = anyio.CapacityLimiter(AT_ONCE)
     with progress(len(servers), sys.stderr) as tell:
@@ -141,7 +136,7 @@ async def _started(wanted: Wanted, servers: Sequence[str]) -> dict[str, Row]:
 
             async def start(server: str) -> None:
                 async with limiter:
-                    rows[server] = await _row(gateway, server, wanted.who)
+                    rows[server] = await _row(gateway, server, wanted.who, servers[server])
                 tell(server)
 
             for server in servers:
@@ -149,16 +144,19 @@ async def _started(wanted: Wanted, servers: Sequence[str]) -> dict[str, Row]:
     return rows
 
 
-async def _row(gateway: Running, server: str, who: Who) -> Row:
+async def _row(gateway: Running, server: str, who: Who, command_line: str) -> Row:
     listing = await gateway.catalog.listing(server, who)
     if listing.offer is not None:
         return Row(server, State.OK, offer=listing.offer)
     failure = listing.failure
     assert failure is not None
     try:
-        certificate = await gateway.sessions.certificates.find(str(failure.about.get("certificate")), _WHO_ASKS)
+        certificate = await gateway.sessions.leases.certificates_aside.find(
+            str(failure.about.get("certificate")), _WHO_ASKS
+        )
     except GatewayError:  # it had no child, or wrote nothing down
-        return Row(server, State.FAILED, what=str(failure))
+        command = f": {printable(command_line)}" if failure.reason is Reason.COMMAND_NOT_FOUND else ""
+        return Row(server, State.FAILED, what=f"{failure}{command}")
     code = certificate.exit.code
     status = f" (exit status {code})" if code is not None and failure.reason is Reason.CHILD_EXITED else ""
     return Row(server, State.FAILED, what=f"{failure}{status}", lines=certificate.stderr[-_LINES:])

@@ -19,6 +19,7 @@ from common.config.load import load
 from common.config.source import ConfigError
 from doctor.client import printable
 from doctor.surroundings import default_url
+from gateway import options
 from terminal.credentials import TOKEN, WAYS, headers_of
 from terminal.typed import program
 
@@ -29,14 +30,7 @@ PATIENCE: Final = 60.0
 
 _CONNECTING: Final = 10.0
 _OPTIONS: Final = (
-    click.option(
-        "--config",
-        type=click.Path(path_type=Path),
-        envvar="CONFIG_PATH",
-        default="config.yaml",
-        show_default=True,
-        help="The configuration that the gateway runs with; it is read for the address alone.",
-    ),
+    options.config("The configuration that the gateway runs with, read for its address alone"),
     click.option("--url", envvar=URL, help=f"Where the gateway is, in place of what the configuration says. [{URL}]"),
     click.option(
         "--token-file", type=click.Path(path_type=Path), metavar="FILE", help=f"A Bearer token, in place of {TOKEN}."

@@ -17,6 +17,7 @@ from common.config.model import GatewaySettings
 from common.reasons import Reason
 from embedding.beside import CannotStart
 from embedding.running import Running, running
+from gateway import options
 from gateway.auditfile import CannotWrite
 from gateway.catalog.offers import Listing
 from gateway.errors import GatewayError, mebibytes
@@ -51,14 +52,7 @@ class Asked:
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), help="Write it here.")
 @click.option("--version", type=click.Choice(["3.1", "3.0"]), default="3.1", show_default=True, help="Of OpenAPI.")
 @click.option("--profile", type=click.Choice(["actions", "gpt"]), help="For LibreChat's Actions, or a custom GPT.")
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    envvar="CONFIG_PATH",
-    default="config.yaml",
-    show_default=True,
-    help="The configuration file; the environment variable CONFIG_PATH names one, too.",
-)
+@options.config()
 def command(
     format_: Format,
     server: str | None,

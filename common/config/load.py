@@ -5,7 +5,6 @@ No problem ever quotes a value: it might be a secret.
 """
 
 import difflib
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -15,11 +14,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import ScalarNode
 
 from common.config import hints
 from common.config.catalog import OTHER_WORDS
@@ -27,15 +22,14 @@ from common.config.dialects import listed
 from common.config.file import ConfigFile, ServerEntry
 from common.config.model import GatewaySettings, SupervisorSettings
 from common.config.overrides import mistakes_in, overrides
+from common.config.parsing import parse
 from common.config.personal import misplaced, mistakes
 from common.config.session_paths import PREFIX, SESSION_PATHS, mark
 from common.config.source import ConfigError, KeyPath, Origins, Problem, Source
-from common.config.values import WrittenFloat, WrittenInt
 from common.config.variables import Unreadable, look_up
 from common.personal import is_personal
 
 _PLACEHOLDER = re.compile(r"\$(\$?)\{([^}]*)\}")
-_QUOTED = re.compile(r"""(["'])(.*?)\1""")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _EXPECTED = {
@@ -76,7 +70,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     file's directory, or to the working one where the file is a descriptor. Raises ConfigError, with every problem that
     was found and not just the first.
     """
-    document = _parse(path)
+    document = parse(path)
     reader = _Reader(str(path), document, environ)
     plain, notes = reader.in_our_keys(document)
     if problems := [*reader.problems, *(Problem(str(path), 0, *each) for each in mistakes_in(environ))]:
@@ -99,69 +93,6 @@ def _place(problem: Problem) -> tuple[int, str]:
 def _directory_of(path: Path) -> Path:
     """Where the relative paths in it begin."""
     return Path.cwd() if path.is_relative_to("/dev/fd") else path.resolve().parent
-
-
-def _parse(path: Path) -> CommentedMap:
-    file = str(path)
-    try:
-        yaml = YAML(typ="rt")
-        yaml.Constructor = _Constructor
-        document = yaml.load(_with_blanks(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ConfigError([Problem(file, 0, "", f"cannot be read: {error.strerror}")]) from None
-    except UnicodeDecodeError:
-        raise ConfigError([Problem(file, 0, "", "expected a text in UTF-8")]) from None
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        if isinstance(error, DuplicateKeyError):
-            text = hints.of_duplicate(error.problem or "")
-        else:
-            said = _without_quotes(error.problem or error.context or "it cannot be parsed")
-            text = f"bad YAML: {said}{hints.of_yaml(said)}"
-        raise ConfigError([Problem(file, mark.line + 1 if mark else 0, "", text)]) from None
-    except (YAMLError, ValueError) as error:
-        raise ConfigError([Problem(file, 0, "", f"bad YAML: {_without_quotes(str(error))}")]) from None
-    if not isinstance(document, CommentedMap):
-        raise ConfigError([Problem(file, 1, "", "expected a map of keys to values, with 'servers' among them")])
-    return document
-
-
-def _with_blanks(text: str) -> str:
-    """JSON may be indented by tabs, which YAML does not take; within its texts there can be none."""
-    if "\t" not in text or not text.lstrip().startswith("{"):
-        return text
-    try:
-        json.loads(text)
-    except ValueError:
-        return text
-    return text.replace("\t", " ")
-
-
-def _without_quotes(text: str) -> str:
-    """What the parser says, on one line, without what it quotes of the file; a single character may stay."""
-    text = " ".join(text.split())
-    return _QUOTED.sub(lambda quoted: quoted[0] if len(quoted[2]) < 3 or quoted[2][0] == "<" else "…", text)
-
-
-class _Constructor(RoundTripConstructor):
-    """Keeps the digits of numbers, and takes a date for the text that it is."""
-
-    def number(self, node: ScalarNode) -> object:
-        """An int or a float, as it was written."""
-        is_float = str(node.tag).endswith("float")
-        value = self.construct_yaml_float(node) if is_float else self.construct_yaml_int(node)
-        number = WrittenFloat(value) if is_float else WrittenInt(value)
-        number.written = node.value
-        return number
-
-    def text(self, node: ScalarNode) -> object:
-        """Any scalar's own text."""
-        return node.value
-
-
-for _tag in ("int", "float"):
-    _Constructor.add_constructor(f"tag:yaml.org,2002:{_tag}", _Constructor.number)
-_Constructor.add_constructor("tag:yaml.org,2002:timestamp", _Constructor.text)
 
 
 class _Reader:

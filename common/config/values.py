@@ -157,7 +157,10 @@ def _uid_range(value: object) -> object:
     return int(match[1]), int(match[2])
 
 
-LookInterval = Annotated[Duration, Field(ge=10)]
+LEAST_LOOK: Final = 10
+"""Seconds between two looks at a server, at the least."""
+
+LookInterval = Annotated[Duration, Field(ge=LEAST_LOOK)]
 """Long enough that looking at a server is no load: each look costs a start of it."""
 
 DrainTimeout = Annotated[Duration, Field(le=30)]

@@ -41,12 +41,16 @@ class _Backstage:
 
     level = "DEBUG"
 
-    def __init__(self, leases: Leases, eras: Eras) -> None:
+    def __init__(self, leases: Leases, eras: Eras, *, quietly: bool) -> None:
         self._leases = leases
         self._eras = eras
+        self._quietly = quietly
 
     async def spawn(self, session: Session) -> Relay:
-        return await self._leases.spawn_aside(session)
+        relay = await self._leases.spawn_aside(session)
+        if self._quietly:
+            relay.hush()
+        return relay
 
     def keep(self, session: Session, relay: Relay) -> None:
         """No later gateway could make use of it."""
@@ -58,12 +62,14 @@ class _Backstage:
             self._leases.remove(ended.relay)
 
 
-async def offer_of(leases: Leases, eras: Eras, server: str, policy: ServerPolicy, own: Personal = NOTHING) -> Offer:
+async def offer_of(
+    leases: Leases, eras: Eras, server: str, policy: ServerPolicy, own: Personal = NOTHING, *, quietly: bool = False
+) -> Offer:
     """What a child of `server` offers that is given a user's `own`. Raises GatewayError where none can be had or asked.
 
-    Cancellation ends the child.
+    What it writes that is no message is no news to the log if it is asked `quietly`. Cancellation ends the child.
     """
-    label, table = f"catalog.{next(_numbers)}", _Backstage(leases, eras)
+    label, table = f"catalog.{next(_numbers)}", _Backstage(leases, eras, quietly=quietly)
     session = Session(table, label, _NOBODY, server, Door.REST, policy, personal=own, on_forget=lambda: None)
     session.hello = SILENT
     began = anyio.current_time()

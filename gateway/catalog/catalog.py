@@ -4,6 +4,8 @@ A server whose children are given something of a user's own is asked for each us
 everybody, of which a caller is told what the rules of `access` leave. When a server is asked again, `entries` decides.
 """
 
+import asyncio
+from contextvars import Context
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -38,9 +40,13 @@ class Catalog:
     def __init__(self, sessions: Sessions) -> None:
         self.disabled: tuple[str, ...] = ()
         """Servers that stand in the configuration, and are not there."""
+        self.reloaded = anyio.Event()
+        """Set when the servers are others; then there is another event."""
         self._sessions = sessions
         self._entries = Entries()
         self._conditions = Conditions()
+        self._again: set[asyncio.Task[None]] = set()
+        """Questions for whose answers nobody waits."""
         self._common = anyio.CapacityLimiter(AT_ONCE)
         self._personal = anyio.CapacityLimiter(AT_ONCE)
         sessions.leases.on_offer_changed = self._changed
@@ -71,6 +77,7 @@ class Catalog:
     async def listing(self, server: str, who: Who, *, fresh: bool = False) -> Listing:
         """What `server` offers. A child is asked where that is due, or `fresh`; whoever else asks waits for it.
 
+        Only where it failed, and is not to be `fresh`, nobody waits: it is asked again behind the answer, which says why.
         One that was asked a moment ago is not asked again, however `fresh`. Raises GatewayError where `who` may not use
         it, the same as for a server that there is not. Why a child could not be asked is in the answer. Cancellation
         ends the child, and whoever waits for it has another one asked.
@@ -118,21 +125,33 @@ class Catalog:
         failure = await self._see_to(server, entry, NOTHING, fresh=True)
         return Listing(server, entry.offer, failure or entry.failure)
 
-    def condition(self, server: str) -> dict[str, object] | None:
-        """How `server` is, for `/health`; None where nothing is known."""
+    def condition(self, server: str, who: Who | None = None) -> dict[str, object] | None:
+        """How `server` is, for `/health`; None where nothing is known. The tools of which `who` may know are counted."""
         policy, condition = self._sessions.policies.get(server), self._conditions.of(server)
         if policy is not None and policy.personal:
             return {"state": EACH_USERS_OWN}
-        return condition.report() if condition is not None else None
+        if condition is None:
+            return None
+        report = condition.report()
+        if who is not None and condition.offer is not None and "tools" in report:
+            permission = self._sessions.oversight.permission(who, server)
+            report["tools"] = sum(permission.tool(tool.name) for tool in condition.offer.tools)
+        return report
 
     def take_over(self, policies: dict[str, ServerPolicy], disabled: tuple[str, ...]) -> None:
         """The servers are these now: what was told by others is forgotten."""
         self.disabled = disabled
-        self._conditions.retain({name for name, each in policies.items() if not each.personal})
         self._entries.retain(policies)
+        # What is known of a server that is another now is known of that other one no more.
+        self._conditions.retain({name for name in policies if self._entries.find(name, NOTHING.digest) is not None})
+        self.reloaded.set()
+        self.reloaded = anyio.Event()
 
     async def _see_to(self, server: str, entry: Entry, own: Personal, *, fresh: bool) -> GatewayError | None:
         """See to it that `server` is asked if it should be. Why it may not be, where nothing is known."""
+        if entry.is_known_to_fail and not fresh:
+            self._ask_behind(server, entry, own)
+            return None
         before = entry.asks
         async with entry.lock:
             now = anyio.current_time()
@@ -143,12 +162,35 @@ class Catalog:
             await self._ask(server, entry, own)
         return None
 
+    def _ask_behind(self, server: str, entry: Entry, own: Personal) -> None:
+        """Ask a server that failed, if it is due. Nobody waits: it may hang again, and is one of many that are listed."""
+        now = anyio.current_time()
+        if not entry.lock.locked() and entry.is_due(now, fresh=False):
+            task = asyncio.create_task(
+                self._ask_again(server, entry, own), name=f"ask {server} again", context=Context()
+            )
+            self._again.add(task)
+            task.add_done_callback(self._again.discard)
+
+    async def _ask_again(self, server: str, entry: Entry, own: Personal) -> None:
+        async with entry.lock:
+            now = anyio.current_time()
+            if entry.is_due(now, fresh=False) and entry.begin(now):
+                await self._ask(server, entry, own)
+
+    async def close(self) -> None:
+        """End the children for whose answers nobody waits."""
+        for task in self._again:
+            task.cancel()
+        await asyncio.gather(*self._again, return_exceptions=True)
+
     async def _ask(self, server: str, entry: Entry, own: Personal) -> None:
         """Ask a child of `server`, and remember what it says."""
         try:
             async with self._personal if entry.policy.personal else self._common:
                 self._refuse_if_leaving()
-                offer = await offer_of(self._sessions.leases, self._sessions.eras, server, entry.policy, own)
+                leases, eras = self._sessions.leases, self._sessions.eras
+                offer = await offer_of(leases, eras, server, entry.policy, own, quietly=entry.asks > 0)
         except GatewayError as error:
             entry.failed(error, anyio.current_time())
             self._note(server, entry, error)

@@ -84,6 +84,11 @@ class Entry:
             return True
         return now >= self._again and (self._is_stale or self._failure is not None)
 
+    @property
+    def is_known_to_fail(self) -> bool:
+        """Whether what is known is why it could not be asked."""
+        return self._failure is not None
+
     def begin(self, now: float) -> bool:
         """Whether it may be asked now; then its `lock`'s owner does so, and says how it went."""
         if not self._bucket.take(now):

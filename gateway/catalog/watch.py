@@ -1,8 +1,9 @@
-"""Looks at the servers without anybody's asking: at each once at the start, and from then on at intervals.
+"""Looks at the servers without anybody's asking: at the start, after a reload, and at intervals.
 
 What becomes of it stands in the catalog, and in the log where something has changed.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 import anyio
@@ -36,14 +37,24 @@ class Watch:
 
     async def run(self) -> None:
         """Look, until cancelled, which ends the child that is being asked."""
-        if self._at_start:
-            await anyio.sleep(FIRST)
-            await self._look_at_all()
-        if self._interval is not None:
-            await anyio.sleep(self._interval if self._at_start else 0)
-            await self._go_round(self._interval)
+        async with anyio.create_task_group() as tasks:
+            if self._at_start:
+                tasks.start_soon(self._look_after_reloads, name="look at servers after a reload")
+                await anyio.sleep(FIRST)
+                await self._look_at(self._sessions.policies)
+            if self._interval is not None:
+                await anyio.sleep(self._interval if self._at_start else 0)
+                await self._go_round(self._interval)
 
-    async def _look_at_all(self) -> None:
+    async def _look_after_reloads(self) -> None:
+        """Look at those that are new or others, each time."""
+        reloaded = self._catalog.reloaded
+        while True:
+            await reloaded.wait()
+            reloaded = self._catalog.reloaded
+            await self._look_at([each for each in self._sessions.policies if self._catalog.condition(each) is None])
+
+    async def _look_at(self, servers: Iterable[str]) -> None:
         several = anyio.CapacityLimiter(SEVERAL)
 
         async def look(server: str) -> None:
@@ -51,7 +62,7 @@ class Watch:
                 await self._tell_of(server)
 
         async with anyio.create_task_group() as tasks:
-            for server in self._sessions.policies:
+            for server in servers:
                 tasks.start_soon(look, server, name=f"look at {server}")
 
     async def _tell_of(self, server: str) -> None:

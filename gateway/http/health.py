@@ -62,7 +62,7 @@ class HealthDoor:
             known = cast("Mapping[str, dict[str, object]]", report[name]).items()
             report[name] = {server: each for server, each in known if self._may_know(who, server)}
         for server, each in cast("Mapping[str, dict[str, object]]", report["servers"]).items():
-            if (offer := self._catalog.condition(server)) is not None:
+            if (offer := self._catalog.condition(server, who)) is not None:
                 each["offer"] = offer
         if disabled := [server for server in self._catalog.disabled if self._may_know(who, server)]:
             report["disabled"] = disabled

@@ -76,6 +76,7 @@ def same(one: Settings, other: Settings) -> bool:
         ("corsOrigins: []", ""),
         ("healthCheckIntervalMs: 60000", "health_interval: 60"),
         ("health: {intervalMs: 60000}", "health_interval: 60"),
+        ("healthCheckIntervalMs: 1000", "health_interval: 10"),
         ("mcp: {maxSessions: 7, sessionIdleTimeoutSeconds: 60}", "max_sessions: 7\nidle_timeout: 60s"),
         (
             "security: {allowedHosts: [a.example], maxBodyBytes: 2048}",
@@ -306,6 +307,7 @@ def test_what_cannot_be_kept_is_named_as_its_author_wrote_it(problems: Complaine
     ("text", "said"),
     [
         ("timeout: soon", "servers[0].timeout: expected a number of milliseconds"),
+        ("timeout: 5\n    timeoutMs: 5", "servers[0].timeoutMs: another word for 'timeout'"),
         ("timeout: -5", "servers[0].timeout: expected a number of milliseconds"),
         ("maxConcurrency: 0", "servers[0].maxConcurrency: expected a value greater"),
         ("args: x", "servers[0].args: expected a list"),
@@ -322,7 +324,8 @@ def test_what_cannot_be_kept_is_named_as_its_author_wrote_it(problems: Complaine
     ],
 )
 def test_what_cannot_be_kept_of_a_server_is_named_with_its_line(problems: Complainer, text: str, said: str) -> None:
-    assert f"config.yaml:6: {said}" in "\n".join(problems(f"{SERVERS}    {text}\n"))
+    line = 6 + text.count("\n")
+    assert f"config.yaml:{line}: {said}" in "\n".join(problems(f"{SERVERS}    {text}\n"))
 
 
 def test_ids_are_as_strict_as_names(problems: Complainer) -> None:

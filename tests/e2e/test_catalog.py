@@ -11,9 +11,11 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from loguru import logger
 
 from common.reasons import Reason
 from embedding.running import Running, running
+from gateway.catalog import entries
 from gateway.catalog.entries import BURST
 from gateway.catalog.offers import Listing
 from gateway.errors import GatewayError
@@ -89,7 +91,20 @@ class Here:
             session_set.end(Reason.CLIENT_CLOSED)
 
 
-NAMES = ("whole", "changing", "waited", "cancelled", "mute", "dying", "mine", "narrow", "odd")
+NAMES = (
+    "whole",
+    "changing",
+    "waited",
+    "cancelled",
+    "mute",
+    "dying",
+    "mine",
+    "narrow",
+    "odd",
+    "hanging",
+    "noisy",
+    "fleeting",
+)
 
 
 @asynccontextmanager
@@ -216,6 +231,40 @@ async def test_a_child_of_the_catalog_gives_way_to_a_session(here: Here) -> None
     assert here.catalog.condition("narrow") is None  # it is not the server's fault
 
 
+async def test_nobody_waits_for_a_server_that_is_known_to_fail_and_it_is_asked_again_all_the_same(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entries, "FIRST_REST", 0.0)
+    hanging = here.offerings["hanging"]
+    hanging.says(dies=["initialize"])
+    assert (await here.catalog.listing("hanging", ANYBODY)).failure is not None
+    hanging.says(mute=["tools/list"])
+    with anyio.fail_after(PATIENCE):
+        for _ in range(3):
+            found = await here.catalog.listing("hanging", ANYBODY)
+            assert found.failure is not None
+            assert found.failure.reason is Reason.CHILD_EXITED  # the one before it: this child never answers
+        await hanging.started(2)
+        hanging.says()
+        await here.catalog.close()
+        while not tools(await here.catalog.listing("hanging", ANYBODY)):
+            await anyio.lowlevel.checkpoint()
+    assert hanging.starts == 3
+
+
+async def test_what_a_child_writes_that_is_no_message_is_news_once(here: Here) -> None:
+    lines: list[str] = []
+    handler = logger.add(
+        lambda line: lines.append(str(line)), level="INFO", filter=lambda each: "noisy" in each["message"]
+    )
+    here.offerings["noisy"].says(noise=2)
+    for _ in range(2):
+        assert tools(await here.catalog.listing("noisy", ANYBODY, fresh=True)) == ["one"]
+    logger.remove(handler)
+    assert here.offerings["noisy"].starts == 2
+    assert len(lines) == 2
+
+
 async def test_a_server_that_fails_says_why_breaks_nothing_else_and_keeps_what_it_offered(here: Here) -> None:
     dying, odd = here.offerings["dying"], here.offerings["odd"]
     dying.says(dies=["initialize"])
@@ -238,6 +287,12 @@ async def test_a_server_that_fails_says_why_breaks_nothing_else_and_keeps_what_i
     both = await here.catalog.listing("dying", ANYBODY, fresh=True)
     assert tools(both) == ["one"]
     assert both.failure is not None
+
+
+async def test_what_is_asked_again_and_again_pushes_no_users_certificate_out(here: Here) -> None:
+    kept = repr(here.sessions.certificates)
+    assert (await here.catalog.listing("fleeting", ANYBODY)).offer is not None
+    assert repr(here.sessions.certificates) == kept
 
 
 async def test_nobody_can_force_a_server_to_be_asked_without_end(here: Here) -> None:

@@ -112,25 +112,28 @@ def test_the_sample_of_another_projects_file_loads(tmp_path: Path) -> None:
 
 async def test_check_tells_of_each_server_and_fails_if_one_does(tmp_path: Path) -> None:
     servers = {"good": NOTEPAD, "dies": DIES, "off": {**LIGHT, "enabled": False}, "own": NEEDS, "given": GIVEN}
+    servers["gone"] = {"command": "nope", "args": ["-x"]}
     write_config(tmp_path / "config.yaml", {**QUICK, "servers": servers})
     said = await command("check", "-H", "X-Given: ${MINE}", cwd=tmp_path, env={"MINE": "secret-of-mine"})
     assert said.status == 1
     assert "secret-of-mine" not in said.out + said.err
     heading, *rows = said.out.splitlines()
     assert heading.split() == ["server", "state", "tools", "resources", "prompts", "start"]
-    assert [row.split()[:2] for row in rows[:5]] == [
+    assert [row.split()[:2] for row in rows[:6]] == [
         ["good", "ok"],
         ["dies", "failed"],
         ["off", "off"],
         ["own", "skipped"],
         ["given", "ok"],
+        ["gone", "failed"],
     ]
     assert re.fullmatch(r"good +ok +4 +0 +0 +\d+\.\d\d s", rows[0].strip())
-    assert rows[5:] == [
+    assert rows[6:] == [
         "",
         "dies: child_exited: the server's process ended (exit status 3)",
         "    no such database",
         "own: needs each user's own header:X-Own: not started",
+        "gone: command_not_found: the command of server 'gone' was not found: nope -x",
     ]
     assert max(map(len, said.out.splitlines())) <= 80
     assert "\x1b" not in said.out + said.err

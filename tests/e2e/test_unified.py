@@ -174,11 +174,22 @@ async def test_what_is_not_the_callers_is_called_like_what_is_not_there(gateway:
     assert refusal(await call(gateway, of("ann"), "echo", sessionId="gw.nobodys")) == (404, "session_not_found")
 
 
+async def test_health_counts_the_tools_that_its_caller_may_know_of(gateway: Gateway) -> None:
+    counts = []
+    for whose in (of("ann"), OTHER):
+        server = await get(gateway, "/servers/light", whose)
+        counts.append(server["toolCount"])
+        assert (await get(gateway, "/health", whose))["servers"]["light"]["offer"]["tools"] == server["toolCount"]
+    assert counts[0] == counts[1] + 1
+
+
 async def test_a_path_or_a_body_that_is_none_is_said_so(gateway: Gateway) -> None:
     http, ann = gateway.http, of("ann")
     assert refusal(await http.post("/api/v1/nothing", headers=ann, json={})) == (404, "route_not_found")
     nothing = await http.get("/", headers=ann)
     assert "GET /openapi.json tells what there is" in nothing.json()["error"]["message"]
+    assert refusal(await http.get("/api/v1/health/live", headers=ann)) == (404, "route_not_found")
+    assert refusal(await http.get("/api/v1/tools/call", headers=ann)) == (405, "method_not_allowed")
     nowhere = await http.post("/api/v1/tools", headers=ann, json={})
     assert (*refusal(nowhere), nowhere.headers["Allow"]) == (405, "method_not_allowed", "GET")
     assert refusal(await http.get("/api/v1/tools/call", headers=ann)) == (405, "method_not_allowed")

@@ -5,6 +5,7 @@ Run it with `python -I -S offering.py FILE`; each start adds a line to `FILE.sta
 `results`: the result of each method but `initialize`; one that is a list has a page for each `nextCursor`.
 `mute`, `dies`: methods that get no answer, or end the server. `forever`: every page has another one.
 `changes`: how often it says that its tools are others now, whenever a tool is called.
+`noise`: how many lines it writes first that are no messages.
 """
 
 import json
@@ -39,6 +40,9 @@ def result(method, params):
     more = at + 1 < len(said) or SAYS.get("forever")
     return {**said[min(at, len(said) - 1)], **({"nextCursor": str(at + 1)} if more else {})}
 
+
+for _ in range(SAYS.get("noise", 0)):
+    print("starting up", flush=True)
 
 for line in sys.stdin:
     message = json.loads(line)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from common.config.load import Settings, load
-from supervisor.reload import Reloader, for_gateway, holds_at_once, needs_restart, take_over
+from supervisor.reload import Reloader, changed_servers, for_gateway, holds_at_once, needs_restart, take_over
 
 
 def settings(path: Path, text: str) -> Settings:
@@ -82,6 +82,21 @@ def test_the_gateway_learns_which_servers_are_started_otherwise_from_now_on(tmp_
     assert generations("servers: {same: {command: a}, other: {command: b}}") == {"same": 0, "other": 1}
     again = generations("linger: 1s\nservers: {same: {command: a}, other: {command: b}, gone: {command: a}}")
     assert again == {"same": 0, "other": 1, "gone": 2}  # not what it was before: it may have children still
+
+
+def test_a_server_is_changed_by_whatever_is_written_of_it_and_not_by_how_often_the_file_was_read(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "config.yaml"
+    running = settings(path, "servers: {same: {command: a}, other: {command: b}, more: {command: c}}")
+    reload = Reloader(path, running, lambda _: None)
+    path.write_text("servers: {same: {command: z}, other: {command: b}, more: {command: c}}")
+    reload()
+    assert changed_servers(running, load(path, {})) == []
+    new = settings(
+        path, "servers: {same: {command: z, tags: [t]}, other: {command: b, max_concurrency: 1}, more: {command: d}}"
+    )
+    assert changed_servers(running, new) == ["more", "other", "same"]
 
 
 def test_a_server_that_is_disabled_is_taken_out_and_named(tmp_path: Path) -> None:

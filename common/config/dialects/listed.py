@@ -12,6 +12,7 @@ from common.config.dialects.draft import Draft, Part
 from common.config.dialects.listed_auth import Caller, translate_auth
 from common.config.dialects.listed_rules import translate_access, translate_rates
 from common.config.dialects.listed_servers import translate_servers
+from common.config.values import LEAST_LOOK
 
 DEFAULT_PORT: Final = 4000
 LOG_LEVEL: Final = "MCP_GATEWAY_LOG_LEVEL"
@@ -110,8 +111,10 @@ def _health(top: Part) -> None:
     if health.has("intervalMs"):
         interval, origin = health.number("intervalMs", _MILLISECONDS), health.at("intervalMs")
     health.finish()
+    if interval is not None and interval / 1000 < LEAST_LOOK:
+        top.draft.note(origin, f"is taken as {LEAST_LOOK * 1000}: each look is a start of the server here, and no ping")
     if interval is not None:
-        top.draft.put(("health_interval",), interval / 1000, origin)
+        top.draft.put(("health_interval",), max(interval / 1000, LEAST_LOOK), origin)
 
 
 def _cors(top: Part) -> None:

@@ -79,6 +79,8 @@ def _local(draft: Draft, id_: str, entry: Part, *, enabled: bool) -> Tools:
 
 
 def _timeout(draft: Draft, entry: Part, to: KeyPath) -> None:
+    if entry.has("timeout") and entry.has("timeoutMs"):
+        draft.problem(entry.at("timeoutMs"), "another word for 'timeout', which is here, too; keep one of the two")
     for key in ("timeout", "timeoutMs"):
         milliseconds = entry.number(key, MILLISECONDS)
         if milliseconds is not None:

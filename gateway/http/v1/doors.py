@@ -28,6 +28,15 @@ def unified(
     )
 
 
+def is_nowhere() -> bool:
+    """Whether nothing but `NoDoor` is at the path of the request, whatever the method."""
+    adapter = current_app.create_url_adapter(request)
+    if adapter is None or set(adapter.allowed_methods()) != {"POST"}:
+        return False
+    endpoint, _ = adapter.match(method="POST")
+    return bool(endpoint == "v1.post")
+
+
 class NoDoor:
     """Where there is nothing: without it a POST there would be taken for a tool of a server 'v1'."""
 

@@ -26,6 +26,15 @@ class Looking:
         self.looks: list[str] = []
         self.now = self.most = 0
         self.on_look: Callable[[], None] = lambda: None
+        self.reloaded = anyio.Event()
+        self.known: set[str] = set()
+
+    def condition(self, server: str) -> object:
+        return {} if server in self.known else None
+
+    def reload(self) -> None:
+        self.reloaded.set()
+        self.reloaded = anyio.Event()
 
     async def look(self, server: str) -> Listing | None:
         self.looks.append(server)
@@ -62,11 +71,36 @@ def said() -> Any:
 async def test_at_the_start_each_server_says_what_it_has_a_few_at_a_time(said: list[str]) -> None:
     many = {f"s{number}": Listing(f"s{number}", OFFER) for number in range(5)}
     catalog = Looking(**many, broken=Listing("broken", None, BROKEN), mine=None)
-    await catalog.watch(at_start=True, interval=None).run()
+    with anyio.fail_after(PATIENCE), anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(catalog.watch(at_start=True, interval=None).run)
+            while len(said) < 6:
+                await anyio.lowlevel.checkpoint()
+            scope.cancel()
     assert catalog.most == SEVERAL
     assert said == [f"server 's{number}': 1 tool, started in 0.9 s" for number in range(5)] + [
         "server 'mine' is each user's own: what it offers is known once somebody asks"
     ]
+
+
+async def test_after_a_reload_those_are_looked_at_of_which_nothing_is_known_even_if_it_comes_while_others_are() -> None:
+    catalog = Looking(a=Listing("a", OFFER), b=Listing("b", OFFER), c=Listing("c", OFFER))
+
+    def look() -> None:
+        catalog.known.update(catalog.looks)
+        if len(catalog.looks) == 3:
+            catalog.known.remove("b")
+            catalog.reload()
+        elif len(catalog.looks) == 4:
+            catalog.known.remove("c")
+            catalog.reload()
+        elif len(catalog.looks) == 5:
+            scope.cancel()
+
+    catalog.on_look = look
+    with anyio.fail_after(PATIENCE), anyio.CancelScope() as scope:
+        await catalog.watch(at_start=True, interval=None).run()
+    assert catalog.looks == ["a", "b", "c", "b", "c"]
 
 
 async def test_where_nobody_wants_it_nothing_is_looked_at() -> None:
