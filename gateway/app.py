@@ -13,7 +13,7 @@ from common.reasons import Reason
 from gateway.admittance import Admittance
 from gateway.catalog.catalog import Catalog
 from gateway.errors import GatewayError
-from gateway.http import admitted, audited, bodies, spared, watching
+from gateway.http import admitted, audited, bodies, paths, spared, watching
 from gateway.http.actions import ActionsDoor, is_action
 from gateway.http.calling import RETRIES
 from gateway.http.certificates import CertificateDoor
@@ -54,6 +54,7 @@ def wire(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorCl
     app = Quart("gateway", static_folder=None)
     app.url_map.strict_slashes = False  # /mcp and /mcp/ are alike, and nobody is redirected
     app.url_map.merge_slashes = False
+    paths.install(app.url_map)
     bound_bodies(app, settings)
     guards = app.extensions["guards"] = Guards(settings)
     guards.install(app)
