@@ -171,7 +171,10 @@ SCHEMAS: Final[dict[str, Schema]] = {
         {},
         {
             "action": {"type": "string", "enum": ["accept", "decline", "cancel"]},
-            "content": {"type": ["object", "array"], "description": "Fits `requestedSchema`, or is what a model said."},
+            "content": {
+                "anyOf": [_OBJECT, {"type": "array", "items": _OBJECT}],
+                "description": "Fits `requestedSchema`, or is what a model said.",
+            },
             "role": _TEXT,
             "model": _TEXT,
             "error": {"type": "object", "additionalProperties": True},

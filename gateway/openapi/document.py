@@ -9,7 +9,7 @@ from gateway.openapi import bodies, own, statuses
 from gateway.openapi.defaults import drop_unfit
 from gateway.openapi.names import Names, segment
 from gateway.openapi.older import as_3_0
-from gateway.openapi.parameters import HEADERS, OF_CALL, PARAMETERS, REPLAY, SESSION_ID
+from gateway.openapi.parameters import HEADERS, OF_CALL, PARAMETERS, REPLAY, named
 from gateway.openapi.result import CONTENT, RESULT, result_with
 from gateway.openapi.schemas import PREFIX, Schema, components_of
 from gateway.openapi.security import alternatives
@@ -70,7 +70,9 @@ _GATEWAY: Final = {"name": "gateway", "description": "The gateway itself: sessio
 
 def _link(paths: Mapping[str, Any]) -> None:
     """Say with the answer that has a session's id what it can be used for; no more than MOST_LINKS of it."""
-    users = [each for path in paths.values() for each in path.values() if SESSION_ID in each.get("parameters", ())]
+    ids = named("sessionId", "anySessionId")
+    every = [each for path in paths.values() for each in path.values()]
+    users = [each for each in every if any(id_ in each.get("parameters", ()) for id_ in ids)]
     given = {"sessionId": "$response.body#/sessionId"}
     links = {each["operationId"]: {"operationId": each["operationId"], "parameters": given} for each in users}
     paths[own.GET_SESSION.path][own.GET_SESSION.method]["responses"]["200"]["links"] = dict(

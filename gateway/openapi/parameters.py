@@ -1,6 +1,7 @@
 """The parameters and headers that operations share, as components of a document. No I/O.
 
-All that stands in them is the same in OpenAPI 3.0 and 3.1.
+All that stands in them is the same in OpenAPI 3.0 and 3.1. None has an example: pages on which an API is tried would send
+it, and each call with the same key is the same call.
 """
 
 from typing import Any, Final
@@ -35,7 +36,7 @@ PARAMETERS: Final[dict[str, Parameter]] = {
     "timeout": _query(
         TIMEOUT,
         "How long the server may take for this call: seconds, or a duration such as `500ms` or `2m`.",
-        {"type": "string", "pattern": _DURATION, "example": "30s"},
+        {"type": "string", "pattern": _DURATION},
     ),
     "questions": _query(
         "questions",
@@ -47,14 +48,12 @@ PARAMETERS: Final[dict[str, Parameter]] = {
         "The one of the contents, counted from 0, that is to be the answer, as bytes.",
         {"type": "integer", "minimum": 0, "maximum": 999_999},
     ),
-    "raw": _query(
-        "raw", "Whether the answer is to be bytes in any case, and never JSON.", {"type": "boolean", "default": False}
-    ),
+    "raw": _query("raw", "Whether the answer is to be bytes in any case, and never JSON.", {"type": "boolean"}),
     "key": {
         "name": KEY,
         "in": "header",
         "description": "A call with the same key is made once: whoever sends it again gets the same answer again.",
-        "schema": {"type": "string", "pattern": _KEY, "example": '"8e03978e-40d5-43dd-bc93-6894a57f9324"'},
+        "schema": {"type": "string", "pattern": _KEY},
     },
     "limit": _query(
         LIMIT, "How many, at most.", {"type": "integer", "minimum": 1, "maximum": MOST, "default": DEFAULT}
@@ -110,9 +109,6 @@ def named(*names: str) -> list[Parameter]:
     """References to the parameters of these names."""
     return [{"$ref": _PREFIX + name} for name in names]
 
-
-SESSION_ID: Final = named("sessionId")[0]
-"""The parameter that says whose processes a call is for."""
 
 OF_CALL: Final = named("sessionId", "timeout", "questions", "content", "raw", "key")
 """Those of the call of a tool."""
