@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from loguru import logger
 from quart import Quart, Response, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.exceptions import HTTPException
 from werkzeug.routing import WebsocketMismatch
 
 from common.config.model import GatewaySettings
@@ -13,7 +13,7 @@ from common.reasons import Reason
 from gateway.admittance import Admittance
 from gateway.catalog.catalog import Catalog
 from gateway.errors import GatewayError
-from gateway.http import admitted, audited, bodies, spared, watching
+from gateway.http import admitted, audited, bodies, paths, spared, watching
 from gateway.http.actions import ActionsDoor, is_action
 from gateway.http.calling import RETRIES
 from gateway.http.certificates import CertificateDoor
@@ -29,7 +29,7 @@ from gateway.http.rest import RestDoor
 from gateway.http.sse import SseDoor
 from gateway.http.stateless import StatelessDoor
 from gateway.http.streamable import StreamableDoor
-from gateway.http.v1.doors import is_nowhere, unified
+from gateway.http.v1.doors import unified
 from gateway.http.websocket import WebSocketDoor
 from gateway.modern.probe import Probe
 from gateway.ratelimits import RateLimits
@@ -54,6 +54,7 @@ def wire(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorCl
     app = Quart("gateway", static_folder=None)
     app.url_map.strict_slashes = False  # /mcp and /mcp/ are alike, and nobody is redirected
     app.url_map.merge_slashes = False
+    paths.install(app.url_map)
     bound_bodies(app, settings)
     guards = app.extensions["guards"] = Guards(settings)
     guards.install(app)
@@ -138,8 +139,6 @@ async def _answer_error(error: GatewayError) -> Response:
 
 async def _answer_http_error(error: HTTPException) -> Response:
     """What the framework found wrong, in our own shape."""
-    if isinstance(error, MethodNotAllowed) and is_nowhere():
-        error = NotFound()
     code = error.code or 500
     reason = _FROM_HTTP.get(HTTPStatus(code), Reason.BAD_REQUEST if code < 500 else Reason.INTERNAL_ERROR)
     sentences = {

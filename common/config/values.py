@@ -23,7 +23,7 @@ SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 _NODE_NAME = re.compile(r"[A-Za-z0-9-]{1,16}")
 RESERVED_NAMES: Final = frozenset(
     """api mcp sse ws message messages health metrics docs openapi.json openapi.yaml deploy admin dashboard static
-    oauth favicon.ico v1 sessionid sessions actions""".split()
+    oauth favicon.ico v1 sessionid sessions actions certificates""".split()
 )
 """First segments of paths that the gateway's own routes use or will use."""
 

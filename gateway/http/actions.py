@@ -39,7 +39,7 @@ class ActionsDoor:
         """`/api/actions/sessionid` and `/api/actions/{server}/{tool}`."""
         routes = Blueprint(_NAME, __name__, url_prefix=BASE)
         routes.add_url_rule("/sessionid", "open", self.open, methods=["GET"], provide_automatic_options=False)
-        call = "/<server>/<path:tool>"
+        call = "/<server:server>/<path:tool>"
         routes.add_url_rule(call, "call", self.call, methods=["POST"], provide_automatic_options=False)
         return routes
 

@@ -5,7 +5,7 @@ One is made at a time, in a thread: a thousand tools take a moment, in which the
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -13,7 +13,6 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from gateway.openapi import blockyaml
 from gateway.openapi.actions import actions
 from gateway.openapi.document import Version, document
 from gateway.openapi.gpt import gpt
@@ -27,7 +26,15 @@ MOST_BYTES: Final = 32 * 1024 * 1024
 
 Format = Literal["json", "yaml"]
 Profile = Literal["", "actions", "gpt"]
-WRITERS: Final[dict[Format, Callable[[object], bytes]]] = {"json": msgspec.json.encode, "yaml": blockyaml.dump}
+
+
+def write(value: object, format_: Format) -> bytes:
+    """`value` as JSON or as YAML."""
+    if format_ == "json":
+        return msgspec.json.encode(value)
+    from gateway.openapi import yamltext  # a library that few gateways ever need
+
+    return yamltext.dump(value)
 
 
 @dataclass(frozen=True)
@@ -44,10 +51,10 @@ class Wanted:
     def made(self) -> bytes:
         """The document."""
         if self.profile == "actions":
-            return WRITERS[self.format](actions(self.servers, self.frame, is_person=self.is_person))
+            return write(actions(self.servers, self.frame, is_person=self.is_person), self.format)
         if self.profile == "gpt":
-            return WRITERS[self.format](gpt(self.servers, self.frame))
-        return WRITERS[self.format](document(self.servers, self.frame, self.version))
+            return write(gpt(self.servers, self.frame), self.format)
+        return write(document(self.servers, self.frame, self.version), self.format)
 
     def key(self) -> Hashable:
         """Equal for two that become the same bytes, as long as the tools of both are kept."""

@@ -23,10 +23,10 @@ class Front:
     def blueprint(self) -> Blueprint:
         """`/{server}`."""
         routes = Blueprint("front", __name__)
-        routes.add_url_rule("/<server>", "get", self.get, methods=["GET"], provide_automatic_options=False)
-        routes.add_url_rule("/<server>", "post", self.post, methods=["POST"], provide_automatic_options=False)
+        routes.add_url_rule("/<server:server>", "get", self.get, methods=["GET"], provide_automatic_options=False)
+        routes.add_url_rule("/<server:server>", "post", self.post, methods=["POST"], provide_automatic_options=False)
         delete = self._streamable.delete
-        routes.add_url_rule("/<server>", "delete", delete, methods=["DELETE"], provide_automatic_options=False)
+        routes.add_url_rule("/<server:server>", "delete", delete, methods=["DELETE"], provide_automatic_options=False)
         return routes
 
     async def get(self, server: str) -> Response:

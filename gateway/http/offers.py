@@ -9,19 +9,21 @@ from quart import Blueprint, Response, g, request
 
 from common.reasons import Reason
 from gateway.admittance import Use
+from gateway.caller import Caller
 from gateway.errors import GatewayError, bad_request
 from gateway.http import admitted, bodies, contents, questions
 from gateway.http.mcp import SESSION_QUERY, optional_id
 from gateway.rest.lists import listed
 from gateway.session_sets import SessionSet
 from gateway.sessions import Sessions
-from gateway.specification import METHOD_NOT_FOUND
+from gateway.specification import INVALID_PARAMS, METHOD_NOT_FOUND
 
 RESOURCES, TEMPLATES, PROMPTS = "resources/list", "resources/templates/list", "prompts/list"
 READ, GET = "resources/read", "prompts/get"
 
-_NO_RESOURCE: Final = -32002
-"""What the revisions with a handshake have for it (specification 2025-11-25: server, Resources)."""
+_NO_RESOURCE: Final = frozenset({-32002, INVALID_PARAMS, METHOD_NOT_FOUND})
+"""What children answer with: the revisions with a handshake have the first (specification 2025-11-25: server,
+Resources), later ones and many servers the second, for nothing but the URI can be wrong."""
 
 _LONGEST_NAMED: Final = 256
 _OURS: Final = frozenset({SESSION_QUERY, "questions"})
@@ -66,13 +68,7 @@ class OfferDoor:
         wanted, uri = contents.wish(), request.args.get("uri")
         if not uri:
             raise bad_request("say which resource is to be read: ?uri=")
-        try:
-            return contents.response(await self._asked(server, READ, {"uri": uri}), wanted)
-        except GatewayError as error:
-            if error.about.get("code") not in (_NO_RESOURCE, METHOD_NOT_FOUND):
-                raise
-            about: dict[str, Any] = {**error.about, "uri": uri[:_LONGEST_NAMED]}
-            raise GatewayError(Reason.RESOURCE_NOT_FOUND, "the server has no such resource", **about) from None
+        return contents.response(await self._asked(server, READ, {"uri": uri}), wanted)
 
     async def prompt(self, server: str, name: str) -> Response:
         """One prompt, with arguments from the query."""
@@ -96,13 +92,7 @@ class OfferDoor:
 
     async def _prompt(self, server: str, name: str, arguments: dict[str, str]) -> Response:
         params: dict[str, object] = {"name": name, **({"arguments": arguments} if arguments else {})}
-        try:
-            return bodies.json_response(await self._asked(server, GET, params))
-        except GatewayError as error:
-            if error.about.get("code") != METHOD_NOT_FOUND:
-                raise
-            about: dict[str, Any] = {**error.about, "prompt": name[:_LONGEST_NAMED]}
-            raise GatewayError(Reason.PROMPT_NOT_FOUND, "the server has no such prompt", **about) from None
+        return bodies.json_response(await self._asked(server, GET, params))
 
     async def _listed(self, server: str, method: str, key: str) -> Response:
         async with self._session_set(server, method) as session_set:
@@ -121,7 +111,10 @@ class OfferDoor:
             call = questions.attend(session_set, server, caller, declines=declines)
 
             async def run() -> bytes:
-                return await caller.fetch(method, params, who, call.hear)
+                try:
+                    return await caller.fetch(method, params, who, call.hear)
+                except GatewayError as error:
+                    raise await _told_plainly(error, caller, params) from None
 
             return await call.answer_or_ask(run)
 
@@ -145,3 +138,28 @@ class OfferDoor:
 
     def _policy_bytes(self, server: str) -> int:
         return self._sessions.policy(server).max_message_bytes
+
+
+async def _told_plainly(error: GatewayError, caller: Caller, params: dict[str, Any]) -> GatewayError:
+    """A child's error; where there is no such thing, it says so: each child has a code of its own for that."""
+    code, uri, name = error.about.get("code"), params.get("uri"), params.get("name")
+    if code is None:
+        return error
+    about: dict[str, Any] = error.about
+    if uri is not None and code in _NO_RESOURCE:
+        return GatewayError(
+            Reason.RESOURCE_NOT_FOUND, "the server has no such resource", **about, uri=uri[:_LONGEST_NAMED]
+        )
+    if name is not None and (code == METHOD_NOT_FOUND or await _lacks(caller, name)):
+        return GatewayError(
+            Reason.PROMPT_NOT_FOUND, "the server has no such prompt", **about, prompt=name[:_LONGEST_NAMED]
+        )
+    return error
+
+
+async def _lacks(caller: Caller, prompt: str) -> bool:
+    """Whether the child lists its prompts, and not that one."""
+    try:
+        return all(each.name != prompt for each in await caller.prompts())
+    except GatewayError:
+        return False

@@ -52,7 +52,7 @@ class OpenApiDoor:
         """The four paths."""
         routes = Blueprint("openapi", __name__)
         for format_ in TYPES:
-            for name, path, handler in (("whole", "", self.whole), ("one", "/api/<server>", self.one)):
+            for name, path, handler in (("whole", "", self.whole), ("one", "/api/<server:server>", self.one)):
                 routes.add_url_rule(
                     f"{path}/openapi.{format_}",
                     f"{name}_{format_}",

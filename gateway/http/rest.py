@@ -22,7 +22,7 @@ class RestDoor:
     def blueprint(self) -> Blueprint:
         """`/api/sessionid` and `/api/{server}/{tool}`."""
         routes = Blueprint("rest", __name__, url_prefix="/api")
-        id_, call = "/sessionid", "/<server>/<path:tool>"
+        id_, call = "/sessionid", "/<server:server>/<path:tool>"
         routes.add_url_rule(id_, "open", self.open, methods=["GET"], provide_automatic_options=False)
         routes.add_url_rule(id_, "close", self.close, methods=["DELETE"], provide_automatic_options=False)
         routes.add_url_rule(call, "call", self.call, methods=["POST"], provide_automatic_options=False)

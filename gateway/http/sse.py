@@ -27,8 +27,12 @@ class SseDoor:
     def blueprint(self) -> Blueprint:
         """`/{server}/sse` and `/{server}/message`."""
         routes = Blueprint("sse", __name__)
-        routes.add_url_rule("/<server>/sse", "get", self.get_sse, methods=["GET"], provide_automatic_options=False)
-        routes.add_url_rule("/<server>/message", "post", self.post, methods=["POST"], provide_automatic_options=False)
+        routes.add_url_rule(
+            "/<server:server>/sse", "get", self.get_sse, methods=["GET"], provide_automatic_options=False
+        )
+        routes.add_url_rule(
+            "/<server:server>/message", "post", self.post, methods=["POST"], provide_automatic_options=False
+        )
         return routes
 
     async def get_sse(self, server: str) -> Response:

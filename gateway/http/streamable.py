@@ -48,7 +48,7 @@ class StreamableDoor:
     def blueprint(self) -> Blueprint:
         """`/{server}/mcp`."""
         routes = Blueprint("streamable", __name__)
-        path = "/<server>/mcp"
+        path = "/<server:server>/mcp"
         routes.add_url_rule(path, "post", self.post, methods=["POST"], provide_automatic_options=False)
         routes.add_url_rule(path, "get", self.get, methods=["GET"], provide_automatic_options=False)
         routes.add_url_rule(path, "delete", self.delete, methods=["DELETE"], provide_automatic_options=False)

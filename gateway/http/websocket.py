@@ -68,8 +68,8 @@ class WebSocketDoor:
     def blueprint(self) -> Blueprint:
         """`/{server}/ws`."""
         routes = Blueprint("websocket", __name__)
-        routes.add_websocket("/<server>/ws", "connect", self.connect)
-        routes.add_url_rule("/<server>/ws", "get", self.get, methods=["GET"], provide_automatic_options=False)
+        routes.add_websocket("/<server:server>/ws", "connect", self.connect)
+        routes.add_url_rule("/<server:server>/ws", "get", self.get, methods=["GET"], provide_automatic_options=False)
         return routes
 
     async def get(self, server: str) -> NoReturn:

@@ -1,13 +1,15 @@
 """The OpenAPI document of what one caller may use: 3.1, or what 3.0 has words for of it. No I/O."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, Final, Literal
 
 from gateway.catalog.offers import Tool
-from gateway.openapi import own, statuses
+from gateway.openapi import bodies, own, statuses
 from gateway.openapi.defaults import drop_unfit
 from gateway.openapi.names import Names, segment
 from gateway.openapi.older import as_3_0
+from gateway.openapi.parameters import HEADERS, OF_CALL, PARAMETERS, REPLAY, named
 from gateway.openapi.result import CONTENT, RESULT, result_with
 from gateway.openapi.schemas import PREFIX, Schema, components_of
 from gateway.openapi.security import alternatives
@@ -15,6 +17,9 @@ from gateway.openapi.servers import Described, Frame
 from gateway.openapi.values import shown
 
 Version = Literal["3.1", "3.0"]
+
+MOST_LINKS: Final = 100
+"""Operations to which a session's id is said to lead; clients that follow links try some of them, not all."""
 
 _NUMBER: Final[Mapping[Version, str]] = {"3.1": "3.1.0", "3.0": "3.0.3"}
 
@@ -25,17 +30,18 @@ def document(servers: Sequence[Described], frame: Frame, version: Version = "3.1
         "Error": statuses.ERROR,
         "CallToolResult": RESULT,
         "ContentBlock": CONTENT,
-        **own.SCHEMAS,
+        **bodies.SCHEMAS,
     }
     paths: dict[str, Any] = {}
     for row in own.OWN:
         if frame.is_whole or row.is_for_calls:
-            paths.setdefault(row.path, {})[row.method] = _own(row, frame)
+            paths.setdefault(row.path, {})[row.method] = own.operation(row, frame.security)
     taken = Names(schemas)
     for server, id_, tool in frame.tools(servers):
         added, operation = _call(server, id_, tool, taken, frame)
         schemas |= added
         paths[f"/api/{segment(server.name)}/{segment(tool.name)}"] = {"post": operation}
+    _link(paths)
     if version == "3.0":
         schemas = {name: as_3_0(schema) for name, schema in schemas.items()}
     for schema in schemas.values():
@@ -48,7 +54,8 @@ def document(servers: Sequence[Described], frame: Frame, version: Version = "3.1
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "parameters": own.PARAMETERS,
+            "parameters": PARAMETERS,
+            "headers": HEADERS,
             "responses": statuses.components(statuses.MEANING),
         },
     }
@@ -59,6 +66,18 @@ def document(servers: Sequence[Described], frame: Frame, version: Version = "3.1
 
 
 _GATEWAY: Final = {"name": "gateway", "description": "The gateway itself: sessions, health, what ended a child."}
+
+
+def _link(paths: Mapping[str, Any]) -> None:
+    """Say with the answer that has a session's id what it can be used for; no more than MOST_LINKS of it."""
+    ids = named("sessionId", "anySessionId")
+    every = [each for path in paths.values() for each in path.values()]
+    users = [each for each in every if any(id_ in each.get("parameters", ()) for id_ in ids)]
+    given = {"sessionId": "$response.body#/sessionId"}
+    links = {each["operationId"]: {"operationId": each["operationId"], "parameters": given} for each in users}
+    paths[own.GET_SESSION.path][own.GET_SESSION.method]["responses"]["200"]["links"] = dict(
+        islice(links.items(), MOST_LINKS)
+    )
 
 
 def _tag(server: Described) -> dict[str, Any]:
@@ -76,15 +95,6 @@ def _tag(server: Described) -> dict[str, Any]:
 
 def _tag_name(server: Described) -> str:
     return server.name if server.name != _GATEWAY["name"] else f"server {server.name}"
-
-
-def _own(row: own.Own, frame: Frame) -> dict[str, Any]:
-    operation = own.operation(row)
-    errors = statuses.responses(row.statuses, has_auth=bool(frame.security) and not row.is_public)
-    operation["responses"] |= {status: each for status, each in errors.items() if status not in operation["responses"]}
-    if row.is_public and frame.security:
-        operation["security"] = [{}, *alternatives(frame.security)]
-    return operation
 
 
 def _call(
@@ -105,7 +115,7 @@ def _call(
         **({"description": shown(tool.description)} if tool.description else {}),
         "tags": [_tag_name(server)],
         "x-mcp-tool": tool.name,
-        "parameters": [own.SESSION_ID, *(_header(name) for name in server.headers)],
+        "parameters": [*OF_CALL, *(_header(name) for name in server.headers)],
         "requestBody": {
             "required": "required" in schemas[arguments],
             "content": {"application/json": {"schema": {"$ref": PREFIX + arguments}}},
@@ -113,9 +123,10 @@ def _call(
         "responses": {
             "200": {
                 "description": "The tool's result, as MCP gives it; `isError` says whether the tool failed.",
-                "content": {"application/json": {"schema": {"$ref": PREFIX + result}}},
+                "content": statuses.content(PREFIX + result, can_be_bytes=True, can_be_events=True),
+                "headers": REPLAY,
             },
-            **statuses.responses(statuses.CALL, has_auth=bool(frame.security)),
+            **statuses.responses(statuses.CALL, has_auth=bool(frame.security), asks=True),
         },
     }
     return schemas, operation

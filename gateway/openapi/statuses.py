@@ -6,6 +6,8 @@ One table: whatever is added to what a call may be answered with is added here, 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from gateway.openapi.parameters import RETRY
+
 MEANING: Final[Mapping[int, str]] = {
     400: "The request is not what is expected here; `about` says what is.",
     401: "There are no credentials, or none that are good.",
@@ -48,20 +50,45 @@ ERROR: Final = {
 }
 """The one shape of every error."""
 
+_ERROR: Final = {"$ref": "#/components/schemas/Error"}
+
 
 def name_of(status: int) -> str:
     """What the component is called."""
     return f"Status{status}"
 
 
+QUESTION: Final = "Question"
+"""The component for a 409 that may be a question."""
+
+
 def components(statuses: Iterable[int]) -> dict[str, Any]:
-    """The responses for them."""
-    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    return {name_of(each): {"description": MEANING[each], "content": content} for each in sorted(set(statuses))}
+    """The responses for them, and the one that may be a question."""
+    found = {name_of(each): _response(MEANING[each], _ERROR) for each in sorted(set(statuses))}
+    found[name_of(429)]["headers"] = RETRY
+    either = {"anyOf": [{"$ref": "#/components/schemas/QuestionOpen"}, _ERROR]}
+    meaning = f"The server asks something first, and the call waits for the answer; or: {MEANING[409]}"
+    return {**found, QUESTION: _response(meaning, either)}
 
 
-def responses(statuses: Iterable[int], *, has_auth: bool) -> dict[str, Any]:
+def responses(statuses: Iterable[int], *, has_auth: bool, asks: bool = False) -> dict[str, Any]:
     """What an operation says of `statuses`: nobody is asked for credentials where there are none."""
     never = 421 if has_auth else 401
-    found = sorted(set(statuses) - {never})
-    return {str(each): {"$ref": f"#/components/responses/{name_of(each)}"} for each in found}
+    names = {each: name_of(each) for each in sorted(set(statuses) - {never})}
+    if asks:
+        names[409] = QUESTION
+    return {str(each): {"$ref": f"#/components/responses/{name}"} for each, name in names.items()}
+
+
+def content(ref: str, *, can_be_bytes: bool = False, can_be_events: bool = False) -> dict[str, Any]:
+    """The body of a success: JSON, unless the client's `Accept` says otherwise and there is anything else."""
+    found: dict[str, Any] = {"application/json": {"schema": {"$ref": ref}}}
+    if can_be_events:
+        found["text/event-stream"] = {"schema": {"type": "string"}}
+    if can_be_bytes:
+        found["*/*"] = {"schema": {"type": "string", "format": "binary"}}
+    return found
+
+
+def _response(meaning: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"description": meaning, "content": {"application/json": {"schema": schema}}}

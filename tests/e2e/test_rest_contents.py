@@ -120,6 +120,8 @@ async def test_prompts_are_listed_and_had_with_arguments_from_the_query_or_a_bod
     assert plain.json() == posted.json()
     said = '{"name": "describe/this one", "arguments": {"style": "short"}}'
     assert plain.json()["messages"][0]["content"]["text"] == said
+    missing = await http.get(f"{OF}/prompts/nothing")
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "prompt_not_found")
     twice = await http.get(f"{OF}/prompts/describe?style=short&style=long")
     number = await http.post(f"{OF}/prompts/describe", json={"style": 1})
     assert [answer.json()["error"]["code"] for answer in (twice, number)] == ["bad_request"] * 2

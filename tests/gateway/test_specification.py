@@ -34,7 +34,7 @@ def test_revisions_have_an_order_and_what_is_unknown_is_none_of_them(oldest: str
 @pytest.mark.parametrize("program", ["gateway.__main__", "supervisor.__main__"])
 def test_no_program_waits_for_libraries_that_few_configurations_need(program: str) -> None:
     """Each of them costs a tenth of a second of every start, or more."""
-    heavy = ("mcp", "mcp_types", "redis", "jwt", "cryptography", "limits", "httpx2")
+    heavy = ("mcp", "mcp_types", "redis", "jwt", "cryptography", "limits", "httpx2", "yaml")
     code = f"import sys, {program}; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

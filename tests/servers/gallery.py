@@ -103,6 +103,8 @@ def call(request_id, params):
 def prompt(request_id, params):
     if params["name"] == "ask":
         return ask(request_id, params)
+    if not params["name"].startswith("describe"):
+        raise LookupError(params["name"])
     message = {"role": "user", "content": {"type": "text", "text": json.dumps(params)}}
     return {"description": "as asked", "messages": [message]}
 

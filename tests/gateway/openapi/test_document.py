@@ -1,24 +1,27 @@
 """The documents as a whole: names, defaults, security, statuses, and what 3.0 and LibreChat have no words for."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import anyio
 import anyio.to_thread
 import pytest
+import yaml
+from ruamel.yaml import YAML
 
 from common.config.auth import Auth
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.http.documents import MOST, Documents, Wanted
 from gateway.openapi.actions import short
-from gateway.openapi.blockyaml import dump
 from gateway.openapi.defaults import FEWEST_STEPS, Judge, drop_unfit
 from gateway.openapi.flat import Flattening
 from gateway.openapi.names import unique_slugs
 from gateway.openapi.older import as_3_0
 from gateway.openapi.security import schemes_of
 from gateway.openapi.statuses import ALWAYS, CALL
+from gateway.openapi.yamltext import dump
 from tests.support.openapi import LIBRECHATS_ID, check, frame, made, made_for_actions, server, tool
 from tests.support.processes import PATIENCE
 
@@ -216,9 +219,8 @@ def test_a_tool_that_has_an_argument_of_the_parameters_name_keeps_both() -> None
     assert parameter("sessionId", "gatewaySessionId", "mcpGatewaySessionId") is None
 
 
-def test_the_yaml_says_what_the_json_says() -> None:
-    from ruamel.yaml import YAML
-
+@pytest.mark.parametrize("reader", [yaml.safe_load, YAML(typ="safe").load], ids=["1.1", "1.2"])
+def test_the_yaml_says_what_the_json_says(reader: Callable[[str], object]) -> None:
     value: Any = {
         "yes": "no",
         "1": ["1", 1, 1.5, True, None, "", [], {}, [[1], []], {"a": {}}],
@@ -226,10 +228,19 @@ def test_the_yaml_says_what_the_json_says() -> None:
         "- x": "- x",
         " ": "a: b",
         "a#": ["x #y", "0x1f", "1e3", "2020-01-01", "~", "null", "=", "<<", "*a", "&a", "!t", "%d", "@", "`"],
+        "letters": ["y", "Y", "n", "N", "no", "on", "Off", "TRUE", "Null", ".inf", ".nan", "-.INF"],
+        "numbers": ["0", "017", "0o17", "0b1", "1_000", "1:30", "+1", "1.", ".5", "-1e-3", "1.0e5", "12e03", "1.5.6"],
+        "real ones": [1e30, -1e-30, 0.1, 10**18, False],
+        "long": "word " * 1000,
         "$ref": "#/a",
         "x" * 1022: {"é" * 1100: [{"y" * 2000: {"a": 1}}, {"y" * 2000: []}], "z": 1},
     }
-    assert YAML(typ="safe").load(dump(value).decode()) == value
+    assert repr(reader(dump(value).decode())) == repr(value)
+
+
+def test_the_yaml_of_a_thing_that_stands_twice_has_it_twice() -> None:
+    shared = {"a": ["b"]}
+    assert dump([shared, shared]) == b"- a:\n  - b\n- a:\n  - b\n"
 
 
 async def test_those_who_hang_up_have_one_document_made_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
