@@ -440,7 +440,7 @@ def test_a_name_of_the_gateways_own_routes_is_no_servers(
 
 
 def test_every_route_that_the_gateway_has_is_reserved() -> None:
-    assert {"api", "mcp", "sse", "message", "messages", "health"} <= RESERVED_NAMES
+    assert {"api", "mcp", "sse", "message", "messages", "health", "docs", "actions", "certificates"} <= RESERVED_NAMES
 
 
 # What the file may leave out.

@@ -8,7 +8,7 @@ import pytest
 
 from common.reasons import Reason
 from supervisor.protocol import Certificate, Exit, Open
-from tests.support.gateway import LIGHT, Gateway, light, running
+from tests.support.gateway import Gateway, light, running
 from tests.support.rawmcp import Streamable, call, request, sse
 from tests.support.supervisor import played
 
@@ -105,12 +105,6 @@ async def test_on_rest_a_limit_is_a_502() -> None:
         supervisor.on_open = spawn_and_end
         answer = await gateway.call(await gateway.session_id(), "echo")
         assert (answer.status_code, answer.json()["error"]["code"]) == (502, "memory_max")
-
-
-async def test_a_server_may_be_named_certificates(tmp_path: Path) -> None:
-    async with running({"certificates": LIGHT}, tmp_path=tmp_path) as gateway:
-        id_ = await gateway.session_id()
-        assert await gateway.text(id_, "echo", "certificates", text="here") == "here"
 
 
 async def test_the_certificate_of_a_handshake_that_failed_is_named_where_the_child_ended_by_itself() -> None:

@@ -4,7 +4,7 @@ import pytest
 from quart import Quart, g
 
 from gateway.admittance import Admittance
-from gateway.http import admitted
+from gateway.http import admitted, paths
 from gateway.http.streamable import BATCHES, StreamableDoor
 from gateway.session import Door
 from gateway.succession import leave, take_up
@@ -24,6 +24,7 @@ async def test_each_request_gets_its_error_in_a_200_for_the_session_goes_on(batc
         relay.version = BATCHES
         leave(here.sessions)
         app = Quart(__name__)
+        paths.install(app.url_map)
         admitted.install(app, Admittance())
         app.register_blueprint(StreamableDoor(here.sessions).blueprint())
 
