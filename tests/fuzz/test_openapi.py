@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.openapi.own import OWN
 from tests.support.fuzz import ODD_TEXT, SCALARS, VALUES
 from tests.support.openapi import check, check_for_librechat, made, made_for_actions, server, tool
+
+pytestmark = pytest.mark.slow
 
 KEYWORDS = st.sampled_from(
     """$ref $dynamicRef $recursiveRef $id $anchor $dynamicAnchor $schema $defs definitions id type properties required
