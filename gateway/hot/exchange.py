@@ -1,0 +1,59 @@
+"""A request and its answer, as the hot doors have them, whoever carries them: see `gateway.hot`."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+Body = bytes | AbstractAsyncContextManager[AsyncIterator[bytes]]
+"""All of a body, or parts of it as they come. Whoever carries such an answer enters the manager, and leaves it also when
+the client hangs up or takes nothing more; one that is never begun it enters and leaves all the same.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """All of a request but its body. `path` is percent-decoded, and has no query; `query` is as it came, without the `?`.
+
+    `headers` are in order, their names in lower case, both in latin-1.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: tuple[tuple[str, str], ...]
+    remote_addr: str
+    http_version: str
+
+    def all(self, name: str) -> list[str]:
+        """Every value of the header `name`, which is given in lower case."""
+        return [value for each, value in self.headers if each == name]
+
+    def get(self, name: str) -> str | None:
+        """The first value of the header `name`, which is given in lower case."""
+        for each, value in self.headers:
+            if each == name:
+                return value
+        return None
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer. `headers` lack `Content-Length`, `Transfer-Encoding` and `Date`, which are the carrier's."""
+
+    status: int
+    body: Body = b""
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+
+class HotApp(Protocol):
+    """What answers hot requests."""
+
+    def takes(self, head: Head) -> bool:
+        """Whether a request with this head may be a hot one. Costs little, asks nobody, does nothing."""
+
+    async def __call__(self, head: Head, body: bytes) -> Reply | None:
+        """The answer to a whole request; None where it is none of these after all, and then nothing was done about it.
+
+        Raises nothing. Cancellation means that the client hung up.
+        """
