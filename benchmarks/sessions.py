@@ -1,9 +1,9 @@
 """What a session costs as there are more of them: `python -m benchmarks.sessions [--sessions 1000] [--active 50]`.
 
 Sessions of a child that costs next to nothing (`benchmarks/light_child.py`) are opened over Streamable HTTP, one after
-the other at a rate. All stay open, most of them idle; some then call a tool at a pace; at last all are deleted. Printed is,
-for each tenth of the sessions, what opening and ending one costs the two programs in processor time, and what memory each
-open one has; then how often the programs wake up while nobody does anything, and how long a call takes.
+the other at a rate. All stay open, most of them idle; some then call a tool at a pace; at last all are deleted. Printed
+is, for each tenth of the sessions, what opening and ending one costs the two programs in processor time, and what memory
+each open one has; then how often the programs wake up while nobody does anything, and how long a call takes.
 
 With `--streams` each session has a connection of its own, with its standing stream open. Processor time is the
 program's own (utime and stime of proc_pid_stat(5)): it can be compared on a machine that others use, too. The verdict
@@ -128,8 +128,9 @@ class Connection:
         )
         self._writer.write(head.encode() + body)
         lines = (await self._reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
-        return int(lines[0].split()[1]), {**headers, **_as_written(lines, "mcp-session-id")}
+        pairs = (line.split(": ", 1) for line in lines[1:] if line)
+        headers = {name.lower(): value for name, value in pairs}
+        return int(lines[0].split()[1]), headers
 
     async def _body(self, headers: dict[str, str]) -> bytes:
         if "content-length" in headers:
@@ -141,10 +142,6 @@ class Connection:
             if size == 0:
                 break
         return b"".join(pieces)
-
-
-def _as_written(lines: list[str], name: str) -> dict[str, str]:
-    return {name: value for line in lines if line.lower().startswith(f"{name}: ") for value in [line.split(": ", 1)[1]]}
 
 
 @dataclass(frozen=True)
@@ -200,11 +197,9 @@ class Run:
             await self._be_quiet()
             await self._call()
             await self._end_all()
-        self._line.close()
+        await self._hung_up(descriptors)
         self.report.left = len(self._gateway.children())
-        self.report.descriptors = tuple(
-            now - then for now, then in zip(self._descriptors(), descriptors, strict=True)
-        )
+        self.report.descriptors = tuple(now - then for now, then in zip(self._descriptors(), descriptors, strict=True))
         return self.report
 
     async def _connect(self) -> Connection:
@@ -309,6 +304,12 @@ class Run:
             self.report.end_cpu.append(_each(Usage.of(self._pids).cpu, before.cpu, len(step), 1000))
             self._say(f"{len(self._ids):8d} {'':8} {_pair(self.report.end_cpu)}")
 
+    async def _hung_up(self, before: tuple[int, ...]) -> None:
+        """Wait until the gateway has noticed that its clients hung up; `_descriptors` says what it did not."""
+        with anyio.move_on_after(PATIENCE):
+            while any(now > then for now, then in zip(self._descriptors(), before, strict=True)):  # noqa: ASYNC110
+                await anyio.sleep(GLANCE)
+
     async def _close(self, id_: str, line: Connection) -> None:
         status, _, body = await line.ask("DELETE", id_)
         if status != 204:
@@ -354,7 +355,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--sessions", type=int, default=default.sessions, metavar="N")
     parser.add_argument("--active", type=int, default=default.active, metavar="N", help="how many of them call")
     parser.add_argument("--calls", type=int, default=default.calls, metavar="N", help="how often each of those calls")
-    parser.add_argument("--pace", type=float, default=default.pace, metavar="S", help="seconds between two calls of one")
+    parser.add_argument(
+        "--pace", type=float, default=default.pace, metavar="S", help="seconds between two calls of one"
+    )
     parser.add_argument("--rate", type=float, default=default.rate, metavar="N", help="sessions opened in a second")
     parser.add_argument("--reaping", default=default.reaping, choices=("namespace", "tagged", "cgroup"))
     parser.add_argument("--streams", action="store_true", help="a connection and a standing stream for each session")
