@@ -42,6 +42,8 @@ class Child:
     graces: Graces
     started: float = field(default_factory=time.monotonic)
     last_used: float = field(default_factory=time.monotonic)
+    held: bool = False
+    """Whether it is in use for as long as the gateway lives."""
     user: str = ""
     """Whom it is counted for."""
     gives_way: bool = False
@@ -82,10 +84,9 @@ class Child:
         close_all(self.pipes)
         self.pipes = ()
 
-    def stop_idling(self) -> None:
-        """Stop the idle clock, whether it runs or its end was announced."""
-        if self.idle_timer is not None:
-            self.idle_timer.cancel()
+    def use(self) -> None:
+        """It is used now."""
+        self.last_used = time.monotonic()
 
     def disarm(self) -> None:
         """Let go of both timers: each would keep this object until it fires."""

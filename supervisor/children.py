@@ -5,7 +5,7 @@ function that `announce` is.
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 
 import anyio
@@ -173,11 +173,22 @@ class Children:
             self.gate.ready(child)
 
     def renew(self, leases: tuple[int, ...]) -> None:
-        """The gateway used these, or holds them."""
-        now = time.monotonic()
-        for lease in leases:
-            if (child := self._by_lease.get(lease)) is not None:
-                child.last_used = now
+        """The gateway used these; it lives, and so does its hold on others."""
+        self._clocks.renewed()
+        for child in self._those(leases):
+            child.use()
+
+    def hold(self, leases: tuple[int, ...]) -> None:
+        """The gateway holds these from now on."""
+        for child in self._those(leases):
+            child.use()
+            child.held = True
+
+    def unhold(self, leases: tuple[int, ...]) -> None:
+        """The gateway has held these until now."""
+        for child in self._those(leases):
+            child.use()
+            child.held = False
 
     def release(self, lease: int, reason: Reason) -> None:
         """The gateway wants this one's end."""
@@ -209,7 +220,7 @@ class Children:
         """
         for child in tuple(self._by_lease.values()):
             if child.can_be_kept:
-                child.stop_idling()
+                self._clocks.stop_idling(child)
             elif orderly:
                 self._end(child, Reason.SHUTDOWN)
             else:
@@ -273,6 +284,9 @@ class Children:
 
     def _alive(self) -> list[Child]:
         return [child for child in self._by_lease.values() if child.state is not State.GONE]
+
+    def _those(self, leases: tuple[int, ...]) -> Iterator[Child]:
+        return (child for lease in leases if (child := self._by_lease.get(lease)) is not None)
 
     def _own(self) -> set[int]:
         """The pids of our own children that somebody looks after."""
