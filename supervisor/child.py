@@ -63,9 +63,10 @@ class Child:
     limit: Reason | None = None
     """The limit that it hit."""
     exit: Exit | None = None
-    leader_exited: anyio.Event = field(default_factory=anyio.Event)
-    step: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    step: anyio.CancelScope | None = None
     """The step of ending that is being waited for."""
+    _leader_exited: anyio.Event | None = None
+    """Of whoever waits for that."""
     idle_timer: asyncio.TimerHandle | None = None
     lifetime_timer: asyncio.TimerHandle | None = None
 
@@ -78,6 +79,18 @@ class Child:
     def can_be_kept(self) -> bool:
         """Whether another gateway could go on with it."""
         return self.state is State.RUNNING and bool(self.state_for_gateway) and bool(self.pipes)
+
+    def leader_exited(self, exit_: Exit) -> None:
+        """Its leader has ended, and was reaped."""
+        self.exit = exit_
+        if self._leader_exited is not None:
+            self._leader_exited.set()
+
+    async def wait_for_leader(self) -> None:
+        """Wait until its leader was reaped."""
+        if self.exit is None:
+            self._leader_exited = self._leader_exited or anyio.Event()
+            await self._leader_exited.wait()
 
     def close_pipes(self) -> None:
         """Let go of its pipes. While they are open it sees neither the end of its input nor a broken pipe."""

@@ -312,9 +312,9 @@ class Children:
         if child is None:
             return
         child.process.returncode = -exit_.signal if exit_.signal is not None else exit_.code
-        child.exit = exit_of_init(exit_) if child.place.wrapping.has_init else exit_
+        child.leader_exited(exit_of_init(exit_) if child.place.wrapping.has_init else exit_)
         child.tree.is_empty = child.place.wrapping.waits_for_init and exit_.code is not None
-        child.leader_exited.set()
+        assert child.exit is not None
         child.limit = child.limit or self._limit_hit(child, child.exit)
         child.reason = child.reason or child.limit or Reason.CHILD_EXITED
         self._endings.dispatch(child, Event.LEADER_EXITED)
