@@ -6,7 +6,7 @@ bounds.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import anyio
@@ -36,7 +36,8 @@ class _Owned:
     owner: Principal
     id: str = ""
     certificate: Certificate | None = None
-    written: anyio.Event = field(default_factory=anyio.Event)
+    written: anyio.Event | None = None
+    """Set once there is a certificate, where somebody waits for it."""
 
     @property
     def size(self) -> int:
@@ -77,7 +78,8 @@ class Certificates:
         self._bytes += owned.size
         self._by_id[owned.id] = owned
         self._shrink()
-        owned.written.set()
+        if owned.written is not None:
+            owned.written.set()
 
     async def find(self, id_: str, principal: Principal) -> Certificate:
         """The certificate `id_`, if it is `principal`'s; waits for one that is being written, WRITTEN_WITHIN at most.
@@ -86,8 +88,10 @@ class Certificates:
         """
         owned = self._by_id.get(id_)
         if owned is not None and owned.owner == principal:
-            with anyio.move_on_after(WRITTEN_WITHIN):
-                await owned.written.wait()
+            if owned.certificate is None:
+                owned.written = owned.written or anyio.Event()
+                with anyio.move_on_after(WRITTEN_WITHIN):
+                    await owned.written.wait()
             if owned.certificate is not None:
                 return owned.certificate
         raise GatewayError(Reason.CERTIFICATE_NOT_FOUND, "there is no such certificate, or it is no longer kept")

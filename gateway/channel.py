@@ -12,6 +12,7 @@ import fcntl
 import os
 import select
 from collections import deque
+from contextvars import Context
 from typing import Final, Protocol
 
 from gateway.framing import LineSplitter, Oversized
@@ -21,6 +22,10 @@ _READ: Final = 65536
 
 UNSENT_BYTES: Final = 8 * 1024 * 1024
 """Beyond `max_message_bytes`, how much may wait for a child that does not read before it counts as not reading."""
+
+
+_NOBODYS: Final = Context()
+"""What the loop keeps of whoever has it watch a pipe, for as long as it does: the caller's holds the whole request."""
 
 
 class ChildNotReading(Exception):
@@ -48,7 +53,7 @@ class Channel:
         self._stdout = stdout
         self._listener = listener
         self._splitter = LineSplitter(limit)
-        self._unsent: deque[memoryview] = deque()
+        self._unsent: deque[memoryview] | tuple[()] = ()
         self._unsent_bytes = 0
         self._unsent_limit = limit + UNSENT_BYTES
         self._paused = False
@@ -58,7 +63,7 @@ class Channel:
         self._loop = asyncio.get_running_loop()
         os.set_blocking(stdin, False)
         os.set_blocking(stdout, False)
-        self._loop.add_reader(stdout, self._readable)
+        self._listen()
 
     def __repr__(self) -> str:
         return f"<Channel {self._stdin}, {self._stdout}: {self._unsent_bytes} bytes unsent>"
@@ -74,7 +79,8 @@ class Channel:
             data = data[self._write_some(data) :]
             if not data or self._stdin < 0:
                 return
-            self._loop.add_writer(self._stdin, self._writable)
+            _NOBODYS.run(self._loop.add_writer, self._stdin, self._writable)
+            self._unsent = deque()
         self._unsent.append(data)
         self._unsent_bytes += len(data)
 
@@ -88,7 +94,7 @@ class Channel:
         """Read again."""
         if self._paused and self._stdout >= 0:
             self._paused = False
-            self._loop.add_reader(self._stdout, self._readable)
+            self._listen()
 
     def drain(self) -> None:
         """Read what the child has written so far, without waiting: it has ended, and its last words count.
@@ -111,9 +117,12 @@ class Channel:
             self._loop.remove_writer(fd)
             self._loop.remove_reader(fd)
         self._stdin = self._stdout = -1
-        self._unsent.clear()
+        self._unsent = ()
         self._unsent_bytes = 0
         return pipes
+
+    def _listen(self) -> None:
+        _NOBODYS.run(self._loop.add_reader, self._stdout, self._readable)
 
     def _readable(self) -> None:
         self._read_some()
@@ -172,6 +181,7 @@ class Channel:
                 self._unsent[0] = data[sent:]
                 return
             self._unsent.popleft()
+        self._unsent = ()
         self._loop.remove_writer(self._stdin)
 
     def _close_stdin(self) -> None:
@@ -179,7 +189,7 @@ class Channel:
             self._loop.remove_writer(self._stdin)
             os.close(self._stdin)
             self._stdin = -1
-        self._unsent.clear()
+        self._unsent = ()
         self._unsent_bytes = 0
 
     def _close_stdout(self) -> None:

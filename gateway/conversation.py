@@ -16,7 +16,7 @@ Every method returns what is to be done, in order; `relay` does it.
 """
 
 import itertools
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import Final
@@ -113,7 +113,7 @@ class Conversation:
         """Streams of requests that can carry more than the answer, oldest first; whether not questions alone."""
         self._standing: int | None = None
         self._questions: set[bytes] = set()
-        self._unheard: deque[tuple[bytes, bytes]] = deque()
+        self._unheard: list[tuple[bytes, bytes]] = []
         """What waits for a stream: the line, and the question's id if it is one."""
         self._unheard_bytes = 0
         self.initialized = initialized
@@ -356,7 +356,7 @@ class Conversation:
         self._unheard_bytes += len(line)
         declined: list[Effect] = []
         while len(self._unheard) > UNHEARD_MESSAGES or self._unheard_bytes > UNHEARD_BYTES:
-            dropped, unasked = self._unheard.popleft()
+            dropped, unasked = self._unheard.pop(0)
             self._unheard_bytes -= len(dropped)
             self.counters["message_for_nobody"] += 1
             if unasked in self._questions:  # it may have been answered by guess

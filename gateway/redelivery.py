@@ -10,7 +10,7 @@ gets a stream that says nothing and ends after LINGER seconds.
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class Redelivery:
         self._new_outbox = new_outbox
         self._again: WeakValueDictionary[int, Outbox] = WeakValueDictionary()
         """Who is being given what is left of a stream that has ended, by its number."""
-        self._lingering: deque[tuple[Outbox, asyncio.TimerHandle]] = deque()
+        self._lingering: list[tuple[Outbox, asyncio.TimerHandle]] = []
 
     def __repr__(self) -> str:
         return f"<Redelivery: {self._store!r}, {len(self._lingering)} lingering>"
@@ -128,6 +128,6 @@ class Redelivery:
         return Resumed(outbox, id_)
 
     def _end_oldest(self) -> None:
-        outbox, timer = self._lingering.popleft()
+        outbox, timer = self._lingering.pop(0)
         timer.cancel()
         outbox.close()

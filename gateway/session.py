@@ -4,7 +4,8 @@ Its child is spawned when the first message needs one, and ends with it; the bri
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from enum import Enum
 from typing import Protocol
 
@@ -104,7 +105,8 @@ class Session:
         self._certificate = ""
         self._failure: GatewayError | None = None
         """Why its child could not be had, for who waited for it, too."""
-        self._starting = anyio.Lock()
+        self._starting: anyio.Lock | None = None
+        """Held by who starts the child, or shakes hands with it; there is none in between."""
         self._on_forget = on_forget or arm_unused(self).cancel
 
     def __repr__(self) -> str:
@@ -123,7 +125,7 @@ class Session:
     @property
     def is_starting(self) -> bool:
         """Whether somebody waits for its child."""
-        return self._starting.locked() or (self._relay is not None and not self._relay.initialized)
+        return self._starting is not None or (self._relay is not None and not self._relay.initialized)
 
     @property
     def owner(self) -> tuple[object, ...]:
@@ -147,7 +149,9 @@ class Session:
         Raises GatewayError where no child can be had, and then a later call tries again, or where the session has ended.
         Cancellation gives back what was being spawned.
         """
-        async with self._starting:
+        if self._relay is not None and self._starting is None and self.ended is None:
+            return self._relay
+        async with self._one_at_a_time():
             if self.ended is not None:
                 raise self._failure or not_found(self.ended)
             if self._relay is None:
@@ -155,6 +159,16 @@ class Session:
                 if self.door is Door.STREAMABLE or (self.door is Door.STATELESS and self.key is not None):
                     self._relay.on_ready = self.keep
             return self._relay
+
+    @asynccontextmanager
+    async def _one_at_a_time(self) -> AsyncIterator[None]:
+        lock = self._starting = self._starting or anyio.Lock()
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked() and self._starting is lock:
+                self._starting = None
 
     def heed(self, own: Personal) -> None:
         """Its user's own values are others now: it goes on with another child, after its calls have ended."""
@@ -180,7 +194,7 @@ class Session:
         """
         try:
             relay = await self.start()
-            async with self._starting:
+            async with self._one_at_a_time():
                 if self._caller is None:
                     self._caller = await self._shake_hands(relay)
                 return self._caller

@@ -309,6 +309,8 @@ class Sessions:
             self._check_childless(principal)
 
     def _check_childless(self, principal: Principal) -> None:
+        if len(self._by_id) < CHILDLESS_SHARE:
+            return
         childless = len(self._by_id) - self.leases.bridges
         if childless >= MAX_CHILDLESS:
             message = "too many session ids are waiting to be used; try again later"

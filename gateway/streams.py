@@ -30,7 +30,9 @@ class Streams:
         self._last = 0
         self._pressure = pressure
         self._resumable = resumable
-        self._redelivery = Redelivery(run, counters, self.new)
+        self._run = run
+        self._counters = counters
+        self._recorded: Redelivery | None = None
 
     def __repr__(self) -> str:
         return f"<Streams: {len(self._outboxes)} of {self._last}, {self._pressure!r}>"
@@ -62,15 +64,15 @@ class Streams:
         """
         if not self._resumable:
             return b""
-        return self._redelivery.record(outbox, self._number_of(outbox) or self._new_number(), request)
+        return self._redelivery().record(outbox, self._number_of(outbox) or self._new_number(), request)
 
     def wants_standing(self, last_event_id: str | None) -> bool:
         """Whether who comes, and has heard something up to that event, wants the standing stream."""
-        return last_event_id is None or not self._resumable or self._redelivery.stands(last_event_id)
+        return last_event_id is None or not self._resumable or self._redelivery().stands(last_event_id)
 
     def go_on(self, last_event_id: str) -> Resumed:
         """The rest of a request's stream after that event; where it goes on, in place of the outbox that it had."""
-        resumed = self._redelivery.go_on(last_event_id)
+        resumed = self._redelivery().go_on(last_event_id)
         if resumed.stream is not None:
             before = self._outboxes[resumed.stream]
             self._outboxes[resumed.stream] = resumed.outbox
@@ -81,7 +83,7 @@ class Streams:
     def go_on_standing(self, last_event_id: str | None) -> Resumed | None:
         """An outbox, yet to `stand`, for the rest of the standing stream after that event; None where that is unknown."""
         outbox = self.new(stands=True)
-        resumed = self._redelivery.go_on_standing(last_event_id or "", outbox)
+        resumed = self._redelivery().go_on_standing(last_event_id or "", outbox)
         if resumed is not None and resumed.stream is not None:
             self._outboxes[resumed.stream] = outbox
         return resumed
@@ -124,7 +126,14 @@ class Streams:
                 outbox.close()
         self._pressure.end()
         self._outboxes.clear()
-        self._redelivery.end()
+        if self._recorded is not None:
+            self._recorded.end()
+
+    def _redelivery(self) -> Redelivery:
+        """What is kept of recorded streams; most sessions have none, most of the time."""
+        if self._recorded is None:
+            self._recorded = Redelivery(self._run, self._counters, self.new)
+        return self._recorded
 
     def _number_of(self, outbox: Outbox) -> int | None:
         return next((number for number, each in self._outboxes.items() if each is outbox), None)

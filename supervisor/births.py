@@ -12,6 +12,7 @@ from common.redact import Redactor
 from supervisor.child import Child
 from supervisor.environment import SpawnError, for_session
 from supervisor.ground import Ground
+from supervisor.nearby import Nearby
 from supervisor.placing import Place, Placer
 from supervisor.rooms import Room, Rooms
 from supervisor.spawn import Spawned, spawn
@@ -32,6 +33,7 @@ class Births:
         placer: Placer,
         census: CensusTaker,
         strays: Strays,
+        nearby: Nearby,
         clear: Callable[[Room], None],
     ) -> None:
         self._ledger = ground.ledger
@@ -41,6 +43,7 @@ class Births:
         self._placer = placer
         self._census = census
         self._strays = strays
+        self._nearby = nearby
         self._clear = clear
         self._told = Changes()
         """Why a server cannot be spawned, where that was told because of a child that is no session's."""
@@ -111,5 +114,11 @@ class Births:
 
     def _tree(self, leader: int, tag: int, place: Place) -> Tree:
         return Tree(
-            leader, tag, self._census, leaf=place.leaf, has_init=place.wrapping.has_init, strays=self._strays.among
+            leader,
+            tag,
+            self._census,
+            leaf=place.leaf,
+            has_init=place.wrapping.has_init,
+            strays=self._strays.among,
+            nearby=self._nearby.fresh,
         )

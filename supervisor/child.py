@@ -42,6 +42,8 @@ class Child:
     graces: Graces
     started: float = field(default_factory=time.monotonic)
     last_used: float = field(default_factory=time.monotonic)
+    held: bool = False
+    """Whether it is in use for as long as the gateway lives."""
     user: str = ""
     """Whom it is counted for."""
     gives_way: bool = False
@@ -61,9 +63,10 @@ class Child:
     limit: Reason | None = None
     """The limit that it hit."""
     exit: Exit | None = None
-    leader_exited: anyio.Event = field(default_factory=anyio.Event)
-    step: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    step: anyio.CancelScope | None = None
     """The step of ending that is being waited for."""
+    _leader_exited: anyio.Event | None = None
+    """Of whoever waits for that."""
     idle_timer: asyncio.TimerHandle | None = None
     lifetime_timer: asyncio.TimerHandle | None = None
 
@@ -77,15 +80,26 @@ class Child:
         """Whether another gateway could go on with it."""
         return self.state is State.RUNNING and bool(self.state_for_gateway) and bool(self.pipes)
 
+    def leader_exited(self, exit_: Exit) -> None:
+        """Its leader has ended, and was reaped."""
+        self.exit = exit_
+        if self._leader_exited is not None:
+            self._leader_exited.set()
+
+    async def wait_for_leader(self) -> None:
+        """Wait until its leader was reaped."""
+        if self.exit is None:
+            self._leader_exited = self._leader_exited or anyio.Event()
+            await self._leader_exited.wait()
+
     def close_pipes(self) -> None:
         """Let go of its pipes. While they are open it sees neither the end of its input nor a broken pipe."""
         close_all(self.pipes)
         self.pipes = ()
 
-    def stop_idling(self) -> None:
-        """Stop the idle clock, whether it runs or its end was announced."""
-        if self.idle_timer is not None:
-            self.idle_timer.cancel()
+    def use(self) -> None:
+        """It is used now."""
+        self.last_used = time.monotonic()
 
     def disarm(self) -> None:
         """Let go of both timers: each would keep this object until it fires."""

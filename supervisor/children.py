@@ -5,7 +5,7 @@ function that `announce` is.
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 
 import anyio
@@ -31,6 +31,7 @@ from supervisor.helpers import Helpers
 from supervisor.lifecycle import Event, State
 from supervisor.limits import exit_of_init, limit_of
 from supervisor.meter import Meter
+from supervisor.nearby import Nearby
 from supervisor.personal import for_user
 from supervisor.places import caches_path
 from supervisor.placing import Placer
@@ -82,13 +83,17 @@ class Children:
         self._by_pid: dict[int, Child] = {}
         self._last_lease = 0
         self._census = CensusTaker()
-        self._strays = Strays(ground, self._by_pid.keys)
+        self._strays = Strays(ground, self._by_pid.keys, self._by_lease.keys, lambda: self._last_lease)
         placer = Placer(ground.reaping, raise_open_files_limit(), (ground.runtime, rooms.base), caches_path(settings))
-        self._births = Births(ground, rooms, placer, self._census, self._strays, self._clear)
-        self._clocks = Clocks(announce, self._end)
         self._helpers = Helpers(ground, self._census)
+        self._nearby = Nearby(self._census, self._own)
+        self._births = Births(ground, rooms, placer, self._census, self._strays, self._nearby, self._clear)
+        self._clocks = Clocks(announce, self._end)
         self.fetches = Fetches(self._helpers, tasks)
         """Of the packages that servers are started from."""
+        run = ground.reaping.run
+        enforced = run is not None and {"memory", "pids"} <= run.controllers
+        self._meter = Meter(self._alive, self.over_limit, self._strays.kill, measure_usage=not enforced)
         self._told = Changes()
         self._buried = anyio.Event()
         self.gate = Gate(settings)
@@ -102,7 +107,7 @@ class Children:
     @property
     def outlived(self) -> int:
         """How often something outlived SIGKILL by a whole grace, or its session."""
-        return self._endings.outlived
+        return self._endings.outlived + self._strays.outlived
 
     # What the gateway asks for.
 
@@ -144,6 +149,7 @@ class Children:
             child.pipes = duplicates(spawned.stdin, spawned.stdout)
         self._by_lease[lease] = self._by_pid[child.pid] = child
         self._clocks.start(child)
+        self._meter.wake()
         logger.log(child.level, "spawned {} pid {} for session {}", server, child.pid, label)
         return child, spawned.stdin, spawned.stdout
 
@@ -167,11 +173,22 @@ class Children:
             self.gate.ready(child)
 
     def renew(self, leases: tuple[int, ...]) -> None:
-        """The gateway used these, or holds them."""
-        now = time.monotonic()
-        for lease in leases:
-            if (child := self._by_lease.get(lease)) is not None:
-                child.last_used = now
+        """The gateway used these; it lives, and so does its hold on others."""
+        self._clocks.renewed()
+        for child in self._those(leases):
+            child.use()
+
+    def hold(self, leases: tuple[int, ...]) -> None:
+        """The gateway holds these from now on."""
+        for child in self._those(leases):
+            child.use()
+            child.held = True
+
+    def unhold(self, leases: tuple[int, ...]) -> None:
+        """The gateway has held these until now."""
+        for child in self._those(leases):
+            child.use()
+            child.held = False
 
     def release(self, lease: int, reason: Reason) -> None:
         """The gateway wants this one's end."""
@@ -203,7 +220,7 @@ class Children:
         """
         for child in tuple(self._by_lease.values()):
             if child.can_be_kept:
-                child.stop_idling()
+                self._clocks.stop_idling(child)
             elif orderly:
                 self._end(child, Reason.SHUTDOWN)
             else:
@@ -239,10 +256,7 @@ class Children:
 
     async def measure(self) -> None:
         """Hold trees to their limits, and look for what left its tree, until cancelled."""
-        run = self.reaping.run
-        enforced = run is not None and {"memory", "pids"} <= run.controllers
-        running = lambda: [child for child in self._by_lease.values() if child.state is not State.GONE]  # noqa: E731
-        await Meter(self._census, running, self.over_limit, self._strays.kill, measure_usage=not enforced).run()
+        await self._meter.run()
 
     def over_limit(self, child: Child, limit: Reason) -> None:
         """`child` uses more than it may: its end is immediate."""
@@ -268,6 +282,16 @@ class Children:
 
     # What happens by itself.
 
+    def _alive(self) -> list[Child]:
+        return [child for child in self._by_lease.values() if child.state is not State.GONE]
+
+    def _those(self, leases: tuple[int, ...]) -> Iterator[Child]:
+        return (child for lease in leases if (child := self._by_lease.get(lease)) is not None)
+
+    def _own(self) -> set[int]:
+        """The pids of our own children that somebody looks after."""
+        return self._by_pid.keys() | self._helpers.pids
+
     def _clear(self, room: Room) -> None:
         """Take the room back, and wipe it; nothing lives in it any more."""
         self._rooms.close_room(room)
@@ -288,8 +312,9 @@ class Children:
         if child is None:
             return
         child.process.returncode = -exit_.signal if exit_.signal is not None else exit_.code
-        child.exit = exit_of_init(exit_) if child.place.wrapping.has_init else exit_
-        child.leader_exited.set()
+        child.leader_exited(exit_of_init(exit_) if child.place.wrapping.has_init else exit_)
+        child.tree.is_empty = child.place.wrapping.waits_for_init and exit_.code is not None
+        assert child.exit is not None
         child.limit = child.limit or self._limit_hit(child, child.exit)
         child.reason = child.reason or child.limit or Reason.CHILD_EXITED
         self._endings.dispatch(child, Event.LEADER_EXITED)

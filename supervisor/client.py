@@ -44,9 +44,10 @@ from supervisor.protocol import (
     Withdraw,
     decode_from_supervisor,
 )
+from supervisor.renewals import Renewals
 
 RENEW_INTERVAL: Final = 1.0
-"""Seconds between two renewals, which name every lease that was used or is held."""
+"""Seconds between two renewals. Each names the leases that were used, and says for those that are held that we live."""
 
 WELCOME_TIMEOUT: Final = 20.0
 """Seconds to wait for the supervisor's first word: it may still be importing on a busy machine."""
@@ -96,8 +97,7 @@ class SupervisorClient:
         """Leases whose opener has not resumed yet, with the news that must wait for it."""
         self._closing: dict[int, tuple[int, ...]] = {}
         """The pipes of leases that were released, until the supervisor has heard of it."""
-        self._used: set[int] = set()
-        self._held: set[int] = set()
+        self._renewals = Renewals()
         self._to_renew = anyio.Event()
         self._outgoing: Outgoing[FromGateway] = Outgoing(stream)
 
@@ -144,26 +144,25 @@ class SupervisorClient:
 
     def use(self, lease: int) -> None:
         """This lease was used just now."""
-        self._used.add(lease)
+        self._renewals.use(lease)
         self._to_renew.set()
 
     def hold(self, lease: int) -> None:
         """Keep this lease's idle clock from running, until `unhold`."""
-        self._held.add(lease)
+        self._renewals.hold(lease)
         self._to_renew.set()
 
     def unhold(self, lease: int) -> None:
         """Let its idle clock run again, from now on."""
-        self._held.discard(lease)
-        self.use(lease)
+        self._renewals.unhold(lease)
+        self._to_renew.set()
 
     def release(self, lease: int, reason: Reason, pipes: tuple[int, ...]) -> None:
         """End this lease's child. `pipes`, its stdin and stdout, are closed as soon as the supervisor knows of it.
 
         Not before: that asks the child to leave, and a child that leaves before anybody said why looks like a crash.
         """
-        self._held.discard(lease)
-        self._used.discard(lease)
+        self._renewals.forget(lease)
         if self.lost.is_set():
             close_all(pipes)
             return
@@ -236,9 +235,9 @@ class SupervisorClient:
             await anyio.sleep(RENEW_INTERVAL)
 
     def _renew(self) -> None:
-        self._send(Renew(tuple(self._used | self._held)))
-        self._used.clear()
-        if not self._held:
+        for message in self._renewals.due():
+            self._send(message)
+        if not self._renewals:
             self._to_renew = anyio.Event()
 
     async def _read_all(self) -> None:
@@ -264,7 +263,7 @@ class SupervisorClient:
             case Refused(ref=ref) | Answer(ref=ref):
                 self._resolve(ref, message)
             case Expiring(lease=lease):
-                if lease in self._used or lease in self._held:
+                if lease in self._renewals:
                     self._send(Renew((lease,)))
             case Ending() | Gone():
                 waits_for_opener = self._fresh.get(message.lease)
@@ -282,8 +281,7 @@ class SupervisorClient:
             self.on_gone(news)
             return
         close_all(self._closing.pop(news.lease, ()))
-        self._held.discard(news.lease)
-        self._used.discard(news.lease)
+        self._renewals.forget(news.lease)
         self.on_ending(news)
 
     def _resolve(self, ref: int, answer: FromSupervisor | Grant) -> None:

@@ -25,6 +25,7 @@ from supervisor.protocol import (
     FromSupervisor,
     Goodbye,
     Hello,
+    Hold,
     Keep,
     Kept,
     Open,
@@ -33,6 +34,7 @@ from supervisor.protocol import (
     Refused,
     Release,
     Renew,
+    Unhold,
     Welcome,
     Withdraw,
     decode_from_gateway,
@@ -151,18 +153,27 @@ class Connection:
             case Withdraw(ref=ref):
                 if (opening := self._opening.get(ref)) is not None:
                     opening.cancel()
-            case Keep(lease=lease, state=state):
-                self._children.keep(lease, state)
-            case Renew(leases=leases):
-                self._children.renew(leases)
-            case Release(lease=lease, reason=reason):
-                self._children.release(lease, reason)
+            case Keep() | Renew() | Hold() | Unhold() | Release():
+                self._handle_lease(message)
             case Ask(ref=ref):
                 self.send(self._children.report(ref))
             case Goodbye(stay=stay):
                 self.orderly, self.stays = True, stay
             case _:
                 raise ProtocolError("a greeting in the middle of a connection")
+
+    def _handle_lease(self, message: Keep | Renew | Hold | Unhold | Release) -> None:
+        match message:
+            case Keep(lease=lease, state=state):
+                self._children.keep(lease, state)
+            case Renew(leases=leases):
+                self._children.renew(leases)
+            case Hold(leases=leases):
+                self._children.hold(leases)
+            case Unhold(leases=leases):
+                self._children.unhold(leases)
+            case Release(lease=lease, reason=reason):
+                self._children.release(lease, reason)
 
     async def _greet(self, message: FromGateway) -> None:
         """Hand over what earlier gateways left, once the last of them is gone for certain.

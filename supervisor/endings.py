@@ -65,7 +65,8 @@ class Endings:
             case Effect.HASTEN:
                 child.graces = HASTY
             case Effect.RESTART_STEP:
-                child.step.cancel()
+                if child.step is not None:
+                    child.step.cancel()
             case Effect.COUNT_OUTLIVED:
                 self.outlived += 1
                 logger.error("{!r}: something outlives SIGKILL; still trying", child)
@@ -86,10 +87,10 @@ class Endings:
     async def _step(self, child: Child) -> None:
         """One step of ending; returns when the next one is due, or nothing is left to do."""
         if child.state is State.STOPPING:
-            await child.leader_exited.wait()
+            await child.wait_for_leader()
             return
         await child.tree.end(_SIGNALS[child.state])
-        await child.leader_exited.wait()
+        await child.wait_for_leader()
         self.dispatch(child, Event.TREE_EMPTY)
 
     @staticmethod

@@ -7,7 +7,7 @@ too. The one reaper tells of its end.
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
@@ -55,6 +55,11 @@ class Helpers:
 
     def __repr__(self) -> str:
         return f"<Helpers {sorted(self._running)}>"
+
+    @property
+    def pids(self) -> Collection[int]:
+        """Of those that have not been reaped."""
+        return self._running.keys()
 
     def exited(self, pid: int, exit_: Exit) -> None:
         """This process was reaped; it may be nobody of ours."""

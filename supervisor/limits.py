@@ -33,6 +33,8 @@ class Usage:
     shared: int
     tasks: int
     cpu: float
+    busy: float = 0.0
+    """The same time, with that of all that it has waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class TreeUsage:
     memory: int
     tasks: int
     cpu: float
+    busy: float = 0.0
 
 
 def total(usages: Iterable[Usage]) -> TreeUsage:
@@ -51,6 +54,7 @@ def total(usages: Iterable[Usage]) -> TreeUsage:
         memory=sum(each.private for each in usages) + max((each.shared for each in usages), default=0),
         tasks=sum(each.tasks for each in usages),
         cpu=sum(each.cpu for each in usages),
+        busy=sum(each.busy for each in usages),
     )
 
 

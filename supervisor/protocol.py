@@ -19,7 +19,7 @@ import msgspec
 
 from common.reasons import Reason
 
-PROTOCOL: Final = 3
+PROTOCOL: Final = 4
 """Raised with every change that the other side would misread."""
 
 MAX_FRAME: Final = 4 * 1024 * 1024
@@ -120,7 +120,19 @@ class Entrust(_Message, frozen=True, tag="entrust"):
 
 
 class Renew(_Message, frozen=True, tag="renew"):
-    """These leases were used, or are held, since the last such message."""
+    """These leases were used since the last such message; and the gateway lives, so what it holds is in use, too."""
+
+    leases: tuple[int, ...]
+
+
+class Hold(_Message, frozen=True, tag="hold"):
+    """These leases are in use from now on, until `Unhold`: for as long as a `Renew` says each moment that we live."""
+
+    leases: tuple[int, ...]
+
+
+class Unhold(_Message, frozen=True, tag="unhold"):
+    """These leases were in use until now."""
 
     leases: tuple[int, ...]
 
@@ -271,7 +283,7 @@ class Answer(_Message, frozen=True, tag="answer"):
     servers: dict[str, ServerReport] = {}
 
 
-FromGateway = Hello | Open | Withdraw | Keep | Entrust | Renew | Release | Ask | Goodbye
+FromGateway = Hello | Open | Withdraw | Keep | Entrust | Renew | Hold | Unhold | Release | Ask | Goodbye
 FromSupervisor = Welcome | Kept | Lapsed | Settings | Opened | Refused | Expiring | Ending | Gone | Answer
 
 EXPIRY_NOTICE: Final = 1.0

@@ -137,7 +137,7 @@ class StderrTail:
         self._key_lines = 0
         """How many more lines may belong to a private key that has begun."""
         self._partial = b""
-        self._lines: deque[str] = deque(maxlen=_LINES)
+        self._lines: deque[str] | tuple[()] = ()
         os.set_blocking(fd, False)
         asyncio.get_running_loop().add_reader(fd, self._read)
 
@@ -179,7 +179,9 @@ class StderrTail:
         return len(data)
 
     def _take(self, lines: list[str]) -> None:
-        self._lines.extend(lines)
+        if lines:
+            self._lines = self._lines or deque(maxlen=_LINES)
+            self._lines.extend(lines)
         shown: list[str] = []
         for line in lines:
             hidden = self._is_of_key(line)

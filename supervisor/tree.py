@@ -12,7 +12,7 @@ stranger that got the same pid (pidfd_open(2)). Whether a tree is empty is waite
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -78,6 +78,23 @@ def strays(census: Census, supervisor: int, leaders: Collection[int], tag: int) 
     return {pid: census[pid] for pid in found if census[pid].alive}
 
 
+def outlived(census: Census, supervisor: int, living: Collection[int], tag: int, last: int) -> dict[int, Process]:
+    """What bears the tag of a tree that is no more: living processes below the supervisor. Pure.
+
+    `living` are the tags of all trees of sessions that there are, `last` is the one that was given out last; `tag` is
+    any of this run's.
+    """
+    ours = descendants(census, supervisor)
+    return {
+        pid: census[pid]
+        for pid in ours
+        if census[pid].alive
+        and same_installation(census[pid].tag, tag)
+        and census[pid].tag <= last
+        and census[pid].tag not in living
+    }
+
+
 def attribute(census: Census, leaders: Mapping[int, int], supervisor: int) -> dict[int, list[Process]]:
     """The living processes of every tree below `supervisor`, by leader, all at once. Pure; `leaders` are leaders by tag.
 
@@ -107,9 +124,10 @@ def _marked_for(process: Process, leaders: Mapping[int, int], known: Collection[
 
 
 class CensusTaker:
-    """Shares one census among all who need a fresh one at the same moment."""
+    """Shares one census among all who need a fresh one at the same moment; `take` takes it."""
 
-    def __init__(self) -> None:
+    def __init__(self, take: Callable[[], Census] = take_census) -> None:
+        self._take_census = take
         self._next: asyncio.Future[Census] | None = None
 
     async def fresh(self) -> Census:
@@ -126,7 +144,7 @@ class CensusTaker:
     def _take(self, waiting: asyncio.Future[Census]) -> None:
         self._next = None
         try:
-            waiting.set_result(take_census())
+            waiting.set_result(self._take_census())
         except OSError as error:
             logger.error("the processes cannot be looked at ({}); trying again", error.strerror)
             asyncio.get_running_loop().call_later(UNWATCHED, self._take, waiting)
@@ -136,7 +154,8 @@ class Tree:
     """The tree of one child: what bears its marks, and what is in its `leaf`, where it has one.
 
     With `has_init`, the leader and its own child only wait for the command, and end with it (see supervisor.wrapper).
-    `strays` finds, in a census, what has left some tree and is to end with this one.
+    `strays` finds, in a census, what has left some tree and is to end with this one. `nearby(leader)` takes a census of
+    those who may be of this tree; without it, each look is at the whole machine.
     """
 
     def __init__(
@@ -148,10 +167,14 @@ class Tree:
         leaf: Leaf | None = None,
         has_init: bool = False,
         strays: Callable[[Census], dict[int, Process]] = lambda _: {},
+        nearby: Callable[[int], Awaitable[Census]] | None = None,
     ) -> None:
         self.leader = leader
         self.tag = tag
         self.leaf = leaf
+        self.is_empty = False
+        """Whether the kernel has told that nothing of it lives: its leader, which waits for its init, has waited."""
+        self._nearby = nearby
         self._census = census
         self._has_init = has_init
         self._strays = strays
@@ -178,9 +201,9 @@ class Tree:
         """
         killed: set[int] = set()
         looks = 0
-        while True:
+        while not self.is_empty:
             try:
-                census = await self._census.fresh()
+                census = await self._look()
                 own, strays = self.among(census), self._strays(census)
                 if not own and not (self.leaf is not None and self.leaf.is_populated()):
                     looks += 1
@@ -195,6 +218,9 @@ class Tree:
             except OSError as error:
                 logger.error("{!r} cannot be looked at ({}); trying again", self, error.strerror)
                 await anyio.sleep(UNWATCHED)
+
+    async def _look(self) -> Census:
+        return await (self._census.fresh() if self._nearby is None else self._nearby(self.leader))
 
     def _signal(self, alive: dict[int, Process], number: signal.Signals) -> list[int]:
         """As `signal_all`; but what only waits for a command is not asked to leave before the command has."""

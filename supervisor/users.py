@@ -1,12 +1,15 @@
 """As whom children run: a configured user, or a user id of its own for each session.
 
 Processes of one user can read each other's environment, memory and files; those of two cannot. The ids of a range are
-given out so that the one that has been unused for longest comes first, and never one that any process still has.
+given out so that the one that has been unused for longest comes first, and never one that any process of a session still
+has, nor one that any other process had a moment ago.
 """
 
 import grp
+import math
 import os
 import pwd
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +20,12 @@ from common.config.values import NO_ID
 
 _CAP_SETGID: Final = 6
 _CAP_SETUID: Final = 7
+
+MOMENT: Final = 1.0
+"""Seconds for which a look at who has processes is trusted."""
+
+SHARE: Final = 0.02
+"""The part of one processor that such looks may cost."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +77,12 @@ class Identities:
         `may_change` says whether this process may become somebody else, `in_use` which user ids processes have now;
         by default the machine is asked.
         """
-        self._in_use = in_use or user_ids_in_use
+        self._in_use = Glances(in_use or user_ids_in_use)
         self._taken: set[int] = set()
         self._returned: dict[int, None] = {}
         """User ids that were given back, the one unused for longest first."""
+        self._next_new: dict[tuple[int, int], int] = {}
+        """By range: below this, all were given out before, or were somebody else's."""
         self._fixed: dict[str, Identity | None] = {}
         self._groups: dict[str, int | None] = {}
         self.take_over(settings, may_change=may_change)
@@ -116,17 +127,61 @@ class Identities:
         if identity is not None and identity.uid in self._taken:
             self._taken.remove(identity.uid)
             self._returned[identity.uid] = None
+            self._in_use.forget(identity.uid)
 
     def _next(self, first: int, last: int) -> int:
         fixed = {identity.uid for identity in self._fixed.values() if identity is not None}
-        unusable = self._taken | fixed | self._in_use()  # of what escaped its tree, or is no child of ours at all
-        never_used = (uid for uid in range(first, last + 1) if uid not in unusable and uid not in self._returned)
-        used = (uid for uid in self._returned if first <= uid <= last and uid not in unusable)
-        uid = next(never_used, None)
-        uid = next(used, None) if uid is None else uid
+
+        def usable(uid: int) -> bool:
+            # In use may be what escaped its tree, or is no child of ours at all.
+            return uid not in self._taken and uid not in fixed and not self._in_use.may_have(uid)
+
+        begin = self._next_new.get((first, last), first)
+        uid = next((uid for uid in range(begin, last + 1) if uid not in self._returned and usable(uid)), None)
+        if uid is not None:
+            self._next_new[first, last] = uid + 1
+            return uid
+        self._next_new[first, last] = last + 1
+        used = (uid for uid in self._returned if first <= uid <= last and usable(uid))
+        # What somebody else had may be free by now.
+        passed_over = (uid for uid in range(first, last + 1) if uid not in self._returned and usable(uid))
+        uid = next(used, None)
+        uid = next(passed_over, None) if uid is None else uid
         if uid is None:
             raise AllInUse(f"all the user ids {first}-{last} are in use")
         return uid
+
+
+class Glances:
+    """Who has processes, as the last look at all of them said: one for each spawn would cost more the more there are.
+
+    `look` gives the user ids of all processes. A look is trusted for MOMENT, and for longer where it costs more than
+    SHARE of a processor; but never for a user id that was given back since: what has escaped its tree has that one.
+    """
+
+    def __init__(self, look: Callable[[], set[int]], clock: Callable[[], float] = time.monotonic) -> None:
+        self._look = look
+        self._clock = clock
+        self._seen: set[int] = set()
+        self._forgotten: set[int] = set()
+        self._until = -math.inf
+
+    def __repr__(self) -> str:
+        return f"<Glances: {len(self._seen)} user ids>"
+
+    def may_have(self, uid: int) -> bool:
+        """Whether anybody may run as `uid`."""
+        if self._clock() >= self._until or uid in self._forgotten:
+            began = self._clock()
+            self._seen = self._look()
+            self._forgotten = set()
+            now = self._clock()
+            self._until = now + max(MOMENT, (now - began) / SHARE)
+        return uid in self._seen
+
+    def forget(self, uid: int) -> None:
+        """What was seen of `uid` says nothing any more."""
+        self._forgotten.add(uid)
 
 
 def may_change_user() -> bool:

@@ -69,6 +69,15 @@ class Wrapping:
         """Whether the leader only waits for a namespace's init."""
         return self.inside is not Inside.NOTHING
 
+    @property
+    def waits_for_init(self) -> bool:
+        """Whether a leader that exits by itself has waited for the init, and the init for all of its namespace.
+
+        An init that ends takes the rest of its namespace with it, and is not reaped before all of that has gone
+        (pid_namespaces(7)). `unshare` exits once it has reaped it; `bwrap` as soon as the init has told it of the end.
+        """
+        return self.inside in (Inside.NAMESPACE, Inside.USER_NAMESPACE)
+
 
 def wrap(command: Sequence[str], wrapping: Wrapping, parent: int, programs: Mapping[str, str]) -> list[str]:
     """The whole command line. `parent` is the supervisor's pid; `programs` has the paths of those that are there.

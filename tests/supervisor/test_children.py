@@ -18,8 +18,9 @@ from supervisor.control import Announcer
 from supervisor.environment import SpawnError
 from supervisor.placing import Place
 from supervisor.protocol import Exit, FromSupervisor, Gone
+from supervisor.spawn import run_helper
 from tests.support.ground import grounded
-from tests.support.processes import PATIENCE, watching
+from tests.support.processes import PATIENCE, complaints, watching
 from tests.support.specs import server_spec, supervisor_settings
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -65,6 +66,36 @@ async def test_where_tags_are_not_sealed_who_takes_off_every_mark_is_killed(
             os.close(stdout)
         assert children.outlived == 0
     os.close(told)
+
+
+@pytest.mark.usefixtures("subreaper")
+async def test_who_hid_from_the_look_that_found_its_tree_empty_is_killed_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing below may hide: this one is started by hand, with the tag of a session that is gone."""
+    monkeypatch.setattr(meter, "INTERVAL", 0.05)
+    settings = supervisor_settings(server("cat"))
+    gone = anyio.Event()
+
+    def hear(message: FromSupervisor) -> None:
+        if isinstance(message, Gone):
+            gone.set()
+
+    async with grounded(settings) as (ground, rooms), running_children(settings, hear, ground, rooms) as children:
+        first, *pipes = await children.open("cat", "gone")
+        _, *others = await children.open("cat", "stays")
+        for fd in pipes:
+            os.close(fd)
+        with anyio.fail_after(PATIENCE), complaints() as complained:
+            await gone.wait()
+            late = run_helper(["sleep", "1000"], os.environ, first.tree.tag, tmp_path, (2, 2), ground.reaping.programs)
+            with watching(late.pid) as [hidden]:
+                await complained.wait()
+                await hidden.ended()
+            late.returncode = 0
+        assert children.outlived == 1
+        for fd in others:
+            os.close(fd)
 
 
 async def test_a_room_that_cannot_be_made_costs_nobody_else_a_place(tmp_path: Path) -> None:

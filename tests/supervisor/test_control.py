@@ -31,6 +31,7 @@ from supervisor.protocol import (
     Gone,
     Goodbye,
     Hello,
+    Hold,
     Keep,
     Lapsed,
     Open,
@@ -38,6 +39,7 @@ from supervisor.protocol import (
     Refused,
     Release,
     Renew,
+    Unhold,
     Welcome,
     Withdraw,
     decode_from_supervisor,
@@ -141,6 +143,14 @@ async def test_a_child_is_opened_kept_renewed_and_released() -> None:
             answer = await here.hears()
             assert isinstance(answer, Answer)
             assert (answer.ref, answer.running, answer.ending) == (2, 1, 0)
+            child = here.children.find(opened.lease)
+            assert child is not None
+            for message, held in ((Hold((opened.lease, 99)), True), (Unhold((opened.lease, 99)), False)):
+                used = child.last_used
+                await here.says(message, Ask(3))
+                await here.hears()
+                assert child.held is held
+                assert child.last_used > used
             await here.says(Release(opened.lease, Reason.CLIENT_CLOSED), Release(99, Reason.CLIENT_CLOSED))
             ending = await here.hears()
             assert isinstance(ending, Ending)

@@ -138,7 +138,7 @@ async def test_the_next_gateway_is_told_what_ended_while_it_waited_for_the_last_
             await anyio.wait_all_tasks_blocked()
             assert here.alive(0)
             child.process.kill()
-            await child.leader_exited.wait()
+            await child.wait_for_leader()
             signal.pidfd_send_signal(here.gateways[0], signal.SIGKILL)
         assert here.custody.hand_over() == []
         assert [each.lease for each in here.custody.lapsed()] == [child.lease]

@@ -110,7 +110,7 @@ async def test_nothing_of_a_users_own_is_there_when_a_package_is_fetched(tmp_pat
     async with fetching(wanted.model_copy(update={"servers": {spec.name: spec}})) as children:
         with anyio.fail_after(PATIENCE):
             child, stdin, stdout = await children.open(spec.name, "test", values=values)
-            await child.leader_exited.wait()
+            await child.wait_for_leader()
         os.close(stdin)
         os.close(stdout)
     *fetched, started = out.read_text().split("== ")[1:]

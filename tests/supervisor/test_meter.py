@@ -6,17 +6,21 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import anyio
 import pytest
 
 from supervisor import meter
+from supervisor.child import Child
 from supervisor.linux import Census
 from supervisor.meter import Meter, usage_of
-from supervisor.tree import CensusTaker
 from tests.support.processes import PATIENCE
 
 MIB = 1 << 20
+
+SOMEBODY: Child = SimpleNamespace(lease=1, spec=SimpleNamespace(limits=SimpleNamespace(dir_size_max=None)))  # type: ignore[assignment]
+"""A child, as far as a meter looks at one that it does not measure."""
 
 
 def test_private_memory_is_counted() -> None:
@@ -76,10 +80,11 @@ def test_the_dead_who_wait_to_be_reaped_have_no_memory() -> None:
 
 @contextmanager
 def looking(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Meter, list[Census]]]:
-    """A meter without children, in a hurry, and the looks that it took for strays."""
+    """A meter in a hurry, of a child that nothing is to be measured of, and the looks that it took for strays."""
     monkeypatch.setattr(meter, "INTERVAL", 0.01)
     looks: list[Census] = []
-    yield Meter(CensusTaker(), list, lambda *_: None, looks.append, measure_usage=False), looks
+    monkeypatch.setattr(meter, "GLANCE", 0.01)
+    yield Meter(lambda: [SOMEBODY], lambda *_: None, looks.append, measure_usage=False), looks
 
 
 async def test_strays_are_looked_for_also_where_the_kernel_enforces_limits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,8 +117,18 @@ async def test_a_meter_that_cannot_look_goes_on_later(monkeypatch: pytest.Monkey
 async def test_many_new_tasks_are_a_reason_to_look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = iter([100, 100, 100 + meter.MANY_TASKS])
     monkeypatch.setattr(meter, "_tasks_of_machine", lambda: next(counts))
-    with anyio.fail_after(PATIENCE):
-        await meter._rest(1e9)
+    monkeypatch.setattr(meter, "GLANCE", 0.01)
+
+    class Looked(Exception):
+        """It would rest for long after it."""
+
+    async def look() -> None:
+        raise Looked
+
+    measuring = Meter(lambda: [SOMEBODY], lambda *_: None, lambda _: None, measure_usage=True)
+    monkeypatch.setattr(measuring, "_look_at_the_new", look)
+    with anyio.fail_after(PATIENCE), pytest.raises(Looked):
+        await measuring._rest(1e9)
     assert list(counts) == []
 
 
@@ -126,8 +141,32 @@ async def test_a_look_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch
         raise OSError(24, "Too many open files")
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(Meter(CensusTaker(), list, lambda *_: None, look, measure_usage=False).run)
+        tasks.start_soon(Meter(lambda: [SOMEBODY], lambda *_: None, look, measure_usage=False).run)
         with anyio.fail_after(PATIENCE):
             while len(looks) < 3:
                 await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+
+
+async def test_without_a_child_it_sleeps_after_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meter, "INTERVAL", 0.0)
+    monkeypatch.setattr(meter, "DIR_INTERVAL", 0.0)
+    monkeypatch.setattr(meter, "_tasks_of_machine", lambda: 100)
+    looks: list[Census] = []
+    children: list[Child] = []
+    measuring = Meter(lambda: children, lambda *_: None, looks.append, measure_usage=False)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(measuring.run)
+        with anyio.fail_after(PATIENCE):
+            await anyio.wait_all_tasks_blocked()  # it would not return while a meter looks again and again
+            assert len(looks) == 1
+            children.append(SOMEBODY)
+            measuring.wake()
+            while len(looks) < 3:
+                await anyio.lowlevel.checkpoint()
+            children.clear()
+            await anyio.wait_all_tasks_blocked()
+            there = len(looks)
+            await anyio.wait_all_tasks_blocked()
+            assert len(looks) == there
         tasks.cancel_scope.cancel()

@@ -31,6 +31,7 @@ from supervisor.tree import (
     end_everything,
     kill_all,
     members,
+    outlived,
     signal_all,
     strays,
 )
@@ -309,6 +310,29 @@ def test_a_stranger_that_got_a_dead_leaders_pid_is_nobodys() -> None:
 def test_a_ring_of_parents_is_gone_round_once() -> None:
     ring = Census({SUPERVISOR: process(SUPERVISOR, 101), 101: process(101, SUPERVISOR, tag=TAG)})
     assert attribute(ring, {TAG: 101}, SUPERVISOR) == {101: [ring[101]]}
+
+
+# What outlived its tree.
+
+
+def late(*processes: Process, living: set[int] | None = None) -> set[int]:
+    """The pids of those that bear the tag of a tree that is no more, where five tags were given out."""
+    return set(outlived(census(*processes), SUPERVISOR, living or set(), make_tag(7, 0), make_tag(7, 5)))
+
+
+def test_who_bears_the_tag_of_a_tree_that_is_no_more_has_outlived_it_wherever_it_hides() -> None:
+    hidden = process(201, OTHER_LEADER, tag=TAG)
+    assert late(OTHER_LEADING, hidden, living={OTHER_TAG}) == {201}
+    assert late(OTHER_LEADING, hidden, living={TAG, OTHER_TAG}) == set()
+
+
+@pytest.mark.parametrize("tag", [NEVER_SET, UNREADABLE, ANOTHER_SUPERVISORS_TAG, make_tag(7, 6)])
+def test_without_a_tag_that_was_given_out_to_a_session_nobody_has_outlived_anything(tag: int) -> None:
+    assert late(process(201, SUPERVISOR, tag=tag)) == set()
+
+
+def test_neither_the_dead_nor_those_elsewhere_have_outlived_anything() -> None:
+    assert late(process(201, SUPERVISOR, tag=TAG, alive=False), process(202, INIT, tag=TAG)) == set()
 
 
 # Real trees.

@@ -6,7 +6,7 @@ import pwd
 import pytest
 
 from common.config.model import Isolation, ServerSpec
-from supervisor.users import AllInUse, Identities, Identity, UserError, user_ids_in_use
+from supervisor.users import MOMENT, SHARE, AllInUse, Glances, Identities, Identity, UserError, user_ids_in_use
 from tests.support.specs import server_spec, supervisor_settings
 
 NOBODY = pwd.getpwnam("nobody")
@@ -163,6 +163,63 @@ def test_one_that_a_process_has_is_passed_over() -> None:
 
 def test_a_group_is_the_same_for_all_where_one_is_given() -> None:
     assert whom(in_range(group="123")) == Identity(FREE[0], 123)
+
+
+def test_of_those_that_are_free_one_that_was_somebody_elses_is_the_last_to_be_tried() -> None:
+    somebody = {FREE[0]}
+    server = spec(in_range())
+    table = identities(server, in_use=somebody)
+    assert table.acquire(server) == Identity(FREE[0] + 1, FREE[0] + 1)
+    given = table.acquire(server)
+    assert given == Identity(FREE[1], FREE[1])
+    table.release(given)
+    somebody.clear()
+    assert table.acquire(server) == given  # it was given back, so one looks again
+    assert table.acquire(server) == Identity(FREE[0], FREE[0])
+
+
+class Machine:
+    """A machine of which it costs `cost` seconds to ask who has processes."""
+
+    def __init__(self, cost: float) -> None:
+        self.now = 100.0
+        self.looks = 0
+        self._cost = cost
+
+    def look(self) -> set[int]:
+        self.now += self._cost
+        self.looks += 1
+        return {FREE[0]}
+
+    def clock(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(("cost", "trusted"), [(0.001, MOMENT), (0.1, 0.1 / SHARE)])
+def test_a_look_at_who_has_processes_is_trusted_for_a_moment_and_longer_where_it_is_dear(
+    cost: float, trusted: float
+) -> None:
+    machine = Machine(cost)
+    glances = Glances(machine.look, machine.clock)
+    assert glances.may_have(FREE[0])
+    assert not glances.may_have(FREE[1])
+    machine.now += trusted - 0.01
+    assert glances.may_have(FREE[0])
+    assert machine.looks == 1
+    machine.now += 0.02
+    glances.may_have(FREE[0])
+    assert machine.looks == 2
+
+
+def test_no_look_is_trusted_for_a_user_id_that_was_given_back_since() -> None:
+    machine = Machine(0.001)
+    glances = Glances(machine.look, machine.clock)
+    glances.may_have(FREE[1])
+    glances.forget(FREE[1])
+    glances.may_have(FREE[0])
+    assert machine.looks == 1
+    glances.may_have(FREE[1])
+    assert machine.looks == 2
 
 
 def test_the_machine_knows_who_has_processes() -> None:
