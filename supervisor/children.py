@@ -6,7 +6,7 @@ function that `announce` is.
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, nullcontext
 
 import anyio
 import anyio.abc
@@ -39,6 +39,8 @@ from supervisor.rooms import Room, Rooms
 from supervisor.stderr import open_file
 from supervisor.strays import Strays
 from supervisor.tree import CensusTaker, Reaper, end_everything
+from supervisor.zygote.blanks import Blank
+from supervisor.zygote.zygotes import Zygotes
 
 
 @asynccontextmanager
@@ -56,6 +58,7 @@ async def running_children(
                 with anyio.CancelScope(shield=True):
                     children.end_all(Reason.SHUTDOWN)
                     await children.fetches.stop()
+                    await children.zygotes.stop()
                     await children.all_gone()
                     await children.sweep()
                 tasks.cancel_scope.cancel()
@@ -89,6 +92,16 @@ class Children:
         self._helpers = Helpers(ground, self._census)
         self.fetches = Fetches(self._helpers, tasks)
         """Of the packages that servers are started from."""
+        self.zygotes = Zygotes(
+            ground,
+            rooms,
+            placer,
+            self._census,
+            self.fetches,
+            tasks,
+            number=self._helpers.next_number,
+            clear=self._clear,
+        )
         self._told = Changes()
         self._buried = anyio.Event()
         self.gate = Gate(settings)
@@ -128,17 +141,17 @@ class Children:
         lease, request = self._last_lease, Request(server, user, label, gives_way)
         await self.gate.enter(lease, request)
         try:
-            child, spawned = self._births.start(
-                for_user(await self._resolve(server), values or {}), lease, label, user, gives_way=gives_way
-            )
+            spec, blank = await self._prepare(server)
+            with closing(blank) if blank is not None else nullcontext():
+                own = for_user(spec, values or {})
+                child, spawned = self._births.start(own, lease, label, user, gives_way=gives_way, blank=blank)
         except SpawnError as error:
             self.gate.could_not_spawn(lease, request, error)
             raise
         except BaseException:
             self.gate.gave_up(lease, request)
             raise
-        spec = child.spec
-        if spec.isolation.stderr_files:
+        if own.isolation.stderr_files:
             child.stderr.file = open_file(self.stderr_directory, f"{server}-{child.certificate}")
         if self.keeps_pipes:
             child.pipes = duplicates(spawned.stdin, spawned.stdout)
@@ -146,6 +159,17 @@ class Children:
         self._clocks.start(child)
         logger.log(child.level, "spawned {} pid {} for session {}", server, child.pid, label)
         return child, spawned.stdin, spawned.stdout
+
+    async def _prepare(self, server: str) -> tuple[ServerSpec, Blank | None]:
+        """How to start `server`, as the configuration has it now, and what its zygote has forked for that."""
+        while True:
+            before = self._settings.servers.get(server)
+            spec = await self._resolve(server)
+            blank = await self.zygotes.fork(spec)
+            if self._settings.servers.get(server) == before:
+                return spec, blank
+            if blank is not None:
+                blank.close()
 
     async def _resolve(self, server: str) -> ServerSpec:
         """How to start `server`, once its package is there: as the configuration has it by then.
@@ -232,6 +256,7 @@ class Children:
     async def sweep(self) -> None:
         """Kill what left its tree without a trace. Only when no child is left: it knows no better than descent."""
         await self.fetches.stop()
+        await self.zygotes.stop()
         stray = await end_everything(self._census)
         if stray:
             self._endings.outlived += stray
@@ -284,6 +309,7 @@ class Children:
     def leader_exited(self, pid: int, exit_: Exit) -> None:
         """The reaper's word that `pid` was reaped; most pids are helpers that nobody asks for."""
         self._helpers.exited(pid, exit_)
+        self.zygotes.exited(pid, exit_)
         child = self._by_pid.pop(pid, None)
         if child is None:
             return

@@ -7,7 +7,8 @@ that the next child inherits. The other is `prlimit` with a **key** behind its f
 nothing and the filter sees all: that is how the supervisor tags a process that was forked by another (supervisor.zygote).
 The key is 128 random bits that only the supervisor's memory holds, which nobody of the same user may read; and the filter
 itself cannot be read back by a process that is below one (PTRACE_SECCOMP_GET_FILTER, ptrace(2)). Whoever can read that
-memory, as root may, could make the supervisor do what it likes anyway. Reading limits is free, and so is changing any other.
+memory, as root may, could make the supervisor do what it likes anyway. Reading limits is free, and so is changing any
+other.
 """
 
 import ctypes
@@ -104,7 +105,7 @@ def _check(abi: Abi, pid: int, key: Key) -> list[Instruction]:
 
 
 def _bears(key: Key) -> list[Instruction]:
-    """Whether the fifth and the sixth argument are `key`: goes on at the next instruction, or skips one where they are."""
+    """Whether the fifth and the sixth argument are `key`: then one instruction is skipped, else the next is for others."""
     words = [half for number in key for half in (number & 0xFFFFFFFF, number >> 32)]
     code: list[Instruction] = []
     for at, word in enumerate(words):

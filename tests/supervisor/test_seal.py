@@ -122,7 +122,7 @@ def test_under_the_seal_a_process_that_another_forked_is_tagged_by_the_superviso
 
 @pytest.mark.parametrize("act", [lambda: seal.set_tag(os.getpid(), 1), seal.seal_tags])
 def test_a_machine_that_is_not_known_has_no_seal(act: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seal.platform, "machine", lambda: "abacus")
+    monkeypatch.setattr("platform.machine", lambda: "abacus")
     with pytest.raises(OSError, match="abacus") as caught:
         act()
     assert caught.value.errno == errno.ENOSYS
