@@ -105,7 +105,7 @@ def _check(abi: Abi, pid: int, key: Key) -> list[Instruction]:
 
 
 def _bears(key: Key) -> list[Instruction]:
-    """Whether the fifth and the sixth argument are `key`: then one instruction is skipped, else the next is for others."""
+    """Whether the fifth and the sixth argument are `key`; if so, the instruction after these is skipped."""
     words = [half for number in key for half in (number & 0xFFFFFFFF, number >> 32)]
     code: list[Instruction] = []
     for at, word in enumerate(words):

@@ -30,7 +30,7 @@ from supervisor.tags import TOKEN, token
 from supervisor.users import Identity
 from supervisor.wrapper import Wrapping, wrap
 from supervisor.zygote.blanks import Blank, Forked, Given
-from supervisor.zygote.programs import Program, understand
+from supervisor.zygote.programs import NoProgram, Program, understand
 
 _NO_CORE: Final = 1
 """Bytes."""
@@ -80,18 +80,19 @@ def spawn(spec: ServerSpec, tag: int, wrapping: Wrapping, programs: Mapping[str,
 def dress(spec: ServerSpec, tag: int, leaf: Leaf | None, blank: Blank, room: Room) -> Born:
     """Have `blank`, which a zygote has forked, be a child of `spec` in `room`, in the cgroup of `leaf`.
 
-    Raises SpawnError where no child of `spec` could be started, and OSError where this one cannot be it; then it ends by
-    itself, and no descriptor is left open.
+    Raises SpawnError where no child of `spec` could be started, and OSError, ValueError or NoProgram where this one
+    cannot be it; then it ends by itself, and no descriptor is left open.
     """
     ready = _ready(spec, room, tag)
     assert ready.spec.path is not None
     environment, core = ready.environment, _NO_CORE if spec.private else None
-    # Its arguments are those behind the program, which is in the zygote already.
-    arguments = understand(ready.command, ready.spec.args, ready.spec.path, environment["PATH"]).arguments
+    program = understand(ready.command, ready.spec.args, ready.spec.path, environment["PATH"])
+    if program.command != blank.program.command:  # what is each user's own may lead to another one
+        raise NoProgram("this session's program is another than the zygote's")
     pipes = _pipes(room)
     child_in, stdin, stdout, child_out, stderr, child_err = pipes
     try:
-        given = Given(environment, arguments, ready.spec.path, leaf, tag, core)
+        given = Given(environment, program.arguments, ready.spec.path, leaf, tag, core)
         forked = blank.become(given, (child_in, child_out, child_err))
     except (OSError, ValueError):
         close_all([stdin, stdout, stderr])

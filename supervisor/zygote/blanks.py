@@ -15,6 +15,7 @@ from common.descriptors import close_all
 from supervisor.cgroups import Leaf
 from supervisor.linux import Process, look
 from supervisor.seal import set_tag
+from supervisor.zygote.programs import Program
 
 PATIENCE: Final = 5.0
 """Seconds that a fork may take, which is over in 10 milliseconds where the machine is not busy."""
@@ -54,7 +55,9 @@ class Given:
 class Blank:
     """One that waits. Whoever has it closes it; a blank that was not used then ends by itself."""
 
-    def __init__(self, connection: socket.socket, process: Process) -> None:
+    def __init__(self, connection: socket.socket, process: Process, program: Program) -> None:
+        self.program = program
+        """What it has imported."""
         self._connection = connection
         self._process = process
 
@@ -90,10 +93,10 @@ class Blank:
         return Forked(pid)
 
 
-async def fork(control: socket.socket, zygote_tag: int) -> Blank:
-    """Have the zygote at the other end of `control`, whose tree bears `zygote_tag`, make a fork. Raises NoFork.
+async def fork(control: socket.socket, zygote_tag: int, program: Program) -> Blank:
+    """Have the zygote of `program` at the other end of `control`, whose tree bears `zygote_tag`, make a fork.
 
-    Cancelling leaves nothing behind: the fork ends by itself.
+    Raises NoFork. Cancelling leaves nothing behind: the fork ends by itself.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
@@ -109,7 +112,7 @@ async def fork(control: socket.socket, zygote_tag: int) -> Blank:
             await anyio.wait_readable(ours)
         if waiting.cancelled_caught:
             raise NoFork(f"no fork of it came within {PATIENCE:g} s")
-        return Blank(ours, _verified(_who_speaks(ours), zygote_tag))
+        return Blank(ours, _verified(_who_speaks(ours), zygote_tag), program)
     except BaseException:
         ours.close()
         raise

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ast
 import atexit
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -37,8 +38,8 @@ PR_SET_DUMPABLE = 4
 LONGEST = 1 << 16
 """Bytes of a message."""
 
-LAZY = {"anyio": ("anyio._backends._asyncio",), "asyncio": ("asyncio.runners",)}
-"""What such modules import when they are first used, which every server does, and which starts nothing."""
+LAZY = {"anyio": ("anyio._backends._asyncio",), "asyncio": ("asyncio.runners",), "mcp": ("argparse", "rich.logging")}
+"""What is imported only when such modules are used, which every server does; none of it starts anything."""
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -112,7 +113,8 @@ def prepare(job: dict[str, Any]) -> types.CodeType | None:
         import_first(ast.parse(loader.get_source(spec.name)), spec.parent or "")
     for module, more in LAZY.items():
         for each in more if module in sys.modules else ():
-            importlib.import_module(each)
+            with contextlib.suppress(ImportError):
+                importlib.import_module(each)
     return code
 
 

@@ -8,6 +8,7 @@ rest when it has ended. One whose import left what may not be forked is not trie
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, Final
@@ -31,6 +32,7 @@ from supervisor.stderr import StderrTail
 from supervisor.tags import make_tag
 from supervisor.tree import CensusTaker, Tree
 from supervisor.users import AllInUse
+from supervisor.wiping import seal
 from supervisor.wrapper import Inside
 from supervisor.zygote import blanks
 from supervisor.zygote.blanks import Blank, NoFork
@@ -66,12 +68,10 @@ class _Kept:
     zygote: Zygote
     tag: int
     marks: object
-    exit: Exit = field(default_factory=Exit)
     ended: anyio.Event = field(default_factory=anyio.Event)
     """It was reaped."""
     over: anyio.Event = field(default_factory=anyio.Event)
     """It is to be ended, or has ended."""
-    ready: bool = False
 
 
 class Zygotes:
@@ -147,7 +147,7 @@ class Zygotes:
             logger.info("server {}: its program on disk is another one; making its zygote anew", spec.name)
         else:
             try:
-                return await blanks.fork(kept.zygote.control, kept.tag)
+                return await blanks.fork(kept.zygote.control, kept.tag, kept.zygote.program)
             except (NoFork, OSError) as error:
                 logger.warning("server {}: started without its zygote: {}", spec.name, error)
         if self._kept.get(spec.name) is kept:
@@ -159,7 +159,6 @@ class Zygotes:
         """This process was reaped; it may be nobody of ours."""
         if (kept := self._by_pid.pop(pid, None)) is not None:
             kept.zygote.process.returncode = -exit_.signal if exit_.signal is not None else exit_.code
-            kept.exit = exit_
             kept.ended.set()
             kept.over.set()
 
@@ -211,7 +210,11 @@ class Zygotes:
         name = f"{spec.name} zygote pid {zygote.process.pid}"
         stderr = StderrTail(zygote.stderr, name, Births.redactor(template, room))
         try:
-            await self._serve(kept)
+            await self._import(kept)
+            _close_off(room)
+            self._kept[spec.name] = kept
+            logger.info("server {}: its zygote pid {} is ready", spec.name, zygote.process.pid)
+            await kept.over.wait()
         finally:
             if self._kept.get(spec.name) is kept:
                 del self._kept[spec.name]
@@ -221,13 +224,13 @@ class Zygotes:
                 await kept.ended.wait()
             stderr.close()
             self._vacate(room, place)
-        if kept.ready:
-            logger.info("server {}: its zygote has ended; it is made anew", spec.name)
-        return kept.ready
+        logger.info("server {}: its zygote has ended; it is made anew", spec.name)
+        return True
 
-    async def _serve(self, kept: _Kept) -> None:
-        """Tell it what to import, and have it fork until it is over. Raises _Refused."""
-        spec, program, control = kept.spec, kept.zygote.program, kept.zygote.control
+    @staticmethod
+    async def _import(kept: _Kept) -> None:
+        """Tell it what to import, and wait until it is ready. Raises _Refused."""
+        program, control = kept.zygote.program, kept.zygote.control
         job = {"parent": os.getpid(), "kind": program.kind, "name": program.name, "command": program.command}
         try:
             control.send(_TEMPLATE)
@@ -245,10 +248,6 @@ class Zygotes:
             raise _Refused(answer.refused or "it gives no reason")
         if _threads(kept.zygote.process.pid) != 1:
             raise _Refused("it has more than one thread, and says otherwise")
-        kept.ready = True
-        self._kept[spec.name] = kept
-        logger.info("server {}: its zygote pid {} is ready", spec.name, kept.zygote.process.pid)
-        await kept.over.wait()
 
     def _vacate(self, room: Room, place: Place | None) -> None:
         """Nothing lives there any more."""
@@ -257,7 +256,18 @@ class Zygotes:
                 place.clear()
         except OSError as error:
             logger.error("the cgroup of a zygote cannot be removed: {}", error)
+        with suppress(OSError):  # then it cannot be wiped either, of which will be told
+            room.path.chmod(0o700)
         self._clear(room)
+
+
+def _close_off(room: Room) -> None:
+    """Shut the zygote's room: what the import has kept of its paths must not become a place that sessions share."""
+    try:
+        seal(room.path)
+        room.path.chmod(0)
+    except OSError as error:
+        logger.error("the room of a zygote cannot be shut: {}", error.strerror)
 
 
 def _without_users_own(spec: ServerSpec) -> ServerSpec:
