@@ -27,6 +27,7 @@ from supervisor.ground import Ground
 from supervisor.placing import Place, Placer
 from supervisor.protocol import Exit
 from supervisor.rooms import Room, Rooms
+from supervisor.seal import set_tag
 from supervisor.spawn import Zygote, spawn_zygote
 from supervisor.stderr import StderrTail
 from supervisor.tags import make_tag
@@ -248,6 +249,15 @@ class Zygotes:
             raise _Refused(answer.refused or "it gives no reason")
         if _threads(kept.zygote.process.pid) != 1:
             raise _Refused("it has more than one thread, and says otherwise")
+        try:
+            set_tag(kept.zygote.process.pid, kept.tag)  # which it has; but may we?
+        except PermissionError:
+            raise _Refused(
+                "the supervisor may not mark processes of another user; give it CAP_SYS_RESOURCE, which containers "
+                "often lack, or take 'user' away"
+            ) from None
+        except OSError as error:
+            raise _Refused(f"processes cannot be marked here: {error.strerror}") from None
 
     def _vacate(self, room: Room, place: Place | None) -> None:
         """Nothing lives there any more."""
