@@ -256,6 +256,8 @@ def take_on(job: dict[str, Any], given: dict[str, Any]) -> None:
     # `random` itself, OpenSSL and tempfile's names take care of a fork by themselves.
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()
+    if "multiprocessing.process" in sys.modules:
+        sys.modules["multiprocessing.process"].current_process().authkey = os.urandom(32)
     if "tempfile" in sys.modules:
         sys.modules["tempfile"].tempdir = None  # type: ignore[attr-defined]  # it may have been looked for in the zygote
 

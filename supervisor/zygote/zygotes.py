@@ -7,6 +7,7 @@ rest when it has ended. One whose import left what may not be forked is not trie
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -123,13 +124,16 @@ class Zygotes:
                 self._kept.pop(name, None)  # from now on nobody is forked from it
         for name, spec in wanted.items():
             if name not in self._keepers:
-                scope, done = anyio.CancelScope(), anyio.Event()
-                self._keepers[name] = spec, scope
-                self._running.add(done)
-                self._tasks.start_soon(self._keep, spec, scope, done, name=f"zygote of {name}")
+                self._begin(spec)
+
+    def _begin(self, spec: ServerSpec) -> None:
+        scope, done = anyio.CancelScope(), anyio.Event()
+        self._keepers[spec.name] = spec, scope
+        self._running.add(done)
+        self._tasks.start_soon(self._keep, spec, scope, done, name=f"zygote of {spec.name}")
 
     async def stop(self) -> None:
-        """End them all, and wait until nothing of them is left. `start` begins anew."""
+        """End them all, and wait until nothing of them is left. `start` begins anew, and so does the next session."""
         for _, scope in self._keepers.values():
             scope.cancel()
         self._keepers.clear()
@@ -141,6 +145,8 @@ class Zygotes:
 
         Waits as long as a fork takes, blanks.PATIENCE at most. What goes wrong is logged, and the zygote made anew.
         """
+        if spec.zygote and spec.name not in self._keepers:
+            self._begin(spec)
         kept = self._kept.get(spec.name)
         if kept is None or kept.spec != spec:
             return None
@@ -171,17 +177,19 @@ class Zygotes:
         try:
             with scope:
                 while True:
-                    was_ready = await self._live(await self._fetches.resolve(spec, patience=None))
-                    rest = FIRST_REST if was_ready else min(2 * rest, LONGEST_REST)
+                    began = time.monotonic()
+                    await self._live(await self._fetches.resolve(spec, patience=None))
                     await anyio.sleep(rest)
+                    lived_long = time.monotonic() - began > LONGEST_REST
+                    rest = FIRST_REST if lived_long else min(2 * rest, LONGEST_REST)
         except _Refused as refused:
             logger.warning("server {}: its sessions are started without a zygote: {}", spec.name, refused)
         finally:
             self._running.discard(done)
             done.set()
 
-    async def _live(self, spec: ServerSpec) -> bool:
-        """One zygote, from its start until nothing is left of it; whether it was ready. Raises _Refused."""
+    async def _live(self, spec: ServerSpec) -> None:
+        """One zygote, from its start until nothing is left of it. Raises _Refused."""
         if self._mode.inside is not Inside.NOTHING or spec.isolation.sandbox or spec.isolation.uid_range:
             raise _Refused(
                 f"a fork cannot enter a namespace, a sandbox or a user id of its own (trees are kept whole by: "
@@ -194,7 +202,7 @@ class Zygotes:
             room = self._rooms.make(template)
         except (AllInUse, OSError) as error:
             logger.warning("server {}: no room for its zygote: {}", spec.name, error)
-            return False
+            return
         place: Place | None = None
         try:
             place = self._placer.place(template, number, room)
@@ -205,7 +213,7 @@ class Zygotes:
         except (SpawnError, OSError, ValueError) as error:
             self._vacate(room, place)
             logger.warning("server {}: its zygote could not be started: {}", spec.name, error)
-            return False
+            return
         kept = _Kept(spec, zygote, tag, zygote.program.marks)
         self._by_pid[zygote.process.pid] = kept
         name = f"{spec.name} zygote pid {zygote.process.pid}"
@@ -226,7 +234,6 @@ class Zygotes:
             stderr.close()
             self._vacate(room, place)
         logger.info("server {}: its zygote has ended; it is made anew", spec.name)
-        return True
 
     @staticmethod
     async def _import(kept: _Kept) -> None:

@@ -36,7 +36,7 @@ SERVER_KEYS = (
     "handles, headers, home, idle_timeout, inherit_env, isolation, kill_grace, limits, linger, "
     "max_concurrency, max_event_bytes, max_lifetime, max_message_bytes, max_result_bytes, max_sessions, "
     "max_user_sessions, modern, name, no_new_privs, packages, path, request_timeout, resumable, sandbox, "
-    "start_timeout, stderr_files, stop_grace, tags, terminate_grace, uid_range, user"
+    "start_timeout, stderr_files, stop_grace, tags, terminate_grace, uid_range, user, zygote"
 )
 PROTOCOL = {
     "resumable": True,
