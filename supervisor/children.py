@@ -163,8 +163,8 @@ class Children:
     async def _prepare(self, server: str) -> tuple[ServerSpec, Blank | None]:
         """How to start `server`, as the configuration has it now, and what its zygote has forked for that."""
         while True:
-            before = self._settings.servers.get(server)
             spec = await self._resolve(server)
+            before = self._settings.servers.get(server)
             blank = await self.zygotes.fork(spec)
             if self._settings.servers.get(server) == before:
                 return spec, blank

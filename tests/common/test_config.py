@@ -483,6 +483,7 @@ def test_a_server_has_the_default_limits(loaded: Loader) -> None:
         "env": {},
         "allow_shared_uid": False,
         "private": (),
+        "zygote": False,
         "idle_timeout": 1800.0,
         "max_lifetime": 86400.0,
         "graces": {"stop": 2.0, "terminate": 3.0, "kill": 5.0},
