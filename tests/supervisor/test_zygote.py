@@ -26,6 +26,7 @@ from supervisor import cgroups
 from supervisor.child import Child
 from supervisor.children import Children, running_children
 from supervisor.control import Announcer
+from supervisor.fetches import Fetches
 from supervisor.ground import Ground
 from supervisor.linux import look
 from supervisor.protocol import Exit
@@ -521,6 +522,41 @@ async def test_a_server_that_goes_out_of_the_configuration_takes_its_zygote_alon
         with watching(it.zygote) as [zygote]:
             it.children.zygotes.start(supervisor_settings(server_spec("other")))
             await zygote.ended()
+
+
+async def test_a_package_is_waited_for_and_what_was_fetched_is_imported(
+    tmp_path: Path, said: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched = server(tmp_path)
+    spec = fetched.model_copy(update={"command": "uvx", "args": ("package",)})
+    patience: list[float | None] = []
+
+    async def resolve(_: Fetches, spec: ServerSpec, seconds: float | None = PATIENCE) -> ServerSpec:
+        patience.append(seconds)
+        return spec.model_copy(update={"command": fetched.command, "args": ("one",)})
+
+    monkeypatch.setattr(Fetches, "resolve", lambda self, spec, patience=PATIENCE: resolve(self, spec, patience))
+    async with ready(spec, said) as it:
+        session = await it.open()
+        assert session.is_forked
+        assert await session.ask("sys.argv[1:]") == ["one"]
+        await session.end()
+    assert patience == [None, PATIENCE]
+
+
+async def test_after_a_sweep_the_next_session_brings_it_back(tmp_path: Path, said: Log) -> None:
+    async with ready(server(tmp_path), said) as it:
+        with watching(it.zygote) as [zygote]:
+            await it.children.sweep()
+            await zygote.ended()
+        assert it.children.outlived == 0
+        cold = await it.open()
+        assert not cold.is_forked
+        await said.has("is ready", times=2)
+        session = await it.open()
+        assert session.is_forked
+        for each in (cold, session):
+            await each.end()
 
 
 async def test_in_a_namespace_there_is_none(tmp_path: Path, said: Log) -> None:
