@@ -128,6 +128,7 @@ def _prepare_for(rooms: Rooms, settings: SupervisorSettings) -> None:
 def _use(children: Children, settings: SupervisorSettings) -> None:
     """These settings hold from now on."""
     children.fetches.start(settings)
+    children.zygotes.start(settings)
     children.gate.use(settings)
     exposure.tell(settings, children.reaping)
 
@@ -151,6 +152,7 @@ async def _run(
         async with running_children(settings.supervisor, announcer, ground, rooms) as children:
             reload.on_change = partial(_use, children)
             children.fetches.start(settings.supervisor)
+            children.zygotes.start(settings.supervisor)
             tasks.start_soon(_tell_how_it_is, children, name="service manager")
             grace = settings.supervisor.reattach_grace if bound is not None else 0.0
             with closing(Custody(children, grace, tasks)) as custody:

@@ -15,12 +15,14 @@ from supervisor.ground import Ground
 from supervisor.nearby import Nearby
 from supervisor.placing import Place, Placer
 from supervisor.rooms import Room, Rooms
-from supervisor.spawn import Spawned, spawn
+from supervisor.spawn import Born, dress, spawn
 from supervisor.stderr import StderrTail
 from supervisor.strays import Strays
 from supervisor.tags import make_tag
 from supervisor.tree import CensusTaker, Tree
 from supervisor.users import AllInUse
+from supervisor.zygote.blanks import Blank
+from supervisor.zygote.programs import NoProgram
 
 
 class Births:
@@ -52,18 +54,28 @@ class Births:
         return f"<Births in {self._rooms!r}>"
 
     def start(
-        self, spec: ServerSpec, lease: int, label: str, user: str, *, gives_way: bool = False
-    ) -> tuple[Child, Spawned]:
-        """A child that runs. Raises SpawnError, and then nothing is left of its room, its place and its process."""
+        self,
+        spec: ServerSpec,
+        lease: int,
+        label: str,
+        user: str,
+        *,
+        gives_way: bool = False,
+        blank: Blank | None = None,
+    ) -> tuple[Child, Born]:
+        """A child that runs: `blank`, which is then used up, or one that is started now.
+
+        Raises SpawnError, and then nothing is left of its room, its place and its process.
+        """
         tag = make_tag(self._installation, lease)
         room = self._make_room(spec)
         try:
             place = self._placer.place(spec, lease, room)
-            spawned = self._spawn(spec, tag, place, room)
+            spawned = self._spawn(spec, tag, place, room, blank)
         except SpawnError as error:
             self._clear(room)
             is_news = not gives_way or self._told.is_news(spec.name, error.reason)
-            line = self._redactor(spec, room)(error.detail)
+            line = self.redactor(spec, room)(error.detail)
             logger.log("ERROR" if is_news else "DEBUG", "server {}: {}: {}", spec.name, error.reason, line)
             raise
         pid = spawned.process.pid
@@ -76,7 +88,7 @@ class Births:
             process=spawned.process,
             place=place,
             tree=self._tree(pid, tag, place),
-            stderr=StderrTail(spawned.stderr, f"{spec.name} pid {pid}", self._redactor(spec, room)),
+            stderr=StderrTail(spawned.stderr, f"{spec.name} pid {pid}", self.redactor(spec, room)),
             graces=spec.graces,
             user=user,
             gives_way=gives_way,
@@ -96,8 +108,13 @@ class Births:
             message = f"a session of server '{spec.name}' could not be given a directory of its own"
             raise SpawnError(Reason.ROOM_FAILED, message, str(error)) from error
 
-    def _spawn(self, spec: ServerSpec, tag: int, place: Place, room: Room) -> Spawned:
+    def _spawn(self, spec: ServerSpec, tag: int, place: Place, room: Room, blank: Blank | None) -> Born:
         try:
+            if blank is not None:
+                try:
+                    return dress(spec, tag, place.leaf, blank, room)
+                except (OSError, ValueError, NoProgram) as error:
+                    logger.warning("server {}: started without its zygote: {}", spec.name, type(error).__name__)
             return spawn(spec, tag, place.wrapping, self._programs, room)
         except SpawnError:
             try:
@@ -107,7 +124,7 @@ class Births:
             raise
 
     @staticmethod
-    def _redactor(spec: ServerSpec, room: Room) -> Redactor:
+    def redactor(spec: ServerSpec, room: Room) -> Redactor:
         """For what it was given: by the configuration, and of the supervisor's own where that names it."""
         inherited = {name: os.environ[name] for name in spec.isolation.inherit_env if name in os.environ}
         return Redactor(inherited | for_session(spec, room).env, spec.private)

@@ -22,6 +22,7 @@ from supervisor.protocol import Exit
 from supervisor.rooms import Room
 from supervisor.stderr import StderrTail
 from supervisor.tree import Tree
+from supervisor.zygote.blanks import Forked
 
 _LETTERS: Final = "bcdfghjkmnpqrstvwxz"
 """Of ids that stand in error texts, in which clients look for words and for numbers such as 401."""
@@ -35,7 +36,7 @@ class Child:
     label: str
     spec: ServerSpec
     room: Room
-    process: "subprocess.Popen[bytes]"
+    process: "subprocess.Popen[bytes] | Forked"
     place: Place
     tree: Tree
     stderr: StderrTail

@@ -6,7 +6,7 @@ function that `announce` is.
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, nullcontext
 
 import anyio
 import anyio.abc
@@ -40,6 +40,8 @@ from supervisor.rooms import Room, Rooms
 from supervisor.stderr import open_file
 from supervisor.strays import Strays
 from supervisor.tree import CensusTaker, Reaper, end_everything
+from supervisor.zygote.blanks import Blank
+from supervisor.zygote.zygotes import Zygotes
 
 
 @asynccontextmanager
@@ -57,6 +59,7 @@ async def running_children(
                 with anyio.CancelScope(shield=True):
                     children.end_all(Reason.SHUTDOWN)
                     await children.fetches.stop()
+                    await children.zygotes.stop()
                     await children.all_gone()
                     await children.sweep()
                 tasks.cancel_scope.cancel()
@@ -91,6 +94,16 @@ class Children:
         self._clocks = Clocks(announce, self._end)
         self.fetches = Fetches(self._helpers, tasks)
         """Of the packages that servers are started from."""
+        self.zygotes = Zygotes(
+            ground,
+            rooms,
+            placer,
+            self._census,
+            self.fetches,
+            tasks,
+            number=self._helpers.next_number,
+            clear=self._clear,
+        )
         run = ground.reaping.run
         enforced = run is not None and {"memory", "pids"} <= run.controllers
         self._meter = Meter(self._alive, self.over_limit, self._strays.kill, measure_usage=not enforced)
@@ -133,17 +146,17 @@ class Children:
         lease, request = self._last_lease, Request(server, user, label, gives_way)
         await self.gate.enter(lease, request)
         try:
-            child, spawned = self._births.start(
-                for_user(await self._resolve(server), values or {}), lease, label, user, gives_way=gives_way
-            )
+            spec, blank = await self._prepare(server)
+            with closing(blank) if blank is not None else nullcontext():
+                own = for_user(spec, values or {})
+                child, spawned = self._births.start(own, lease, label, user, gives_way=gives_way, blank=blank)
         except SpawnError as error:
             self.gate.could_not_spawn(lease, request, error)
             raise
         except BaseException:
             self.gate.gave_up(lease, request)
             raise
-        spec = child.spec
-        if spec.isolation.stderr_files:
+        if own.isolation.stderr_files:
             child.stderr.file = open_file(self.stderr_directory, f"{server}-{child.certificate}")
         if self.keeps_pipes:
             child.pipes = duplicates(spawned.stdin, spawned.stdout)
@@ -152,6 +165,17 @@ class Children:
         self._meter.wake()
         logger.log(child.level, "spawned {} pid {} for session {}", server, child.pid, label)
         return child, spawned.stdin, spawned.stdout
+
+    async def _prepare(self, server: str) -> tuple[ServerSpec, Blank | None]:
+        """How to start `server`, as the configuration has it now, and what its zygote has forked for that."""
+        while True:
+            spec = await self._resolve(server)
+            before = self._settings.servers.get(server)
+            blank = await self.zygotes.fork(spec)
+            if self._settings.servers.get(server) == before:
+                return spec, blank
+            if blank is not None:
+                blank.close()
 
     async def _resolve(self, server: str) -> ServerSpec:
         """How to start `server`, once its package is there: as the configuration has it by then.
@@ -249,6 +273,7 @@ class Children:
     async def sweep(self) -> None:
         """Kill what left its tree without a trace. Only when no child is left: it knows no better than descent."""
         await self.fetches.stop()
+        await self.zygotes.stop()
         stray = await end_everything(self._census)
         if stray:
             self._endings.outlived += stray
@@ -290,7 +315,7 @@ class Children:
 
     def _own(self) -> set[int]:
         """The pids of our own children that somebody looks after."""
-        return self._by_pid.keys() | self._helpers.pids
+        return self._by_pid.keys() | self._helpers.pids | self.zygotes.pids
 
     def _clear(self, room: Room) -> None:
         """Take the room back, and wipe it; nothing lives in it any more."""
@@ -308,6 +333,7 @@ class Children:
     def leader_exited(self, pid: int, exit_: Exit) -> None:
         """The reaper's word that `pid` was reaped; most pids are helpers that nobody asks for."""
         self._helpers.exited(pid, exit_)
+        self.zygotes.exited(pid, exit_)
         child = self._by_pid.pop(pid, None)
         if child is None:
             return

@@ -1,4 +1,5 @@
-"""Whether this machine has what the configuration asks for: users, groups, directories, a working sandbox.
+"""Whether this machine has what the configuration asks for: users, groups, directories, a working sandbox, a Python
+program for a zygote.
 
 What it has not is told like any mistake in the file, all at once, with file, line and remedy: at the start, at a reload,
 and by --check.
@@ -16,6 +17,7 @@ from supervisor.exposure import certainly_exposed
 from supervisor.reaping import find_programs, probe
 from supervisor.users import AllInUse, Identities, UserError
 from supervisor.wrapper import Inside, Wrapping, wrap
+from supervisor.zygote.fitness import unfit
 
 
 def load_for_here(path: Path) -> Settings:
@@ -36,6 +38,9 @@ def _infeasible(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
     for server, text in certainly_exposed(settings.supervisor):
         yield source.of_server(server, "headers"), text
     specs = settings.supervisor.servers.values()
+    for spec in specs:
+        if spec.zygote and (why := unfit(spec, settings.supervisor.reaping)) is not None:
+            yield ("servers", spec.name, "zygote"), why
     missing = [(spec.name, *each) for spec in specs for each in _missing(spec.isolation.sandbox)]
     for name, key, number, text in missing:
         yield (*source.of_server(name, "sandbox"), key, number), text

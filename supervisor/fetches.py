@@ -12,6 +12,7 @@ files of all that is installed with it; so it never meets one.
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import time
@@ -115,13 +116,16 @@ class Fetches:
         for _, wanted in self._wanted.values():
             self._begin(wanted)
 
-    async def resolve(self, spec: ServerSpec) -> ServerSpec:
-        """`spec` with the command that was fetched for it, or as it is; while it is being fetched, waits PATIENCE."""
+    async def resolve(self, spec: ServerSpec, patience: float | None = PATIENCE) -> ServerSpec:
+        """`spec` with the command that was fetched for it, or as it is; while it is being fetched, waits `patience`.
+
+        That is in seconds; None waits until it is known.
+        """
         if spec.name not in self._wanted:
             return spec
         package, wanted = self._wanted[spec.name]
         fetch = self._begin(wanted)
-        with anyio.move_on_after(PATIENCE) as waiting:
+        with anyio.move_on_after(math.inf if patience is None else patience) as waiting:
             await fetch.done.wait()
         if waiting.cancelled_caught:
             logger.warning("server {}: {} is still being fetched; starting it as written", spec.name, package.spec)

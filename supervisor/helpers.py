@@ -7,7 +7,7 @@ too. The one reaper tells of its end.
 import signal
 import subprocess
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
@@ -57,7 +57,7 @@ class Helpers:
         return f"<Helpers {sorted(self._running)}>"
 
     @property
-    def pids(self) -> Collection[int]:
+    def pids(self) -> Set[int]:
         """Of those that have not been reaped."""
         return self._running.keys()
 
@@ -68,13 +68,17 @@ class Helpers:
             running.exit = exit_
             running.ended.set()
 
+    def next_number(self) -> int:
+        """The number of a tree that is no lease's."""
+        self._number -= 1
+        return self._number + 1
+
     async def run(self, argv: Sequence[str], environment: Mapping[str, str], directory: Path) -> Ended:
         """Run `argv` in `directory` to its end; whatever it leaves is killed. Raises OSError where it cannot be started.
 
         Cancelling kills it, with all that came from it, and returns once it is gone.
         """
-        tag = make_tag(self._installation, self._number)
-        self._number -= 1
+        tag = make_tag(self._installation, self.next_number())
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             process = run_helper(list(argv), environment, tag, directory, (out.fileno(), err.fileno()), self._programs)
             running = self._running[process.pid] = _Running(process)

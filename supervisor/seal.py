@@ -2,8 +2,13 @@
 
 A filter is inherited by all that a process starts, through fork and exec, and can never be removed, not even by root.
 The supervisor puts it on itself, before it starts anything, so whatever comes to run below it keeps the tag that it
-was given. The one call that is let through is `prlimit` with the supervisor's own number: that is how it sets the tag
-that the next child inherits. Reading limits is free, and so is changing any other.
+was given. Two calls are let through. One is `prlimit` with the supervisor's own number: that is how it sets the tag
+that the next child inherits. The other is `prlimit` with a **key** behind its four arguments, where the kernel looks at
+nothing and the filter sees all: that is how the supervisor tags a process that was forked by another (supervisor.zygote).
+The key is 128 random bits that only the supervisor's memory holds, which nobody of the same user may read; and the filter
+itself cannot be read back by a process that is below one (PTRACE_SECCOMP_GET_FILTER, ptrace(2)). Whoever can read that
+memory, as root may, could make the supervisor do what it likes anyway. Reading limits is free, and so is changing any
+other.
 """
 
 import ctypes
@@ -11,6 +16,7 @@ import errno
 import os
 import platform
 import resource
+import secrets
 import struct
 from dataclasses import dataclass
 from typing import Final
@@ -51,34 +57,44 @@ _ABIS: Final = {
 """Those of each machine, the one of 32-bit programs included."""
 
 Instruction = tuple[int, int, int, int]
+Key = tuple[int, int]
+"""Two numbers of 64 bits."""
+
+_KEY: Final[Key] = (secrets.randbits(64), secrets.randbits(64))
+"""This process's own. It is passed to nobody, and printed nowhere."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
-def program(abis: tuple[Abi, ...], pid: int) -> list[Instruction]:
+def program(abis: tuple[Abi, ...], pid: int, key: Key) -> list[Instruction]:
     """The filter, as instructions of classic BPF: code, jump if true, jump if false, operand. Pure."""
     code: list[Instruction] = []
     for abi in abis:
-        check = _check(abi, pid)
+        check = _check(abi, pid, key)
         code += [(_LOAD, 0, 0, _ARCH), (_EQUAL, 0, len(check), abi.arch), *check]
     return [*code, (_RETURN, 0, 0, _ALLOW)]
 
 
-def _check(abi: Abi, pid: int) -> list[Instruction]:
+def _check(abi: Abi, pid: int, key: Key) -> list[Instruction]:
     is_rttime = resource.RLIMIT_RTTIME
+    with_key = _bears(key)
     return [
         (_LOAD, 0, 0, _NR),
         (_AND, 0, 0, 0xFFFFFFFF ^ _X32),
         (_EQUAL, 2, 0, abi.prlimit64),
-        (_EQUAL, 10, 0, abi.setrlimit),
+        (_EQUAL, 11 + len(with_key), 0, abi.setrlimit),
         (_RETURN, 0, 0, _ALLOW),
-        # prlimit64(pid, resource, new, old)
+        # prlimit64(pid, resource, new, old), and behind them the key
         (_LOAD, 0, 0, _ARGS + 8),
-        (_EQUAL, 0, 6, is_rttime),
+        (_EQUAL, 0, 7 + len(with_key), is_rttime),
         (_LOAD, 0, 0, _ARGS + 16),
         (_EQUAL, 0, 2, 0),
         (_LOAD, 0, 0, _ARGS + 20),
-        (_EQUAL, 2, 0, 0),  # no new limit: it is only read
+        (_EQUAL, 3 + len(with_key), 0, 0),  # no new limit: it is only read
         (_LOAD, 0, 0, _ARGS),
-        (_EQUAL, 0, 4, pid),
+        (_EQUAL, 1 + len(with_key), 0, pid),
+        *with_key,
+        (_RETURN, 0, 0, _REFUSE),
         (_RETURN, 0, 0, _ALLOW),
         # setrlimit(resource, new)
         (_LOAD, 0, 0, _ARGS),
@@ -86,6 +102,16 @@ def _check(abi: Abi, pid: int) -> list[Instruction]:
         (_RETURN, 0, 0, _ALLOW),
         (_RETURN, 0, 0, _REFUSE),
     ]
+
+
+def _bears(key: Key) -> list[Instruction]:
+    """Whether the fifth and the sixth argument are `key`; if so, the instruction after these is skipped."""
+    words = [half for number in key for half in (number & 0xFFFFFFFF, number >> 32)]
+    code: list[Instruction] = []
+    for at, word in enumerate(words):
+        left = len(words) - 1 - at
+        code += [(_LOAD, 0, 0, _ARGS + 32 + 4 * at), (_EQUAL, 0 if left else 1, 2 * left, word)]
+    return code
 
 
 def seal_tags() -> None:
@@ -99,8 +125,31 @@ def seal_tags() -> None:
         raise OSError(errno.ENOSYS, f"no filter is known for {platform.machine()}")
     if os.geteuid() != 0:
         prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    code = b"".join(struct.pack("HBBI", *instruction) for instruction in program(abis, os.getpid()))
+    code = b"".join(struct.pack("HBBI", *instruction) for instruction in program(abis, os.getpid(), _KEY))
     filter_ = ctypes.create_string_buffer(code, len(code))
     fprog = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(filter_))
     buffer = ctypes.create_string_buffer(fprog, len(fprog))
     prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(buffer))
+
+
+class _Limit(ctypes.Structure):
+    """struct rlimit64, getrlimit(2)."""
+
+    _fields_ = (("soft", ctypes.c_uint64), ("hard", ctypes.c_uint64))
+
+
+def set_tag(pid: int, tag: int) -> None:
+    """Give the process `pid`, a child of ours that was not reaped, the tag `tag`, whether tags are sealed or not.
+
+    Raises OSError: where it has gone, where it is of a user whose limits this process may not change, and on a machine
+    for which there is no filter.
+    """
+    abis = _ABIS.get(platform.machine())
+    if abis is None:
+        raise OSError(errno.ENOSYS, f"no system calls are known of {platform.machine()}")
+    hard = resource.prlimit(pid, resource.RLIMIT_RTTIME)[1]
+    limit = _Limit(tag, hard & 0xFFFFFFFFFFFFFFFF)
+    arguments = (ctypes.c_long(pid), ctypes.c_long(resource.RLIMIT_RTTIME), ctypes.byref(limit), ctypes.c_void_p(None))
+    if _libc.syscall(ctypes.c_long(abis[0].prlimit64), *arguments, *map(ctypes.c_uint64, _KEY)) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"prlimit({pid}): {os.strerror(number)}")

@@ -70,6 +70,7 @@ class ServerEntry(SessionLimits, Isolation, Protocol, Answers, Sharing, Labels):
     env: dict[VariableName, Word] = Field(default_factory=dict)
     headers: tuple[PersonalHeader, ...] = ()
     allow_shared_uid: bool = False
+    zygote: bool = False
     max_sessions: Count | None = None
     max_user_sessions: Count | None = None
     max_concurrency: Annotated[
@@ -213,6 +214,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Answers, Sharing, Users, Am
             path=entry.path,
             env=entry.env,
             allow_shared_uid=entry.allow_shared_uid,
+            zygote=entry.zygote,
             idle_timeout=own.idle_timeout,
             max_lifetime=own.max_lifetime,
             graces=Graces(stop=own.stop_grace, terminate=own.terminate_grace, kill=own.kill_grace),

@@ -183,6 +183,8 @@ class ServerSpec(Model):
     """Whether what is each user's own may be where others of its user can read it."""
     private: tuple[str, ...] = Field((), repr=False)
     """What of this is one user's own, once it is filled in: in no log, and in no core."""
+    zygote: bool = False
+    """Whether its sessions are forked from a process that has imported its modules."""
     idle_timeout: float
     max_lifetime: float
     graces: Graces

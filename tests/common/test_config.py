@@ -36,7 +36,7 @@ SERVER_KEYS = (
     "handles, headers, home, idle_timeout, inherit_env, isolation, kill_grace, limits, linger, "
     "max_concurrency, max_event_bytes, max_lifetime, max_message_bytes, max_result_bytes, max_sessions, "
     "max_user_sessions, modern, name, no_new_privs, packages, path, request_timeout, resumable, sandbox, "
-    "start_timeout, stderr_files, stop_grace, tags, terminate_grace, uid_range, user"
+    "start_timeout, stderr_files, stop_grace, tags, terminate_grace, uid_range, user, zygote"
 )
 PROTOCOL = {
     "resumable": True,
@@ -483,6 +483,7 @@ def test_a_server_has_the_default_limits(loaded: Loader) -> None:
         "env": {},
         "allow_shared_uid": False,
         "private": (),
+        "zygote": False,
         "idle_timeout": 1800.0,
         "max_lifetime": 86400.0,
         "graces": {"stop": 2.0, "terminate": 3.0, "kill": 5.0},

@@ -150,9 +150,19 @@ def test_only_the_routes_the_application_and_the_server_know_quart() -> None:
 PROBE = "supervisor/reaping.py"
 """Tries what the machine allows, before anything else runs."""
 
+TEMPLATE = "supervisor/zygote/template.py"
+"""Runs in a process of its own, below the supervisor, and is imported by nobody."""
 
-def test_only_spawn_the_launcher_and_an_embedding_program_start_processes() -> None:
-    assert set(users(STARTERS)) == {"supervisor/spawn.py", "supervisor/launcher.py", "embedding/beside.py", PROBE}
+
+def test_only_spawn_the_launcher_and_an_embedding_program_start_processes_and_a_zygote_forks() -> None:
+    starters = {"supervisor/spawn.py", "supervisor/launcher.py", "embedding/beside.py", PROBE}
+    assert set(users(STARTERS)) == starters | {TEMPLATE}
+
+
+def test_a_zygote_is_a_program_that_nobody_imports_and_that_imports_nothing_of_ours() -> None:
+    for package in PACKAGES:
+        assert not {name for name in imported(package) if within(name, "supervisor.zygote.template")}
+    assert not {name for name, _ in imports(ROOT / TEMPLATE) if within(name, *PACKAGES)}
 
 
 def test_nobody_starts_processes_through_multiprocessing() -> None:
@@ -165,13 +175,14 @@ def test_only_the_tree_and_the_launcher_signal_the_doctor_its_own_and_a_process_
 ):
     signalling = users(SIGNALLERS)
     killers = {"supervisor/freeze.py", "supervisor/launcher.py"}
-    assert set(signalling) == killers | {"doctor/processes.py", "supervisor/linux.py"}
+    assert set(signalling) == killers | {"doctor/processes.py", "supervisor/linux.py", TEMPLATE}
+    assert signalling[TEMPLATE] == {"run"}  # itself, as Python does when it is interrupted
     assert signalling["doctor/processes.py"] == {"kill"}
     assert signalling["supervisor/linux.py"] == {"die_with_parent"}
 
 
 def test_only_the_tree_and_the_launcher_reap() -> None:
-    assert set(users(REAPERS)) == {"supervisor/tree.py", "supervisor/launcher.py"}
+    assert set(users(REAPERS)) == {"supervisor/tree.py", "supervisor/launcher.py", TEMPLATE}
 
 
 @pytest.mark.parametrize(

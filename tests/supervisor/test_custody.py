@@ -137,7 +137,7 @@ async def test_the_next_gateway_is_told_what_ended_while_it_waited_for_the_last_
             tasks.start_soon(here.custody.receive, here.gateway())
             await anyio.wait_all_tasks_blocked()
             assert here.alive(0)
-            child.process.kill()
+            os.kill(child.pid, signal.SIGKILL)
             await child.wait_for_leader()
             signal.pidfd_send_signal(here.gateways[0], signal.SIGKILL)
         assert here.custody.hand_over() == []

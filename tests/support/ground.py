@@ -1,5 +1,6 @@
 """What children stand on in a test that has them below its own process, which must not be sealed for that."""
 
+import os
 import random
 import tempfile
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ async def grounded(settings: SupervisorSettings, *, sealed: bool = True) -> Asyn
     It says that it is sealed, unless told otherwise, for what else a test has below its process is no stray.
     """
     with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o711)  # noqa: PTH101 - sessions may have a user of their own
         run = Run(random.randrange(1, 1 << 31), this_boot())
         ground = Ground(
             Reaping("tagged", find_programs()), Ledger(Path(directory), run), Path(directory), sealed=sealed

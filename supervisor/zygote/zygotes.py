@@ -1,0 +1,318 @@
+"""Keeps one zygote for each server that wants one, and gets blanks from it.
+
+A zygote is nobody's session: it counts for no cap, and nobody waits for it. While it is not there, sessions are started
+as without one. It is made when the supervisor starts or reloads, again when its program on disk is another, and after a
+rest when it has ended. One whose import left what may not be forked is not tried again until the configuration changes.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Set
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any, Final
+
+import anyio
+import anyio.abc
+import msgspec
+from loguru import logger
+
+from common.config.model import ServerSpec, SupervisorSettings
+from common.personal import placeholders
+from supervisor.births import Births
+from supervisor.environment import SpawnError
+from supervisor.fetches import Fetches
+from supervisor.ground import Ground
+from supervisor.placing import Place, Placer
+from supervisor.protocol import Exit
+from supervisor.rooms import Room, Rooms
+from supervisor.seal import set_tag
+from supervisor.spawn import Zygote, spawn_zygote
+from supervisor.stderr import StderrTail
+from supervisor.tags import make_tag
+from supervisor.tree import CensusTaker, Tree
+from supervisor.users import AllInUse
+from supervisor.wiping import seal
+from supervisor.wrapper import Inside
+from supervisor.zygote import blanks
+from supervisor.zygote.blanks import Blank, NoFork
+from supervisor.zygote.programs import NoProgram
+
+IMPORT_PATIENCE: Final = 120.0
+"""Seconds that an import may take; nobody waits for it."""
+
+FIRST_REST: Final = 1.0
+LONGEST_REST: Final = 60.0
+"""Seconds between the end of one and the start of the next, twice as long each time."""
+
+_TEMPLATE: Final = resources.files("supervisor.zygote").joinpath("template.py").read_bytes()
+_LONGEST_ANSWER: Final = 1 << 14
+
+
+class _Refused(Exception):
+    """There can be no zygote of it as the configuration stands; the text says why."""
+
+
+class _Answer(msgspec.Struct):
+    """What a zygote says once it has imported."""
+
+    ready: bool = False
+    refused: str = ""
+
+
+@dataclass(eq=False)
+class _Kept:
+    """A zygote that runs."""
+
+    spec: ServerSpec
+    zygote: Zygote
+    tag: int
+    marks: object
+    ended: anyio.Event = field(default_factory=anyio.Event)
+    """It was reaped."""
+    over: anyio.Event = field(default_factory=anyio.Event)
+    """It is to be ended, or has ended."""
+
+
+class Zygotes:
+    """Keeps them. `exited` must be told of every process that is reaped, and `clear` is given rooms to wipe.
+
+    `stop` before anything is done to all processes there are.
+    """
+
+    def __init__(
+        self,
+        ground: Ground,
+        rooms: Rooms,
+        placer: Placer,
+        census: CensusTaker,
+        fetches: Fetches,
+        tasks: anyio.abc.TaskGroup,
+        *,
+        number: Callable[[], int],
+        clear: Callable[[Room], None],
+    ) -> None:
+        """`number` gives the number of a new tree that is no lease's."""
+        self._installation = ground.ledger.run.installation
+        self._programs = ground.reaping.programs
+        self._mode = ground.reaping
+        self._rooms = rooms
+        self._placer = placer
+        self._census = census
+        self._fetches = fetches
+        self._tasks = tasks
+        self._number = number
+        self._clear = clear
+        self._kept: dict[str, _Kept] = {}
+        self._by_pid: dict[int, _Kept] = {}
+        self._keepers: dict[str, tuple[ServerSpec, anyio.CancelScope]] = {}
+        self._running: set[anyio.Event] = set()
+        """Of keepers that are not done yet, those included that were told to be."""
+
+    def __repr__(self) -> str:
+        return f"<Zygotes {[f'{name} pid {each.zygote.process.pid}' for name, each in self._kept.items()]}>"
+
+    @property
+    def pids(self) -> Set[int]:
+        """Of those that have not been reaped."""
+        return self._by_pid.keys()
+
+    def start(self, settings: SupervisorSettings) -> None:
+        """Have one for each server of `settings` that wants one, and for no other; in the background."""
+        wanted = {spec.name: spec for spec in settings.servers.values() if spec.zygote}
+        for name, (spec, scope) in tuple(self._keepers.items()):
+            if wanted.get(name) != spec:
+                scope.cancel()
+                del self._keepers[name]
+                self._kept.pop(name, None)  # from now on nobody is forked from it
+        for name, spec in wanted.items():
+            if name not in self._keepers:
+                self._begin(spec)
+
+    def _begin(self, spec: ServerSpec) -> None:
+        scope, done = anyio.CancelScope(), anyio.Event()
+        self._keepers[spec.name] = spec, scope
+        self._running.add(done)
+        self._tasks.start_soon(self._keep, spec, scope, done, name=f"zygote of {spec.name}")
+
+    async def stop(self) -> None:
+        """End them all, and wait until nothing of them is left. `start` begins anew, and so does the next session."""
+        for _, scope in self._keepers.values():
+            scope.cancel()
+        self._keepers.clear()
+        for done in tuple(self._running):
+            await done.wait()
+
+    async def fork(self, spec: ServerSpec) -> Blank | None:
+        """A blank for a session of `spec`, whose package is there; None where it is to be started without.
+
+        Waits as long as a fork takes, blanks.PATIENCE at most. What goes wrong is logged, and the zygote made anew.
+        """
+        if spec.zygote and spec.name not in self._keepers:
+            self._begin(spec)
+        kept = self._kept.get(spec.name)
+        if kept is None or kept.spec != spec:
+            return None
+        if kept.zygote.program.marks != kept.marks:
+            logger.info("server {}: its program on disk is another one; making its zygote anew", spec.name)
+        else:
+            try:
+                return await blanks.fork(kept.zygote.control, kept.tag, kept.zygote.program)
+            except (NoFork, OSError) as error:
+                logger.warning("server {}: started without its zygote: {}", spec.name, error)
+        if self._kept.get(spec.name) is kept:
+            del self._kept[spec.name]
+        kept.over.set()
+        return None
+
+    def exited(self, pid: int, exit_: Exit) -> None:
+        """This process was reaped; it may be nobody of ours."""
+        if (kept := self._by_pid.pop(pid, None)) is not None:
+            kept.zygote.process.returncode = -exit_.signal if exit_.signal is not None else exit_.code
+            kept.ended.set()
+            kept.over.set()
+
+    # One zygote after the other.
+
+    async def _keep(self, spec: ServerSpec, scope: anyio.CancelScope, done: anyio.Event) -> None:
+        """Have a zygote of `spec` until cancelled, or until it is known that there can be none."""
+        rest = FIRST_REST
+        try:
+            with scope:
+                while True:
+                    began = time.monotonic()
+                    await self._live(await self._fetches.resolve(spec, patience=None))
+                    await anyio.sleep(rest)
+                    lived_long = time.monotonic() - began > LONGEST_REST
+                    rest = FIRST_REST if lived_long else min(2 * rest, LONGEST_REST)
+        except _Refused as refused:
+            logger.warning("server {}: its sessions are started without a zygote: {}", spec.name, refused)
+        finally:
+            self._running.discard(done)
+            done.set()
+
+    async def _live(self, spec: ServerSpec) -> None:
+        """One zygote, from its start until nothing is left of it. Raises _Refused."""
+        if self._mode.inside is not Inside.NOTHING or spec.isolation.sandbox or spec.isolation.uid_range:
+            raise _Refused(
+                f"a fork cannot enter a namespace, a sandbox or a user id of its own (trees are kept whole by: "
+                f"{self._mode.mode}); say 'reaping: tagged', or run where there are cgroups"
+            )
+        number = self._number()
+        tag = make_tag(self._installation, number)
+        template = _without_users_own(spec)
+        try:
+            room = self._rooms.make(template)
+        except (AllInUse, OSError) as error:
+            logger.warning("server {}: no room for its zygote: {}", spec.name, error)
+            return
+        place: Place | None = None
+        try:
+            place = self._placer.place(template, number, room)
+            zygote = spawn_zygote(template, tag, place.wrapping, self._programs, room)
+        except NoProgram as error:
+            self._vacate(room, place)
+            raise _Refused(str(error)) from None
+        except (SpawnError, OSError, ValueError) as error:
+            self._vacate(room, place)
+            logger.warning("server {}: its zygote could not be started: {}", spec.name, error)
+            return
+        kept = _Kept(spec, zygote, tag, zygote.program.marks)
+        self._by_pid[zygote.process.pid] = kept
+        name = f"{spec.name} zygote pid {zygote.process.pid}"
+        stderr = StderrTail(zygote.stderr, name, Births.redactor(template, room))
+        try:
+            await self._import(kept)
+            _close_off(room)
+            self._kept[spec.name] = kept
+            logger.info("server {}: its zygote pid {} is ready", spec.name, zygote.process.pid)
+            await kept.over.wait()
+        finally:
+            if self._kept.get(spec.name) is kept:
+                del self._kept[spec.name]
+            with anyio.CancelScope(shield=True):
+                zygote.control.close()
+                await Tree(zygote.process.pid, tag, self._census, leaf=place.leaf).end(signal.SIGKILL)
+                await kept.ended.wait()
+            stderr.close()
+            self._vacate(room, place)
+        logger.info("server {}: its zygote has ended; it is made anew", spec.name)
+
+    @staticmethod
+    async def _import(kept: _Kept) -> None:
+        """Tell it what to import, and wait until it is ready. Raises _Refused."""
+        program, control = kept.zygote.program, kept.zygote.control
+        job = {"parent": os.getpid(), "kind": program.kind, "name": program.name, "command": program.command}
+        try:
+            control.send(_TEMPLATE)
+            control.send(msgspec.json.encode(job))
+        except OSError as error:
+            raise _Refused(f"its Python does not listen: {error.strerror}") from None
+        with anyio.move_on_after(IMPORT_PATIENCE) as waiting:
+            await anyio.wait_readable(control)
+        if waiting.cancelled_caught:
+            raise _Refused(f"its import takes longer than {IMPORT_PATIENCE:g} s")
+        answer = _answer(control)
+        if answer is None:
+            raise _Refused("its Python ended while it imported")
+        if not answer.ready:
+            raise _Refused(answer.refused or "it gives no reason")
+        if _threads(kept.zygote.process.pid) != 1:
+            raise _Refused("it has more than one thread, and says otherwise")
+        try:
+            set_tag(kept.zygote.process.pid, kept.tag)  # which it has; but may we?
+        except PermissionError:
+            raise _Refused(
+                "the supervisor may not mark processes of another user; give it CAP_SYS_RESOURCE, which containers "
+                "often lack, or take 'user' away"
+            ) from None
+        except OSError as error:
+            raise _Refused(f"processes cannot be marked here: {error.strerror}") from None
+
+    def _vacate(self, room: Room, place: Place | None) -> None:
+        """Nothing lives there any more."""
+        try:
+            if place is not None:
+                place.clear()
+        except OSError as error:
+            logger.error("the cgroup of a zygote cannot be removed: {}", error)
+        with suppress(OSError):  # then it cannot be wiped either, of which will be told
+            room.path.chmod(0o700)
+        self._clear(room)
+
+
+def _close_off(room: Room) -> None:
+    """Shut the zygote's room: what the import has kept of its paths must not become a place that sessions share."""
+    try:
+        seal(room.path)
+        room.path.chmod(0)
+    except OSError as error:
+        logger.error("the room of a zygote cannot be shut: {}", error.strerror)
+
+
+def _without_users_own(spec: ServerSpec) -> ServerSpec:
+    """`spec` without all that is each user's own, which a zygote must not have."""
+    own: dict[str, Any] = {"env": {name: value for name, value in spec.env.items() if not placeholders(value)}}
+    if spec.path is not None and placeholders(spec.path):
+        own["path"] = None
+    own["args"] = tuple(each for each in spec.args if not placeholders(each))
+    return spec.model_copy(update=own)
+
+
+def _answer(control: Any) -> _Answer | None:
+    """What it says; None where it has ended instead."""
+    try:
+        data = control.recv(_LONGEST_ANSWER)
+        return msgspec.json.decode(data, type=_Answer) if data else None
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _threads(pid: int) -> int:
+    """How many threads the process has, as the kernel says; 0 where it has gone."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208
+    except OSError:
+        return 0
