@@ -129,6 +129,7 @@ def _use(children: Children, settings: SupervisorSettings) -> None:
     """These settings hold from now on."""
     children.fetches.start(settings)
     children.gate.use(settings)
+    children.warming.use_settings()
     exposure.tell(settings, children.reaping)
 
 

@@ -29,14 +29,14 @@ ALL_KEYS = (
     "public_url, queue_max, queue_timeout, quotas, rate_limit_on_error, rate_limit_storage, rate_limits, "
     "reaping, reattach_grace, request_timeout, require_user, resumable, runtime_dir, sandbox, servers, "
     "sessions_dir, start_timeout, stderr_files, stop_grace, terminate_grace, trust_user_header, "
-    "trusted_fronts, uid_range, user"
+    "trusted_fronts, uid_range, user, warm, warm_memory_max"
 )
 SERVER_KEYS = (
     "affinity_cookie, affinity_header, allow_shared_uid, anonymous, args, command, enabled, env, era, group, "
     "handles, headers, home, idle_timeout, inherit_env, isolation, kill_grace, limits, linger, "
     "max_concurrency, max_event_bytes, max_lifetime, max_message_bytes, max_result_bytes, max_sessions, "
     "max_user_sessions, modern, name, no_new_privs, packages, path, request_timeout, resumable, sandbox, "
-    "start_timeout, stderr_files, stop_grace, tags, terminate_grace, uid_range, user"
+    "start_timeout, stderr_files, stop_grace, tags, terminate_grace, uid_range, user, warm"
 )
 PROTOCOL = {
     "resumable": True,
@@ -507,6 +507,7 @@ def test_a_server_has_the_default_limits(loaded: Loader) -> None:
             "stderr_files": False,
             "packages": "fetch",
         },
+        "warm": 0,
     }
 
 
