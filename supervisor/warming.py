@@ -35,6 +35,7 @@ from supervisor.lifecycle import State
 from supervisor.personal import asks_for
 from supervisor.priority import Priority
 from supervisor.spares import Demand, Need, may_start, next_to_start, wanted
+from supervisor.tree import has_exited
 from supervisor.walk import is_asleep, usage, walk
 
 LABEL: Final = "spare"
@@ -404,10 +405,7 @@ _BY_ITSELF: Final = frozenset(
 
 def _is_well(child: Child) -> bool:
     """Whether it lives, and both its pipes lead somewhere. The reaper's word may be on its way."""
-    try:
-        if os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
-            return False
-    except ChildProcessError:
+    if has_exited(child.pid):
         return False
     stdin, stdout = child.pipes
     poll = select.poll()
