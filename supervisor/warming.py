@@ -340,6 +340,8 @@ class Warming:
             self._demand(spare.configured.name).started(took, memory)
             self._failures.ready(spare.configured.name, spare.child.lease, spare.child.started, now)
             self._raise(spare)
+            line = "a spare of {} has settled after {:.2f} s, with {} MiB"
+            logger.debug(line, spare.configured.name, took, memory >> 20)
 
     def _raise(self, spare: Spare) -> None:
         if spare.lowered:
