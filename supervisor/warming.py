@@ -268,7 +268,8 @@ class Warming:
         return max(FIRST_LOOK, min(due) - now) if due else None
 
     def _needs(self, now: float) -> list[Need]:
-        have = self.count() + self._starting
+        # One that is being ended is replaced once it is gone: why it ended is known then.
+        have = Counter(each.configured.name for each in self._spares.values()) + self._starting
         needs = []
         for name, spec in self._settings.servers.items():
             if spec.warm == 0 and not have[name]:
@@ -280,17 +281,18 @@ class Warming:
 
     def _end_surplus(self, needs: list[Need], now: float) -> None:
         """End what is one too many, too old, or more than the budget has room for: what has settled last goes first."""
-        surplus = {need.server: need.have - need.wanted for need in needs}
-        used, budget = self._used(), self._budget()
+        wants = {need.server: need.wanted for need in needs}
+        surplus = {server: number - wants.get(server, 0) for server, number in self.count().items()}
+        used, budget = sum(each.memory for each in self._running()), self._budget()
         for spare in sorted(self._running(), key=lambda each: (each.settled, -each.child.started)):
             server = spare.configured.name
             if now - spare.child.started >= self._oldest(spare):
                 self._end(spare.child, Reason.MAX_LIFETIME)
-            elif surplus.get(server, 1) > 0 or used > budget:
+            elif surplus[server] > 0 or used > budget:
                 self._end(spare.child, Reason.UNUSED)
             else:
                 continue
-            surplus[server] = surplus.get(server, 1) - 1
+            surplus[server] -= 1
             used -= spare.memory
 
     def _start(self, needs: list[Need], now: float, starts: anyio.abc.TaskGroup) -> None:
@@ -366,7 +368,7 @@ class Warming:
             logger.warning("spares of {} are given a rest between tries: {}", server, is_)
 
     def _used(self) -> int:
-        return sum(each.memory for each in self._running())
+        return sum(each.memory for each in self._spares.values())
 
     def _promised(self) -> int:
         return sum(number * self._demand(server).memory for server, number in self._starting.items())

@@ -12,7 +12,7 @@ from common.config.model import ServerSpec
 from common.config.session_paths import mark
 from common.config.warm import Spares
 from common.reasons import Reason
-from supervisor import warming
+from supervisor import backoff, warming
 from supervisor.children import Children, running_children
 from supervisor.environment import SpawnError
 from supervisor.priority import STEP
@@ -204,14 +204,18 @@ async def test_none_is_started_while_sessions_start_on_all_processors() -> None:
         assert at.spares() == {"cat": 1}
 
 
-async def test_a_spare_that_dies_is_replaced_and_where_they_keep_dying_they_are_given_a_rest() -> None:
+async def test_a_spare_that_dies_is_replaced_and_where_they_keep_dying_they_are_given_a_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    long_after_the_second = property(lambda row: row.last + (1000.0 if row.rounds > 1 else 0.0))
+    monkeypatch.setattr(backoff._Row, "due", long_after_the_second)
     async with here(server("dies", warm=1, command="/bin/false")) as at:
         await at.log.said("pid .* of session spare is gone", 2)
         await anyio.wait_all_tasks_blocked()
         assert at.log.count("spawned dies") == 2
         assert at.log.count("WARNING dies pid .* of session spare is gone: child_exited") == 1
         assert "dies" in at.children.warming._again
-        await at.open("dies")  # that says nothing of sessions, of which nobody has seen one fail
+        await at.open("dies")  # which is not refused: that says nothing of sessions, of which nobody has seen one fail
 
 
 async def test_what_cannot_be_spawned_is_not_tried_at_once_again() -> None:
