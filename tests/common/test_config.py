@@ -1038,3 +1038,27 @@ def test_a_disabled_server_is_in_no_part_and_one_at_least_is_not(loaded: Loader,
     assert problems("port: 1\nservers: {off: {command: b, enabled: false}}") == [
         "config.yaml:2: servers: each of them has 'enabled: false'; expected at least one server without it"
     ]
+
+
+def test_how_many_spares_there_are_holds_for_all_servers_that_say_nothing_else(loaded: Loader) -> None:
+    settings = loaded("""\
+        warm: auto
+        warm_memory_max: 512MiB
+        servers:
+          one: {command: run}
+          two: {command: run, warm: 3}
+          none: {command: run, warm: 0}
+        """).supervisor
+    assert {name: spec.warm for name, spec in settings.servers.items()} == {"one": "auto", "two": 3, "none": 0}
+    assert settings.warm_memory_max == 512 << 20
+
+
+@pytest.mark.parametrize("value", ["-1", "101", "true", "2.5", "some", "null", "[1]"])
+def test_a_number_of_spares_that_is_none_is_told_with_its_line(complaints: Complainer, value: str) -> None:
+    [problem] = complaints(f"""\
+        servers:
+          fs:
+            command: run
+            warm: {value}
+        """)
+    assert problem.endswith(":4: servers.fs.warm: expected a number of spares from 0 to 100, or 'auto'")
