@@ -1054,8 +1054,8 @@ def test_how_many_spares_there_are_holds_for_all_servers_that_say_nothing_else(l
 
 
 @pytest.mark.parametrize("value", ["-1", "101", "true", "2.5", "some", "null", "[1]"])
-def test_a_number_of_spares_that_is_none_is_told_with_its_line(complaints: Complainer, value: str) -> None:
-    [problem] = complaints(f"""\
+def test_a_number_of_spares_that_is_none_is_told_with_its_line(problems: Complainer, value: str) -> None:
+    [problem] = problems(f"""\
         servers:
           fs:
             command: run
