@@ -25,7 +25,7 @@ class Reason(StrEnum):
     CREDENTIALS_EXPIRED = "credentials_expired"
     """The token with which the client opened its connection has expired, and it asked for more on it."""
     UNUSED = "unused"
-    """The session id was issued, and nobody used it in time."""
+    """The session id was issued, and nobody used it in time; or it was a spare, and of no more use."""
     LINGERED = "lingered"
     """Several sessions shared the child; the last of them had ended, and no other came in time."""
     CHILD_EXITED = "child_exited"

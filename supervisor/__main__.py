@@ -130,6 +130,7 @@ def _use(children: Children, settings: SupervisorSettings) -> None:
     children.fetches.start(settings)
     children.zygotes.start(settings)
     children.gate.use(settings)
+    children.warming.use_settings()
     exposure.tell(settings, children.reaping)
 
 

@@ -44,6 +44,8 @@ class Request:
     label: str = ""
     gives_way: bool = False
     """It is nobody's: it never waits, and what comes of it is ended when somebody else would have to."""
+    is_spare: bool = False
+    """It is nobody's, and nobody uses it."""
 
     @property
     def queue(self) -> tuple[str, str]:
@@ -161,6 +163,8 @@ class Admission:
         self.taken = Taken()
         self._places: dict[int, Request] = {}
         self._displaced: list[int] = []
+        self._called_away: set[int] = set()
+        """Of what is nobody's, that which is to end for somebody who waits."""
 
     def ask(self, ticket: int, request: Request) -> Standing | Refusal:
         """A place now, a place in the queue, or neither.
@@ -195,6 +199,7 @@ class Admission:
     def leave(self, ticket: int) -> list[int]:
         """Give up a place, or the wait for one; the tickets that have a place now. May be called again."""
         self.queue.leave(ticket)
+        self._called_away.discard(ticket)
         request = self._places.pop(ticket, None)
         if request is None:
             return []
@@ -211,12 +216,68 @@ class Admission:
     def in_the_way(self, request: Request) -> list[int]:
         """The tickets of what is nobody's, where `request` would have a place without them."""
         nobodys = {ticket: each for ticket, each in self._places.items() if each.gives_way}
-        for each in nobodys.values():
+        return list(nobodys) if self._is_admitted_without(request, list(nobodys.values())) else []
+
+    def call_away(self, request: Request) -> list[int]:
+        """What is nobody's and is to end now, so that `request`, which waits, has a place; each is named once.
+
+        No more of it than that takes, and what nobody uses before what somebody does.
+        """
+        free = [(ticket, each) for ticket, each in self._places.items() if each.gives_way]
+        free = [(ticket, each) for ticket, each in free if ticket not in self._called_away]
+        away: list[int] = []
+        if self._is_admitted_without(request, [each for _, each in free]):
+            for ticket, each in sorted(free, key=lambda one: (not one[1].is_spare, -one[0])):
+                self.taken.add(each, -1)
+                away.append(ticket)
+                if admit(self.settings, request, self.taken) is None:
+                    break
+            away = self._indispensable(request, away)
+        self._called_away.update(away)
+        return away
+
+    def hand_over(self, ticket: int, request: Request, instead_of: int | None = None) -> bool:
+        """Give `request` the place of what is nobody's, and of `instead_of`, if any, which is free then.
+
+        Whether it may have it: the caps hold for it as for any other. If not, nothing has changed.
+        """
+        given = [(each, self._places[each]) for each in (ticket, instead_of) if each is not None]
+        for _, before in given:
+            self.taken.add(before, -1)
+        if admit(self.settings, request, self.taken) is not None:
+            for _, before in given:
+                self.taken.add(before, 1)
+            return False
+        for each, _ in given:
+            del self._places[each]
+        self._take(ticket, request)
+        return True
+
+    def has_room_to_spare(self) -> bool:
+        """Whether a place may go to a spare: the last tenth of all is kept for who comes, and who waits comes first."""
+        return not self.queue and self.taken.total < self.settings.max_sessions - max(
+            1, self.settings.max_sessions // 10
+        )
+
+    def _is_admitted_without(self, request: Request, others: list[Request]) -> bool:
+        for each in others:
             self.taken.add(each, -1)
         refusal = admit(self.settings, request, self.taken)
-        for each in nobodys.values():
+        for each in others:
             self.taken.add(each, 1)
-        return list(nobodys) if refusal is None else []
+        return refusal is None
+
+    def _indispensable(self, request: Request, away: list[int]) -> list[int]:
+        """Those of `away`, all of which are taken off the counts, without which there is no place; they are back on."""
+        needed = []
+        for ticket in away:
+            self.taken.add(self._places[ticket], 1)
+            if admit(self.settings, request, self.taken) is not None:
+                self.taken.add(self._places[ticket], -1)
+                needed.append(ticket)
+        for ticket in needed:
+            self.taken.add(self._places[ticket], 1)
+        return needed
 
     def holds(self, ticket: int) -> bool:
         """Whether this one has a place."""

@@ -10,6 +10,7 @@ from common.once import Changes
 from common.reasons import Reason
 from common.redact import Redactor
 from supervisor.child import Child
+from supervisor.endings import HASTY
 from supervisor.environment import SpawnError, for_session
 from supervisor.ground import Ground
 from supervisor.nearby import Nearby
@@ -61,14 +62,17 @@ class Births:
         user: str,
         *,
         gives_way: bool = False,
+        is_spare: bool = False,
         blank: Blank | None = None,
     ) -> tuple[Child, Born]:
         """A child that runs: `blank`, which is then used up, or one that is started now.
 
+        A spare will be ended in haste, for nobody has used it.
+
         Raises SpawnError, and then nothing is left of its room, its place and its process.
         """
         tag = make_tag(self._installation, lease)
-        room = self._make_room(spec)
+        room = self._make_room(spec, gives_way=gives_way)
         try:
             place = self._placer.place(spec, lease, room)
             spawned = self._spawn(spec, tag, place, room, blank)
@@ -89,19 +93,20 @@ class Births:
             place=place,
             tree=self._tree(pid, tag, place),
             stderr=StderrTail(spawned.stderr, f"{spec.name} pid {pid}", self.redactor(spec, room)),
-            graces=spec.graces,
+            graces=HASTY if is_spare else spec.graces,
             user=user,
             gives_way=gives_way,
+            is_spare=is_spare,
         )
         self._told.is_news(spec.name, None)
         return child, spawned
 
-    def _make_room(self, spec: ServerSpec) -> Room:
+    def _make_room(self, spec: ServerSpec, *, gives_way: bool) -> Room:
         try:
             return self._rooms.make(spec)
         except AllInUse as error:
             message = f"server '{spec.name}' has as many sessions as there are user ids for it"
-            logger.warning("refused a child of {}: {}", spec.name, error)
+            logger.log("DEBUG" if gives_way else "WARNING", "refused a child of {}: {}", spec.name, error)
             raise SpawnError(Reason.MAX_SESSIONS, message, str(error)) from None
         except OSError as error:
             logger.error("server {}: {}: {}", spec.name, Reason.ROOM_FAILED, error)

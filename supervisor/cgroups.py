@@ -101,6 +101,10 @@ class Leaf:
         if "cpu" in controllers and limits.cpu_max is not None:
             self._write("cpu.max", f"{max(1000, round(limits.cpu_max * _PERIOD))} {_PERIOD}")
 
+    def weigh(self, weight: int) -> None:
+        """Have it get `weight` parts of the processors where those beside it get 100 each. Raises OSError."""
+        self._write("cpu.weight", str(weight))
+
     def limit_hit(self) -> Reason | None:
         """The limit that the kernel enforced here, if any. Of memory first: it kills, the other only refuses."""
         if self._event("memory.events", "oom_kill"):

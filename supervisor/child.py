@@ -49,6 +49,10 @@ class Child:
     """Whom it is counted for."""
     gives_way: bool = False
     """It is no session's, and ends when somebody waits for its place."""
+    is_spare: bool = False
+    """It waits for a session, and nobody has used it: see supervisor.warming. The gateway does not know of it."""
+    taken: float | None = None
+    """Since when it has a session, where it was a spare before."""
     certificate: str = field(default_factory=lambda: "".join(secrets.choice(_LETTERS) for _ in range(12)))
     """The id of its death certificate."""
     state_for_gateway: str | None = None
@@ -119,13 +123,27 @@ class Child:
 
     @property
     def lived(self) -> float:
-        """Seconds from its spawn until its end began; so far, where that has not come."""
-        return (time.monotonic() if self.ended is None else self.ended) - self.started
+        """Seconds from its spawn until its end began; so far, where that has not come.
+
+        That of a spare begins anew with its session.
+        """
+        return (time.monotonic() if self.ended is None else self.ended) - self.began
 
     @property
     def lived_ready(self) -> float | None:
         """The same, since it was ready; None where it never was."""
-        return None if self.ready is None else self.lived - (self.ready - self.started)
+        return None if self.ready is None else self.lived - (self.ready - self.began)
+
+    @property
+    def began(self) -> float:
+        """When its session's time with it began."""
+        return self.started if self.taken is None else self.taken
+
+    def take_for(self, user: str, label: str) -> None:
+        """It is no spare any more, but the child of this session of this user's."""
+        self.is_spare = self.gives_way = False
+        self.user, self.label, self.graces = user, label, self.spec.graces
+        self.taken = self.last_used = time.monotonic()
 
     def __repr__(self) -> str:
         return f"<Child {self.lease} of {self.spec.name} pid {self.pid} {self.state.name} {self.age:.1f} s>"

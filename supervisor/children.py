@@ -35,11 +35,13 @@ from supervisor.nearby import Nearby
 from supervisor.personal import for_user
 from supervisor.places import caches_path
 from supervisor.placing import Placer
+from supervisor.priority import Priority
 from supervisor.protocol import Answer, Exit, FromSupervisor, Gone
 from supervisor.rooms import Room, Rooms
 from supervisor.stderr import open_file
 from supervisor.strays import Strays
 from supervisor.tree import CensusTaker, Reaper, end_everything
+from supervisor.warming import Warming
 from supervisor.zygote.blanks import Blank
 from supervisor.zygote.zygotes import Zygotes
 
@@ -57,6 +59,7 @@ async def running_children(
                 yield children
             finally:
                 with anyio.CancelScope(shield=True):
+                    children.warming.pause()
                     children.end_all(Reason.SHUTDOWN)
                     await children.fetches.stop()
                     await children.zygotes.stop()
@@ -116,6 +119,10 @@ class Children:
         self.keeps_pipes = False
         """Whether a child's pipes are kept for a later gateway: see supervisor.custody."""
         self._endings = Endings(announce, tasks, self._bury)
+        run = ground.reaping.run
+        priority = Priority(weighs=run is not None and "cpu" in run.controllers)
+        self.warming = Warming(settings, self.gate, tasks, self._begin_spare, self._end, priority)
+        """Of children that stand ready before anybody asks."""
 
     @property
     def outlived(self) -> int:
@@ -140,11 +147,16 @@ class Children:
         Raises SpawnError, with a reason, where it is refused or cannot be started. Cancellation leaves nothing behind.
         """
         exposure.check(server, self._settings, self.reaping)
+        request = Request(server, user, label, gives_way)
         if gives_way:
             await self._resolve(server)  # which may take minutes, in which nobody else is to miss the place
+        elif (spare := self._warm(request)) is not None:
+            return spare
         self._last_lease += 1
-        lease, request = self._last_lease, Request(server, user, label, gives_way)
+        lease = self._last_lease
         await self.gate.enter(lease, request)
+        if not gives_way and (spare := self._warm(request, lease)) is not None:  # it may have waited for long
+            return spare
         try:
             spec, blank = await self._prepare(server)
             with closing(blank) if blank is not None else nullcontext():
@@ -156,14 +168,11 @@ class Children:
         except BaseException:
             self.gate.gave_up(lease, request)
             raise
-        if own.isolation.stderr_files:
-            child.stderr.file = open_file(self.stderr_directory, f"{server}-{child.certificate}")
         if self.keeps_pipes:
             child.pipes = duplicates(spawned.stdin, spawned.stdout)
-        self._by_lease[lease] = self._by_pid[child.pid] = child
+        self._enroll(child)
         self._clocks.start(child)
-        self._meter.wake()
-        logger.log(child.level, "spawned {} pid {} for session {}", server, child.pid, label)
+        self.warming.cold(child)
         return child, spawned.stdin, spawned.stdout
 
     async def _prepare(self, server: str) -> tuple[ServerSpec, Blank | None]:
@@ -176,6 +185,43 @@ class Children:
                 return spec, blank
             if blank is not None:
                 blank.close()
+
+    def _enroll(self, child: Child) -> None:
+        if child.spec.isolation.stderr_files:
+            child.stderr.file = open_file(self.stderr_directory, f"{child.spec.name}-{child.certificate}")
+        self._by_lease[child.lease] = self._by_pid[child.pid] = child
+        self._meter.wake()
+        logger.log(child.level, "spawned {} pid {} for session {}", child.spec.name, child.pid, child.label)
+
+    def _warm(self, request: Request, instead_of: int | None = None) -> tuple[Child, int, int] | None:
+        """A spare that is `request`'s child from now on, if there is one, and its pipes, as `open` returns them."""
+        if instead_of is None:
+            self.warming.arrived(request.server)
+        child = self.warming.take(request, instead_of)
+        if child is None:
+            return None
+        stdin, stdout = child.pipes
+        child.pipes = duplicates(stdin, stdout) if self.keeps_pipes else ()
+        self._clocks.start(child)
+        return child, stdin, stdout
+
+    async def _begin_spare(self, server: str, label: str) -> tuple[Child, ServerSpec] | None:
+        """Start a child that waits for a session, and its server as it is configured; None where there is no place."""
+        exposure.check(server, self._settings, self.reaping)
+        spec = await self._resolve(server)
+        configured = self._settings.servers[server]
+        self._last_lease += 1
+        lease, request = self._last_lease, Request(server, "", label, gives_way=True, is_spare=True)
+        if not self.warming.is_on or not self.gate.enter_spare(lease, request):
+            return None
+        try:
+            child, spawned = self._births.start(spec, lease, label, "", gives_way=True, is_spare=True)
+        except BaseException:
+            self.gate.left(lease)
+            raise
+        child.pipes = spawned.stdin, spawned.stdout
+        self._enroll(child)
+        return child, configured
 
     async def _resolve(self, server: str) -> ServerSpec:
         """How to start `server`, once its package is there: as the configuration has it by then.
@@ -195,6 +241,7 @@ class Children:
             child.state_for_gateway = state
             child.ready = child.ready or time.monotonic()
             self.gate.ready(child)
+            self.warming.not_cold(lease)
 
     def renew(self, leases: tuple[int, ...]) -> None:
         """The gateway used these; it lives, and so does its hold on others."""
@@ -240,9 +287,11 @@ class Children:
     def leave_alone(self, *, orderly: bool) -> int:
         """The gateway has gone: stop the idle clocks, and end each child with which no other could go on.
 
-        Those are ended in order or in haste. How many are left.
+        Those are ended in order or in haste. How many are left, besides spares, which stay.
         """
         for child in tuple(self._by_lease.values()):
+            if child.is_spare:
+                continue
             if child.can_be_kept:
                 self._clocks.stop_idling(child)
             elif orderly:
@@ -293,15 +342,16 @@ class Children:
 
     def report(self, ref: int) -> Answer:
         """How it stands, as the answer to the question `ref`."""
-        running = count_by_server(child for child in self._by_lease.values() if child.state is State.RUNNING)
+        alive = [child for child in self._by_lease.values() if child.state is State.RUNNING]
+        running = count_by_server(child for child in alive if not child.is_spare)
         answer = Answer(
             ref,
             running.total(),
-            len(self._by_lease) - running.total(),
+            len(self._by_lease) - len(alive),
             self.gate.waiting,
             self.outlived,
             self.reaping.mode,
-            self.gate.reports(running),
+            self.gate.reports(running, self.warming.count()),
         )
         return exposure.reported(answer, self._settings, self.reaping)
 
@@ -373,4 +423,7 @@ class Children:
         certificate = certify(child)
         log_end(child, certificate, self._told)
         self.gate.gone(child)
-        self._announce(Gone(child.lease, certificate))
+        self.warming.not_cold(child.lease)
+        self.warming.gone(child)
+        if not child.is_spare:
+            self._announce(Gone(child.lease, certificate))

@@ -198,7 +198,7 @@ class Connection:
         for child, pipes in kept:
             assert child.state_for_gateway is not None
             self.send(
-                Kept(child.lease, child.pid, child.spec.name, child.state_for_gateway, child.age, child.certificate),
+                Kept(child.lease, child.pid, child.spec.name, child.state_for_gateway, child.lived, child.certificate),
                 pipes,
             )
         for each in lapsed:

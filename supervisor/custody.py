@@ -103,6 +103,7 @@ class Custody:
             if previous is not None:
                 os.close(previous)
         self._children.resume_idling(time.monotonic() - self._left_at)
+        self._children.warming.resume()
         self.epoch += 1
 
     def hand_over(self) -> list[tuple[Child, tuple[int, ...]]]:
@@ -158,6 +159,7 @@ class Custody:
         Where nothing is kept, waits until all its children are gone.
         """
         self._orderly = orderly
+        self._children.warming.pause()
         self._vacated.set()
         self._vacated = anyio.Event()
         if self.keeps and (stays or not orderly):

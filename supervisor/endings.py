@@ -59,7 +59,8 @@ class Endings:
                 child.disarm()
                 child.ended = time.monotonic()
                 child.close_pipes()
-                self._announce(Ending(child.lease, child.reason, child.exit, child.certificate))
+                if not child.is_spare:
+                    self._announce(Ending(child.lease, child.reason, child.exit, child.certificate))
             case Effect.START_ENDING:
                 self._tasks.start_soon(self._work_through_steps, child, name=f"end {child!r}")
             case Effect.HASTEN:

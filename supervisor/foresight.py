@@ -6,9 +6,10 @@ from pathlib import Path
 
 from common.config.model import ServerSpec
 from common.config.session_paths import begins_with_mark
-from common.personal import placeholders
+from common.personal import placeholders, said
 from supervisor.environment import SpawnError, resolve_command
 from supervisor.passage import in_the_way
+from supervisor.personal import asks_for
 from supervisor.sandbox import hides
 
 
@@ -24,6 +25,12 @@ def warnings(specs: Iterable[ServerSpec]) -> Iterator[str]:
 
 
 def _of_one(spec: ServerSpec) -> Iterator[str]:
+    if spec.warm != 0 and (own := asks_for(spec)):
+        what = ", ".join(map(said, own))
+        yield (
+            f"servers.{spec.name}.warm: it is started with each user's own ({what}), so no child of it can stand ready; "
+            "only its package does"
+        )
     if spec.path is not None and (begins_with_mark(spec.path) or placeholders(spec.path)):
         return  # it is there when its session is, or when its user comes
     if spec.path is not None and not os.path.isdir(spec.path):  # noqa: PTH112 - nor is it one where nobody may look

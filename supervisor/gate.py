@@ -6,6 +6,7 @@ Both decide; this waits, and tells them what became of it. The ticket is the lea
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Final
 
 import anyio
 from loguru import logger
@@ -18,6 +19,8 @@ from supervisor.child import Child, how_it_ended
 from supervisor.environment import SpawnError
 from supervisor.personal import asks_for
 from supervisor.protocol import ServerReport
+
+_NONE: Final[Counter[str]] = Counter()
 
 
 class Gate:
@@ -60,6 +63,28 @@ class Gate:
             self.left(ticket)
             raise
 
+    def enter_spare(self, ticket: int, request: Request) -> bool:
+        """Take a place for a spare, if nobody is likely to need it, and the server is worth the try."""
+        if self._failures.rest(request.server, time.monotonic()) is not None or not self._admission.has_room_to_spare():
+            return False
+        return self._admission.ask(ticket, request) is Standing.ADMITTED
+
+    def hand_over(self, ticket: int, request: Request, instead_of: int | None = None) -> bool:
+        """Give `request` the place that the spare `ticket` has, if the caps let it; `instead_of` is left then.
+
+        Raises SpawnError where the server is given a rest.
+        """
+        now = time.monotonic()
+        if instead_of is None:
+            self._refuse_if_resting(request)
+        if not self._admission.hand_over(ticket, request, instead_of):
+            return False
+        if instead_of is not None:
+            self._failures.ended(request.server, instead_of, Verdict.NOTHING, started=now, now=now, why="")
+        self._failures.attempt(request.server, ticket, now)
+        self._call(self._admission.move_on())
+        return True
+
     def left(self, ticket: int) -> None:
         """This place is free again; those whose turn it is get it."""
         self._call(self._admission.leave(ticket))
@@ -84,8 +109,11 @@ class Gate:
         self._failures.ready(child.spec.name, child.lease, child.started, time.monotonic())
 
     def gone(self, child: Child) -> None:
-        """The tree of this child is empty."""
+        """The tree of this child is empty. A spare's end says nothing of how its server serves."""
         assert child.reason is not None
+        if child.is_spare:
+            self.left(child.lease)
+            return
         verdict = judge(
             child.reason,
             named=bool(child.user),
@@ -105,17 +133,17 @@ class Gate:
         )
         self.left(child.lease)
 
-    def reports(self, running: Counter[str]) -> dict[str, ServerReport]:
-        """How each server is doing; `running` is how many children each has that run."""
+    def reports(self, running: Counter[str], warm: Counter[str] = _NONE) -> dict[str, ServerReport]:
+        """How each server is doing; `running` is how many children each has that run, `warm` how many spares."""
         waiting, now = self._admission.queue.waiting(), time.monotonic()
         return {
-            name: ServerReport(running[name], waiting[name], self._failures.failing(name, now))
+            name: ServerReport(running[name], waiting[name], self._failures.failing(name, now), warm[name])
             for name in self._admission.settings.servers
         }
 
     async def _wait(self, ticket: int, request: Request) -> None:
         turn = self._turns[ticket] = anyio.Event()
-        self.on_wait(self._admission.in_the_way(request))
+        self.on_wait(self._admission.call_away(request))
         logger.info("session {} waits for a place for {}, behind {}", request.label, request.server, self.waiting - 1)
         try:
             with anyio.move_on_after(self._admission.settings.queue_timeout):

@@ -192,7 +192,7 @@ class Kept(_Message, frozen=True, tag="kept"):
     state: str
     """What the earlier gateway said of it; see `Keep`."""
     age: float
-    """Seconds since its spawn."""
+    """Seconds since it was given to its session."""
     certificate: str = ""
     """The id that its death certificate will have."""
 
@@ -262,11 +262,12 @@ class Gone(_Message, frozen=True, tag="gone"):
 
 
 class ServerReport(_Message, frozen=True, tag="server"):
-    """How one server is doing. `failing` is why it is given a rest, or empty."""
+    """How one server is doing. `failing` is why it is given a rest, or empty; `warm` is how many spares it has."""
 
     running: int = 0
     waiting: int = 0
     failing: str = ""
+    warm: int = 0
 
 
 class Answer(_Message, frozen=True, tag="answer"):

@@ -136,7 +136,8 @@ class Reloader:
         }
         restart = needs_restart(self._running, new)
         at_once = holds_at_once(self._running.gateway, new.gateway)
-        self._number(new, *(name for name in after if before.get(name) != after[name]))
+        alike = {name for name in before.keys() & after.keys() if before[name].is_started_like(after[name])}
+        self._number(new, *(after.keys() - alike))
         take_over(self._running, new)
         self._announce(for_gateway(self._running.gateway))
         self.on_change(self._running.supervisor)

@@ -123,6 +123,14 @@ def _marked_for(process: Process, leaders: Mapping[int, int], known: Collection[
     return next((pid for pid in (process.pid, process.pgid, process.sid) if pid in known), None)
 
 
+def has_exited(pid: int) -> bool:
+    """Whether `pid`, which we have started, has ended, though the reaper may not have heard of it. It is left to that."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+    except ChildProcessError:
+        return True
+
+
 class CensusTaker:
     """Shares one census among all who need a fresh one at the same moment; `take` takes it."""
 

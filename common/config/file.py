@@ -41,6 +41,7 @@ from common.config.values import (
     WholeNumber,
     Word,
 )
+from common.config.warm import Warm, WarmMemory
 from common.personal import placeholders
 from common.units import Duration
 
@@ -61,7 +62,7 @@ class SessionLimits(Model):
     max_message_bytes: Annotated[ByteSize, Field(ge=1024, le=1 << 30)] = ByteSize(16 * 1024 * 1024)
 
 
-class ServerEntry(SessionLimits, Isolation, Protocol, Answers, Sharing, Labels):
+class ServerEntry(SessionLimits, Isolation, Protocol, Answers, Sharing, Warm, Labels):
     """One entry under `servers:`. A key of the groups that it is made of, and that it does not give, is the file's."""
 
     command: NonEmpty
@@ -81,7 +82,7 @@ class ServerEntry(SessionLimits, Isolation, Protocol, Answers, Sharing, Labels):
     limits: Limits = Limits()
 
 
-class ConfigFile(SessionLimits, Isolation, Protocol, Answers, Sharing, Users, Amounts, Publicity):
+class ConfigFile(SessionLimits, Isolation, Protocol, Answers, Sharing, Warm, WarmMemory, Users, Amounts, Publicity):
     """The whole file, as its author sees it. Only the loader handles one."""
 
     hostname: NonEmpty = "127.0.0.1"
@@ -201,6 +202,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Answers, Sharing, Users, Am
             runtime_dir=self.runtime_dir,
             sessions_dir=self.sessions_dir,
             caches_dir=self.caches_dir,
+            warm_memory_max=self.warm_memory_max,
             servers=specs,
         )
 
@@ -222,6 +224,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Answers, Sharing, Users, Am
             max_user_sessions=entry.max_user_sessions,
             limits=self._limits(entry),
             isolation=self._isolation(entry),
+            warm=(entry if "warm" in entry.model_fields_set else self).warm,
         )
 
 

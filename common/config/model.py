@@ -36,6 +36,7 @@ from common.config.values import (
     VariableName,
     WholeNumber,
 )
+from common.config.warm import Warm, WarmMemory
 
 
 class Limits(Model):
@@ -169,8 +170,8 @@ class Graces(Model):
     kill: float
 
 
-class ServerSpec(Model):
-    """How to start a server, and how long its children may live."""
+class ServerSpec(Warm):
+    """How to start a server, how long its children may live, and how many stand ready."""
 
     name: str
     as_written: str
@@ -193,8 +194,12 @@ class ServerSpec(Model):
     limits: Limits = Limits()
     isolation: Isolation = Isolation()
 
+    def is_started_like(self, other: "ServerSpec") -> bool:
+        """Whether a child of the one may serve as a child of the other: how many stand ready is no part of that."""
+        return self.model_copy(update={"warm": 0}) == other.model_copy(update={"warm": 0})
 
-class SupervisorSettings(Model):
+
+class SupervisorSettings(WarmMemory):
     """The supervisor's part of the file."""
 
     debug: Debug

@@ -91,6 +91,7 @@ def supervision(answer: Answer | None) -> dict[str, object]:
             name: {
                 "running": report.running,
                 "waiting": report.waiting,
+                **({"warm": report.warm} if report.warm else {}),
                 **({"failing": report.failing} if report.failing else {}),
             }
             for name, report in answer.servers.items()

@@ -48,6 +48,7 @@ _SERVER: Final = {
     "state": {"type": "string", "enum": ["ready", "failing", "unknown", "disabled"]},
     "failing": {"anyOf": [_ref("Failure"), {"type": "null"}]},
     "running": _COUNT,
+    "warm": _COUNT,
     "toolCount": _or_null(_COUNT),
     "resourceCount": _or_null(_COUNT),
     "resourceTemplateCount": _or_null(_COUNT),

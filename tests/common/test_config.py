@@ -29,14 +29,14 @@ ALL_KEYS = (
     "public_url, queue_max, queue_timeout, quotas, rate_limit_on_error, rate_limit_storage, rate_limits, "
     "reaping, reattach_grace, request_timeout, require_user, resumable, runtime_dir, sandbox, servers, "
     "sessions_dir, start_timeout, stderr_files, stop_grace, terminate_grace, trust_user_header, "
-    "trusted_fronts, uid_range, user"
+    "trusted_fronts, uid_range, user, warm, warm_memory_max"
 )
 SERVER_KEYS = (
     "affinity_cookie, affinity_header, allow_shared_uid, anonymous, args, command, enabled, env, era, group, "
     "handles, headers, home, idle_timeout, inherit_env, isolation, kill_grace, limits, linger, "
     "max_concurrency, max_event_bytes, max_lifetime, max_message_bytes, max_result_bytes, max_sessions, "
     "max_user_sessions, modern, name, no_new_privs, packages, path, request_timeout, resumable, sandbox, "
-    "start_timeout, stderr_files, stop_grace, tags, terminate_grace, uid_range, user, zygote"
+    "start_timeout, stderr_files, stop_grace, tags, terminate_grace, uid_range, user, warm, zygote"
 )
 PROTOCOL = {
     "resumable": True,
@@ -508,6 +508,7 @@ def test_a_server_has_the_default_limits(loaded: Loader) -> None:
             "stderr_files": False,
             "packages": "fetch",
         },
+        "warm": 0,
     }
 
 
@@ -1038,3 +1039,27 @@ def test_a_disabled_server_is_in_no_part_and_one_at_least_is_not(loaded: Loader,
     assert problems("port: 1\nservers: {off: {command: b, enabled: false}}") == [
         "config.yaml:2: servers: each of them has 'enabled: false'; expected at least one server without it"
     ]
+
+
+def test_how_many_spares_there_are_holds_for_all_servers_that_say_nothing_else(loaded: Loader) -> None:
+    settings = loaded("""\
+        warm: auto
+        warm_memory_max: 512MiB
+        servers:
+          one: {command: run}
+          two: {command: run, warm: 3}
+          none: {command: run, warm: 0}
+        """).supervisor
+    assert {name: spec.warm for name, spec in settings.servers.items()} == {"one": "auto", "two": 3, "none": 0}
+    assert settings.warm_memory_max == 512 << 20
+
+
+@pytest.mark.parametrize("value", ["-1", "101", "true", "2.5", "some", "null", "[1]"])
+def test_a_number_of_spares_that_is_none_is_told_with_its_line(problems: Complainer, value: str) -> None:
+    [problem] = problems(f"""\
+        servers:
+          fs:
+            command: run
+            warm: {value}
+        """)
+    assert problem.endswith(":4: servers.fs.warm: expected a number of spares from 0 to 100, or 'auto'")

@@ -16,6 +16,7 @@ from common.config.file import ConfigFile, ServerEntry, SessionLimits
 from common.config.load import load
 from common.config.model import Isolation, Limits, Protocol
 from common.config.sharing import Sharing
+from common.config.warm import Warm
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from tests.support.gateway import LIGHT, NOTEPAD, ROOT, Gateway, programs, running, write_config
@@ -216,7 +217,7 @@ def test_the_sample_of_shared_children_loads(tmp_path: Path) -> None:
 
 def test_every_key_is_documented_with_its_default() -> None:
     table = "".join(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))
-    groups = (SessionLimits, Isolation, Protocol, Answers, Sharing)
+    groups = (SessionLimits, Isolation, Protocol, Answers, Sharing, Warm)
     shared = {"limits"}.union(*(group.model_fields for group in groups))
     keys = [key for key in ConfigFile.model_fields if key not in {"auth", "cors", "debug", "limits", "servers"}]
     keys += [f"servers.NAME.{key}" for key in ServerEntry.model_fields if key not in shared]
@@ -239,7 +240,7 @@ def test_every_key_is_documented_with_its_default() -> None:
     defaults |= {"limits.memory_max": "1GiB", "limits.tasks_max": "512", "limits.cpu_max": "null"}
     defaults |= {"limits.open_files_max": "4096", "limits.file_size_max": "1GiB", "limits.dir_size_max": "1GiB"}
     defaults |= {"no_new_privs": "true", "home": "private", "sandbox": "none", "stderr_files": "false"}
-    defaults |= {"resumable": "true", "modern": "auto", "era": "auto", "anonymous": "ephemeral"}
+    defaults |= {"warm": "0", "resumable": "true", "modern": "auto", "era": "auto", "anonymous": "ephemeral"}
     defaults |= {"affinity_cookie": "true", "handles": "off", "isolation": "session", "linger": "5m"}
     for key, default in defaults.items():
         assert f"| `{key}` | `{default}` |" in table, key

@@ -84,7 +84,7 @@ async def opens(supervisor: Played, times: int) -> list[Open]:
 
 async def test_health_shows_what_the_supervisor_says() -> None:
     async with played() as (supervisor, gateway):
-        servers = {"light": ServerReport(2, 1), "other": ServerReport(failing="it exits at once")}
+        servers = {"light": ServerReport(2, 1, warm=3), "other": ServerReport(failing="it exits at once")}
         supervisor.answer = Answer(0, running=2, ending=1, waiting=1, reaping="cgroup", servers=servers)
         answer = await gateway.http.get("/health")
         report = answer.json()
@@ -93,7 +93,7 @@ async def test_health_shows_what_the_supervisor_says() -> None:
         assert (report["reaping"], report["outlived"]) == ("cgroup", 0)
         assert report["children"] == {"running": 2, "ending": 1, "waiting": 1}
         assert report["servers"] == {
-            "light": {"running": 2, "waiting": 1},
+            "light": {"running": 2, "waiting": 1, "warm": 3},
             "other": {"running": 0, "waiting": 0, "failing": "it exits at once"},
         }
 

@@ -1,5 +1,7 @@
 """Who may have one more child, who waits for it, and who is next."""
 
+from copy import deepcopy
+
 import pytest
 
 from common.config.model import ServerSpec
@@ -234,3 +236,52 @@ def test_who_has_to_wait_for_what_is_nobodys_alone_may_however_full_the_queue_is
     assert admission.ask(1, FREE) is Standing.WAITS
     assert admission.ask(2, FREE) == full("the gateway has all the 1 sessions that it may have")
     assert admission.leave(0) == [1]
+
+
+SPARE = Request("free", "", "spare", gives_way=True, is_spare=True)
+
+
+def test_no_more_gives_way_than_must_and_what_nobody_uses_goes_first() -> None:
+    admission = crowd(SPARE, NOBODYS, SPARE, max_sessions=3)
+    assert admission.call_away(FREE) == [2]
+    assert admission.call_away(FREE) == [0]  # the one that was named makes room for somebody else
+    assert admission.call_away(FREE) == [1]
+    assert admission.call_away(FREE) == []
+    assert admission.taken.total == 3
+
+
+def test_only_what_is_in_the_way_is_called_away() -> None:
+    elsewhere = Request("tight", "", "spare", gives_way=True, is_spare=True)
+    admission = crowd(SPARE, elsewhere, TIGHT)
+    assert admission.call_away(TIGHT) == [1]
+    assert admission.call_away(TIGHT) == []
+
+
+def test_a_spare_becomes_its_askers_and_counts_as_theirs_from_then_on() -> None:
+    admission = crowd(SPARE)
+    ann = Request("free", "ann", "gw.1")
+    assert admission.hand_over(0, ann)
+    assert admission.taken.by_user == {"ann": 1}
+    assert (admission.taken.total, admission.call_away(FREE)) == (1, [])
+    admission.leave(0)
+    assert admission.taken == Taken()
+
+
+def test_who_may_have_no_more_is_handed_none_and_nothing_has_changed() -> None:
+    ann = Request("free", "ann", "gw.1")
+    admission = crowd(SPARE, ann, ann, ann)
+    before = deepcopy(admission.taken)
+    assert not admission.hand_over(0, ann)
+    assert admission.taken == before
+    assert admission.hand_over(0, ann, instead_of=1)
+    assert (admission.taken.total, admission.taken.by_user["ann"]) == (3, 3)
+    assert not admission.holds(1)
+
+
+def test_spares_leave_the_last_places_to_who_comes() -> None:
+    assert crowd(FREE, max_sessions=3).has_room_to_spare()
+    assert not crowd(FREE, FREE, max_sessions=3).has_room_to_spare()
+    assert crowd(*[FREE] * 17, max_sessions=20).has_room_to_spare()
+    assert not crowd(*[FREE] * 18, max_sessions=20).has_room_to_spare()
+    waiting = crowd(TIGHT, TIGHT, TIGHT, max_sessions=9)
+    assert (len(waiting.queue), waiting.has_room_to_spare()) == (1, False)

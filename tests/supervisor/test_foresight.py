@@ -110,3 +110,14 @@ def test_a_path_with_a_users_name_in_it_is_there_when_its_user_comes() -> None:
     from common.config.session_paths import mark
 
     assert list(warnings([server("./run", path=f"/srv/{mark('user.id')}")])) == []
+
+
+def test_a_server_that_is_each_users_own_cannot_stand_ready() -> None:
+    from common.config.session_paths import mark
+
+    env = {"TOKEN": mark("header:X-Token"), "ID": mark("user.id")}
+    own = server().model_copy(update={"env": env, "warm": 3})
+    assert list(warnings([own])) == [
+        "servers.fs.warm: it is started with each user's own (the header X-Token, ${user.id}), so no child of it can "
+        "stand ready; only its package does"
+    ]

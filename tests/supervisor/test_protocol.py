@@ -74,7 +74,7 @@ FROM_SUPERVISOR: list[FromSupervisor] = [
     Gone(4, Certificate("c0ffee", "light", Reason.MEMORY_MAX, Exit(signal=9), "memory_max", 1.5, ("last words",))),
     Gone(4, Certificate("c0ffee", "light", Reason.SHUTDOWN, Exit())),
     Answer(8, 2, 1),
-    Answer(8, 2, 1, 3, 0, "cgroup", {"light": ServerReport(2, 3, "it does not start")}),
+    Answer(8, 2, 1, 3, 0, "cgroup", {"light": ServerReport(2, 3, "it does not start", 4)}),
 ]
 
 

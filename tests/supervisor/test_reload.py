@@ -114,3 +114,12 @@ def test_what_is_told_of_the_servers_needs_a_restart_by_its_own_name(tmp_path: P
     running = settings(path, "servers: {one: {command: a}}")
     new = settings(path, "health_interval: 1m\nlist_at_start: false\nservers: {one: {command: a}}")
     assert needs_restart(running, new) == ["health_interval", "list_at_start"]
+
+
+def test_another_number_of_spares_is_another_server_to_nobody_who_shares_a_child(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    running = settings(path, "servers: {one: {command: a}}")
+    reload = Reloader(path, running, lambda _: None)
+    path.write_text("servers: {one: {command: a, warm: 2}}")
+    reload()
+    assert (running.supervisor.servers["one"].warm, running.gateway.servers["one"].generation) == (2, 0)
