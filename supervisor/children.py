@@ -122,14 +122,13 @@ class Children:
         Raises SpawnError, with a reason, where it is refused or cannot be started. Cancellation leaves nothing behind.
         """
         exposure.check(server, self._settings, self.reaping)
-        if gives_way:
-            await self._resolve(server)  # which may take minutes, in which nobody else is to miss the place
+        self._resolve(server)  # or it is refused, for which it need not have waited for a place
         self._last_lease += 1
         lease, request = self._last_lease, Request(server, user, label, gives_way)
         await self.gate.enter(lease, request)
         try:
             child, spawned = self._births.start(
-                for_user(await self._resolve(server), values or {}), lease, label, user, gives_way=gives_way
+                for_user(self._resolve(server), values or {}), lease, label, user, gives_way=gives_way
             )
         except SpawnError as error:
             self.gate.could_not_spawn(lease, request, error)
@@ -147,15 +146,14 @@ class Children:
         logger.log(child.level, "spawned {} pid {} for session {}", server, child.pid, label)
         return child, spawned.stdin, spawned.stdout
 
-    async def _resolve(self, server: str) -> ServerSpec:
-        """How to start `server`, once its package is there: as the configuration has it by then.
+    def _resolve(self, server: str) -> ServerSpec:
+        """How to start `server`, as the configuration has it now.
 
-        Raises SpawnError for one that was taken out of the configuration while somebody waited for it.
+        Raises SpawnError where its package is not there yet, and for one that was taken out of the configuration while
+        somebody waited for a place.
         """
-        while (spec := self._settings.servers.get(server)) is not None:
-            resolved = await self.fetches.resolve(spec)
-            if spec == self._settings.servers.get(server):  # its user, for one, is no longer known otherwise
-                return resolved
+        if (spec := self._settings.servers.get(server)) is not None:
+            return self.fetches.resolve(spec)
         message = f"there is no server '{server}' any more"
         raise SpawnError(Reason.SERVER_NOT_FOUND, message, message)
 

@@ -100,6 +100,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Answers, Sharing, Users, Am
     runtime_dir: Directory | None = None
     sessions_dir: Directory | None = None
     caches_dir: Directory | None = None
+    install_timeout: Annotated[Duration, Field(le=600)] = 60.0
     limits: Limits = Limits()
     servers: dict[ServerName, ServerEntry] = Field(min_length=1)
     access: AccessOfFile = None
@@ -200,6 +201,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Answers, Sharing, Users, Am
             runtime_dir=self.runtime_dir,
             sessions_dir=self.sessions_dir,
             caches_dir=self.caches_dir,
+            install_timeout=self.install_timeout,
             servers=specs,
         )
 
