@@ -34,6 +34,7 @@ from supervisor.custody import Custody
 from supervisor.feasible import load_for_here
 from supervisor.foresight import warnings
 from supervisor.ground import Ground, GroundError, prepare, seal
+from supervisor.installation import Installation, follow
 from supervisor.linux import become_subreaper, die_with_parent, has_terminal
 from supervisor.listening import SocketError, listen, listening, serve_each
 from supervisor.places import PlaceError
@@ -127,9 +128,30 @@ def _prepare_for(rooms: Rooms, settings: SupervisorSettings) -> None:
 
 def _use(children: Children, settings: SupervisorSettings) -> None:
     """These settings hold from now on."""
-    children.fetches.start(settings)
+    children.fetches.use(settings)
     children.gate.use(settings)
     exposure.tell(settings, children.reaping)
+
+
+class _Follower:
+    """After each reload, has the servers that wait for their packages taken over later."""
+
+    def __init__(self, reload: Reloader, children: Children, tasks: anyio.abc.TaskGroup, within: float) -> None:
+        self._reload = reload
+        self._children = children
+        self._tasks = tasks
+        self._within = within
+        self._scope = anyio.CancelScope()
+
+    def __call__(self, waiting: set[str]) -> None:
+        self._scope.cancel()
+        self._scope = anyio.CancelScope()
+        if waiting:
+            self._tasks.start_soon(self._follow, self._scope, waiting, name="packages of a reload")
+
+    async def _follow(self, scope: anyio.CancelScope, waiting: set[str]) -> None:
+        with scope:
+            await follow(self._reload, self._children.fetches, waiting, self._within)
 
 
 async def _run(
@@ -151,6 +173,10 @@ async def _run(
         async with running_children(settings.supervisor, announcer, ground, rooms) as children:
             reload.on_change = partial(_use, children)
             children.fetches.start(settings.supervisor)
+            installation = Installation(children.fetches, settings.supervisor.install_timeout)
+            tasks.start_soon(installation.run, settings.supervisor.debug.level, name="install packages")
+            reload.install = children.fetches.prepare
+            reload.on_waiting = _Follower(reload, children, tasks, settings.supervisor.install_timeout)
             tasks.start_soon(_tell_how_it_is, children, name="service manager")
             grace = settings.supervisor.reattach_grace if bound is not None else 0.0
             with closing(Custody(children, grace, tasks)) as custody:
@@ -161,6 +187,7 @@ async def _run(
                     settings=lambda: for_gateway(settings.gateway),
                     announcer=announcer,
                     custody=custody,
+                    installation=installation,
                 )
                 if bound is None:
                     stream = await anyio.abc.UNIXSocketStream.from_socket(arguments.control_fd)

@@ -124,7 +124,7 @@ class Fetches:
         return spec.model_copy(update={"command": fetch.command, "args": package.args})
 
     async def wait_for_any(self, names: Iterable[str]) -> set[str]:
-        """Wait until one of the servers `names`, as they were prepared, need not be waited for; all for which it is so."""
+        """Wait until one of the servers `names`, as prepared, need not be waited for; all for which it is so."""
         wanted = {each.spec.name: each.found[1] for each in self._coming if each.found is not None}
         running = {name: self._fetches.get(wanted[name]) if name in wanted else None for name in names}
         while running:
@@ -141,6 +141,11 @@ class Fetches:
                     if fetch is not None:
                         tasks.start_soon(wait, fetch, tasks.cancel_scope)
         return set()
+
+    async def all_done(self) -> None:
+        """Wait until no fetch is under way, those included of which there is an older version."""
+        while running := [fetch for fetch in self._fetches.values() if not fetch.done.is_set()]:
+            await running[0].done.wait()
 
     def missing(self) -> dict[str, list[str]]:
         """The packages that are being fetched for the first time, each with its servers, whose sessions are refused."""

@@ -132,8 +132,7 @@ class Reloader:
         else:
             for note in new.notes:
                 logger.warning("{}", note)
-            # A new server has nothing to be instead, and is refused until it is there.
-            waiting = self.install(new.supervisor) & self._running.supervisor.servers.keys()
+            waiting = self._waiting(new)
             restart = needs_restart(self._running, new)
             self._take_over(new, waiting)
             if restart:
@@ -143,10 +142,28 @@ class Reloader:
 
     def installed(self, names: set[str], still: set[str]) -> None:
         """The servers `names` are as the file has them from now on; those in `still` are not yet."""
-        if self._coming is not None:
-            new = self._with_old(self._coming, still)
-            self._hold(new, *self._otherwise(new))
-            logger.info("from now on as the configuration has it: {}", ", ".join(sorted(names)))
+        assert self._coming is not None
+        new, said = self._with_old(self._coming, still), ", ".join(sorted(names))
+        try:
+            self._prepare(new.supervisor)
+        except Refused as error:
+            logger.error("{}; as before until the next reload: {}", error, said)
+            return
+        self._hold(new, *self._otherwise(new))
+        logger.info("from now on as the configuration has it: {}", said)
+
+    def _waiting(self, new: Settings) -> set[str]:
+        """The servers that are as before until their packages are there, for which the supervisor is ready then, too.
+
+        A new one has nothing to be instead, and is refused until its own is there.
+        """
+        waiting = self.install(new.supervisor) & self._running.supervisor.servers.keys()
+        try:
+            self._prepare(self._with_old(new, waiting).supervisor)
+        except Refused:  # what they were before is what cannot be had any more
+            self._prepare(new.supervisor)
+            return set()
+        return waiting
 
     def _take_over(self, file: Settings, waiting: set[str]) -> None:
         self._coming = file
