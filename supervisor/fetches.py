@@ -156,6 +156,14 @@ class Fetches:
                 found[package.spec].append(name)
         return dict(found)
 
+    def outcome(self) -> tuple[list[str], list[str]]:
+        """The servers whose packages are there, and those whose are not."""
+        there: dict[bool, list[str]] = {True: [], False: []}
+        for _, wanted, name in self._all():
+            fetch = self._fetches.get(wanted)
+            there[fetch is not None and fetch.command is not None].append(name)
+        return there[True], there[False]
+
     def running(self) -> list[str]:
         """The packages of which a fetch runs now, those included of which there is an older version."""
         return sorted({wanted.package.spec for wanted, fetch in self._fetches.items() if fetch.runs})

@@ -18,7 +18,7 @@ import anyio.to_thread
 import psutil
 import pytest
 
-from tests.support.gateway import GATEWAY, QUICK, SERVERS, Gateway, light, running, starting, write_config
+from tests.support.gateway import GATEWAY, QUICK, SERVERS, Gateway, light, programs, running, starting, write_config
 from tests.support.processes import PATIENCE, tree_of, watching
 from tests.support.rawmcp import BOTH, HELLO, Streamable, request
 
@@ -99,6 +99,9 @@ async def test_a_real_package_is_fetched_once_and_every_session_starts_its_comma
         for pid in children:
             child = psutil.Process(pid)
             packages = tmp_path / "caches" / "packages"
+            # npx itself would be here, with a shell, and would be the parent of this one.
+            assert child.ppid() == gateway.program("supervisor")
+            assert Path(child.exe()).name == "node"
             assert any(Path(word).is_relative_to(packages) for word in child.cmdline()), child.cmdline()
             assert child.environ()["HOME"].startswith(f"{tmp_path}/runtime/sessions/")
         assert gateway.log.count("fetched ") == 1
@@ -290,6 +293,26 @@ async def test_a_reload_does_not_fetch_again_what_is_there(place: Path, tmp_path
         assert gateway.log.count("fetching ") == 1
 
 
+async def test_a_command_installs_without_a_gateway_and_says_what_cannot_be_had(place: Path, tmp_path: Path) -> None:
+    servers = {"light": by(place, "npx", "-y", "light"), "missing": by(place, "npx", "-y", "missing"), "own": light()}
+    config = written(tmp_path, servers, **caches(place))
+    async with programs([GATEWAY, "install", "--config", str(config)]) as gateway:
+        await gateway.said("supervisor installed for: light")
+        with anyio.fail_after(PATIENCE):
+            assert await gateway.process.wait() == 1
+    del servers["missing"]
+    written(tmp_path, servers, **caches(place))
+    async with programs([GATEWAY, "install", "--config", str(config)]) as gateway:
+        with anyio.fail_after(PATIENCE):
+            assert await gateway.process.wait() == 0
+        assert "fetching" not in gateway.log
+    async with starting(config) as gateway:
+        gateway.url = (await gateway.said(r"listening on (\S+) for"))[1]
+        async with gateway.connecting():
+            assert (await started_as(await opened(gateway))).startswith(f"{place}/caches/")
+        assert "fetching" not in gateway.log
+
+
 async def test_a_terminal_shows_what_is_being_installed_and_the_log_above_it(place: Path, tmp_path: Path) -> None:
     os.mkfifo(place / "hold")
     config = written(tmp_path, {"light": by(place, "npx", "-y", "light")}, **caches(place))
@@ -375,7 +398,8 @@ async def test_a_fetch_gets_the_registry_that_the_server_names_and_no_secret_of_
     given = dict(line.split("=", 1) for line in (place / "environment").read_text().splitlines() if "=" in line)
     assert given["npm_config_registry"] == "http://registry.test"
     assert given["HTTPS_PROXY"] == "http://proxy.test"
-    assert given["npm_config_cache"].startswith(f"{place}/caches/npm-")
+    assert given["npm_config_cache"].startswith(f"{place}/caches/packages/npx-")
+    assert list((place / "caches").glob("npm-*/_cacache"))  # what one registry gives is not mistaken for another's
     assert (given["npm_config_ignore_scripts"], given["npm_config_script_shell"]) == ("true", "/bin/sh")
     assert not given.keys() & {"MCP_GATEWAY_TOKEN", "NPM_CONFIG_CACHE", "SECRET_OF_THE_SERVER"}
 
