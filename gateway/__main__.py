@@ -98,7 +98,8 @@ async def _end_at_signal(signals: AsyncIterator[signal.Signals], scope: anyio.Ca
 
 def _tell_that_it_takes(seconds: float) -> None:
     """The supervisor installs packages first: the service manager is to have that much more patience."""
-    logger.info("waiting for packages to be installed, {:.0f} s at most", seconds)
+    if not sys.stderr.isatty():  # there the supervisor draws a bar, into which this line would come
+        logger.info("waiting for packages to be installed, {:.0f} s at most", seconds)
     microseconds = round((seconds + WELCOME_TIMEOUT) * 1e6)
     notify.notify(f"EXTEND_TIMEOUT_USEC={microseconds}", notify.status("waiting for packages to be installed"))
 

@@ -142,6 +142,11 @@ class Fetches:
                         tasks.start_soon(wait, fetch, tasks.cancel_scope)
         return set()
 
+    async def all_there(self) -> None:
+        """Wait until no session would be refused for a package that is to come."""
+        while missing := [fetch for fetch in self._fetches.values() if fetch.is_missing]:
+            await missing[0].done.wait()
+
     async def all_done(self) -> None:
         """Wait until no fetch is under way, those included of which there is an older version."""
         while running := [fetch for fetch in self._fetches.values() if not fetch.done.is_set()]:

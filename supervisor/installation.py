@@ -8,6 +8,7 @@ import sys
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 import anyio
+import anyio.lowlevel
 from loguru import logger
 
 from common import notify
@@ -42,15 +43,11 @@ class Installation:
             notify.notify(notify.status(f"installing {names}"))
             async with _bar(self._fetches, level):
                 with anyio.move_on_after(self.left):
-                    await self._all_there()
+                    await self._fetches.all_there()
         finally:
             self.over.set()
         for spec, servers in self._fetches.missing().items():
             logger.warning("{} is still being fetched; refused until it is there: {}", spec, ", ".join(servers))
-
-    async def _all_there(self) -> None:
-        while missing := self._fetches.missing():
-            await self._fetches.wait_for_any({name for names in missing.values() for name in names})
 
 
 def _count(packages: dict[str, list[str]]) -> str:
@@ -72,9 +69,11 @@ async def follow(reload: Reloader, fetches: Fetches, waiting: set[str], within: 
     with anyio.move_on_after(within):
         while left:
             there = await fetches.wait_for_any(left) & left
+            await anyio.lowlevel.checkpoint_if_cancelled()  # by the next reload, which these would be taken for
             left -= there
             reload.installed(there, left)
     if left:
+        await anyio.lowlevel.checkpoint_if_cancelled()
         for spec, servers in fetches.missing().items():
             logger.warning("{} is still being fetched; refused until it is there: {}", spec, ", ".join(servers))
         reload.installed(left, set())

@@ -5,6 +5,7 @@ One test fetches a real package. The others have an npx and a uv of their own, t
 
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -90,7 +91,11 @@ async def opened(gateway: Gateway, name: str = "light") -> Streamable:
 
 async def test_a_real_package_is_fetched_once_and_every_session_starts_its_command(tmp_path: Path) -> None:
     servers = {"memory": {"command": "npx", "args": ["-y", "@modelcontextprotocol/server-memory"]}}
-    async with running(servers, tmp_path=tmp_path, caches_dir=str(tmp_path / "caches")) as gateway:
+    places: dict[str, Any] = {
+        "caches_dir": str(tmp_path / "caches"),
+        "install_timeout": "1s",
+    }  # a real registry takes its time
+    async with running(servers, tmp_path=tmp_path, **places) as gateway:
         await gateway.said(r"fetched @modelcontextprotocol/server-memory for memory in \d")
         for _ in range(2):
             await opened(gateway, "memory")
@@ -343,6 +348,11 @@ async def test_a_terminal_shows_what_is_being_installed_and_the_log_above_it(pla
             await process.wait()
         os.close(ours)
     assert "installing packages" in shown
+    # Each line of the log stands alone, whatever the bar did before: at its beginning there is nothing of the bar.
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    logged = [line.rpartition("\x1b[2K")[2] for line in plain.splitlines() if re.search(r"\d (INFO|WARNING) ", line)]
+    assert len(logged) > 3
+    assert all(re.match(r"\r?\d{4}-\d\d-\d\dT", line) for line in logged), logged
     assert "\x1b[?25l" not in shown  # the cursor is not hidden: who would show it after SIGKILL?
     after = shown[shown.index("listening on") :]
     assert "installing packages" not in after

@@ -17,6 +17,7 @@ from supervisor import fetches
 from supervisor.children import Children, running_children
 from supervisor.control import Announcer
 from supervisor.environment import SpawnError
+from supervisor.installation import Installation
 from supervisor.turns import a_turn
 from tests.support.ground import grounded
 from tests.support.processes import PATIENCE, watching
@@ -138,6 +139,36 @@ async def test_what_cannot_be_fetched_again_is_started_as_it_was_before(tmp_path
     async with fetching(wanted) as children:
         await renewed(children)
         assert children.fetches.resolve(spec) == older
+
+
+async def test_two_commands_of_one_package_are_fetched_once(tmp_path: Path) -> None:
+    script = FETCHES.replace('"$modules/.bin/light"', '"$modules/.bin/light"; cp /bin/true "$modules/.bin/more"')
+    wanted, spec = settings(tmp_path, script)
+    more = spec.model_copy(update={"name": "more", "args": ("-y", "-p", "light", "more")})
+    wanted = wanted.model_copy(update={"servers": {spec.name: spec, more.name: more}})
+    async with fetching(wanted) as children:
+        await renewed(children)
+        commands = {Path(children.fetches.resolve(each).command) for each in (spec, more)}
+        assert {each.name for each in commands} == {"light", "more"}
+        assert len({each.parent for each in commands}) == 1
+    assert (tmp_path / "ran").read_text() == "ran\n"
+
+
+async def test_a_reload_while_packages_are_installed_is_no_reason_to_wait_for_ever(tmp_path: Path) -> None:
+    wanted, _ = settings(tmp_path, "exec sleep 1000")
+    async with fetching(wanted) as children:
+        installation = Installation(children.fetches, 1000)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(installation.run, "info")
+            await anyio.wait_all_tasks_blocked()
+            none = supervisor_settings(server_spec("other"))
+            children.fetches.prepare(none)
+            children.fetches.use(none)
+            await anyio.wait_all_tasks_blocked()
+            assert not installation.over.is_set()
+            with anyio.fail_after(PATIENCE):
+                await children.fetches.stop()
+                await installation.over.wait()
 
 
 async def test_what_a_killed_fetch_leaves_is_not_taken_and_is_cleared_away(tmp_path: Path) -> None:
