@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from typing import Protocol, TextIO, cast
 
 from loguru import logger
 
@@ -21,14 +22,33 @@ class _ToLoguru(logging.Handler):
         logger.opt(exception=record.exc_info).log(level, "{}: {}", record.name, record.getMessage())
 
 
-def setup(program: str, level: str) -> None:
-    """Log the lines of `level` (a key of LEVELS) and above, as `program`.
+class Lines(Protocol):
+    """What lines may be written to."""
+
+    def write(self, text: str, /) -> object:
+        """Take a line, its end included."""
+
+    def flush(self) -> object:
+        """Keep nothing back."""
+
+    def isatty(self) -> bool:
+        """Whether somebody sees colours there."""
+
+
+def setup(program: str, level: str, to: Lines | None = None) -> None:
+    """Log the lines of `level` (a key of LEVELS) and above, as `program`, to standard error unless told otherwise.
 
     Variables of a traceback's frames are never printed (`diagnose=False`): they may hold secrets.
     """
     logger.remove()
     logger.configure(extra={"program": program})
-    logger.add(sys.stderr, level=LEVELS[level], format=_FORMAT, backtrace=False, diagnose=False)
+    logger.add(
+        cast("TextIO", sys.stderr if to is None else to),
+        level=LEVELS[level],
+        format=_FORMAT,
+        backtrace=False,
+        diagnose=False,
+    )
     logging.basicConfig(handlers=[_ToLoguru()], level=logging.INFO, force=True)
 
 

@@ -54,6 +54,8 @@ class Reason(StrEnum):
     """The session's own directory could not be made."""
     SHARED_UID = "shared_uid"
     """Others could read what is each user's own: the server is not started."""
+    INSTALLING = "installing"
+    """The server's package is being fetched, and is not there yet."""
     SERVER_FAILING = "server_failing"
     """The server keeps dying, so it is given a rest."""
     MAX_SESSIONS = "max_sessions"

@@ -4,6 +4,7 @@ Exit status: 0 after an orderly end, 1 when the port cannot be had or the superv
 """
 
 import argparse
+import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -27,7 +28,7 @@ from gateway.oversight import Oversight, overseeing
 from gateway.server import CannotBind, StopAccepting, bind_or_go_on, serve_http, url
 from gateway.sessions import Sessions
 from gateway.succession import leave, take_up
-from supervisor.client import SupervisorClient, SupervisorLost, connect
+from supervisor.client import WELCOME_TIMEOUT, SupervisorClient, SupervisorLost, connect
 from supervisor.protocol import ProtocolError
 
 PATIENCE: Final = 2.0
@@ -73,12 +74,34 @@ async def _connect(arguments: argparse.Namespace, signals: AsyncIterator[signal.
         stream = await anyio.abc.UNIXSocketStream.from_socket(arguments.control_fd)
     else:
         stream = await anyio.connect_unix(arguments.socket)
-    async with connect(stream) as supervisor:
-        settings = GatewaySettings.model_validate_json(supervisor.settings)
-        logs.setup("gateway", settings.debug.level)
-        given = {"hostname": arguments.hostname, "port": arguments.port}
-        settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
-        return await _serve(settings, supervisor, signals)
+    with anyio.CancelScope() as scope:
+        # The supervisor may install packages first, for longer than anybody wants to wait for an end.
+        early = asyncio.create_task(_end_at_signal(signals, scope), name="wait for an early signal")
+        try:
+            async with connect(stream, _tell_that_it_takes) as supervisor:
+                early.cancel()
+                await asyncio.wait([early])
+                settings = GatewaySettings.model_validate_json(supervisor.settings)
+                logs.setup("gateway", settings.debug.level)
+                given = {"hostname": arguments.hostname, "port": arguments.port}
+                settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
+                return await _serve(settings, supervisor, signals)
+        finally:
+            early.cancel()
+    return 0
+
+
+async def _end_at_signal(signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
+    await anext(signals)
+    scope.cancel()
+
+
+def _tell_that_it_takes(seconds: float) -> None:
+    """The supervisor installs packages first: the service manager is to have that much more patience."""
+    if not sys.stderr.isatty():  # there the supervisor draws a bar, into which this line would come
+        logger.info("waiting for packages to be installed, {:.0f} s at most", seconds)
+    microseconds = round((seconds + WELCOME_TIMEOUT) * 1e6)
+    notify.notify(f"EXTEND_TIMEOUT_USEC={microseconds}", notify.status("waiting for packages to be installed"))
 
 
 async def _serve(

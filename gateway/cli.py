@@ -18,6 +18,7 @@ SHORTLY: Final[Mapping[str, str]] = {
     "doctor": "Prove that two users of a running gateway are apart.",
     "hash": "Print the hash of a secret, for the configuration.",
     "init": "Write a first configuration, or take over another program's.",
+    "install": "Fetch the packages of servers that npx or uvx starts.",
     "schema": "Print what the servers offer, as an OpenAPI document.",
     "serve": "Run the gateway, until Ctrl-C or SIGTERM.",
     "sessions": "List your own sessions, show one, or end one.",
@@ -97,6 +98,17 @@ def serve(config: Path, hostname: str | None, port: int | None, schema_format: s
         options += ["--port", str(port)]
     launcher = [sys.executable, "-P", "-m", "supervisor.launcher"]
     os.execv(sys.executable, [*launcher, os.fspath(config), *options])
+
+
+@main.command()
+@options.config()
+def install(config: Path) -> None:
+    """Fetch the packages of servers that npx or uvx starts, as a start of the gateway would, and end.
+
+    For an image, or before a service starts for the first time. Exit status 0: all are there. 1: one is not. 2: the
+    configuration cannot be used.
+    """
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "supervisor", "--config", os.fspath(config), "--install"])
 
 
 main.add_command(serve, "start")

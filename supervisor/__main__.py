@@ -4,10 +4,11 @@ Its control socket is one end of a pair (--control-fd), its own (--socket), or w
 over (sd_listen_fds(3)).
 
 Exit status: 0 after an orderly end, 1 when the gateway was lost or the socket cannot be had, 2 when the configuration
-is wrong.
+is wrong. With --install there is neither: packages are fetched, and 1 means that one of them cannot be.
 """
 
 import argparse
+import math
 import signal
 import socket
 import sys
@@ -34,6 +35,7 @@ from supervisor.custody import Custody
 from supervisor.feasible import load_for_here
 from supervisor.foresight import warnings
 from supervisor.ground import Ground, GroundError, prepare, seal
+from supervisor.installation import Installation, follow
 from supervisor.linux import become_subreaper, die_with_parent, has_terminal
 from supervisor.listening import SocketError, listen, listening, serve_each
 from supervisor.places import PlaceError
@@ -86,12 +88,14 @@ def _listen_and_run(arguments: argparse.Namespace, settings: Settings, rooms: Ro
     exposure.tell(settings.supervisor, ground.reaping)
     for warning in warnings(settings.supervisor.servers.values()):
         logger.warning("{}", warning)
+    if arguments.install:
+        return anyio.run(_install, settings, ground, rooms)
     return anyio.run(_run, arguments, settings, ground, rooms, bound)
 
 
 def _bound(arguments: argparse.Namespace) -> socket.socket | None:
     """The listening socket, where there is to be one. Raises SocketError or ActivationError."""
-    if arguments.control_fd is not None:
+    if arguments.control_fd is not None or arguments.install:
         return None
     if arguments.socket is not None:
         return listen(arguments.socket)
@@ -111,6 +115,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--control-fd", type=int, help="a connected Unix socket, the gateway at its other end")
+    where.add_argument("--install", action="store_true", help="fetch the packages that servers are started from; end")
     where.add_argument("--socket", type=Path, help="listen for the gateway here")
     parser.add_argument("--peer", type=uid_of, action="append", default=[], help="this user's gateway may connect, too")
     parser.add_argument("--parent", type=int, help="end when this process does")
@@ -127,11 +132,32 @@ def _prepare_for(rooms: Rooms, settings: SupervisorSettings) -> None:
 
 def _use(children: Children, settings: SupervisorSettings) -> None:
     """These settings hold from now on."""
-    children.fetches.start(settings)
+    children.fetches.use(settings)
     children.zygotes.start(settings)
     children.gate.use(settings)
     children.warming.use_settings()
     exposure.tell(settings, children.reaping)
+
+
+class _Follower:
+    """After each reload, has the servers that wait for their packages taken over later."""
+
+    def __init__(self, reload: Reloader, children: Children, tasks: anyio.abc.TaskGroup, within: float) -> None:
+        self._reload = reload
+        self._children = children
+        self._tasks = tasks
+        self._within = within
+        self._scope = anyio.CancelScope()
+
+    def __call__(self, waiting: set[str]) -> None:
+        self._scope.cancel()
+        self._scope = anyio.CancelScope()
+        if waiting:
+            self._tasks.start_soon(self._follow, self._scope, waiting, name="packages of a reload")
+
+    async def _follow(self, scope: anyio.CancelScope, waiting: set[str]) -> None:
+        with scope:
+            await follow(self._reload, self._children.fetches, waiting, self._within)
 
 
 async def _run(
@@ -154,6 +180,10 @@ async def _run(
             reload.on_change = partial(_use, children)
             children.fetches.start(settings.supervisor)
             children.zygotes.start(settings.supervisor)
+            installation = Installation(children.fetches, settings.supervisor.install_timeout)
+            tasks.start_soon(installation.run, settings.supervisor.debug.level, name="install packages")
+            reload.install = children.fetches.prepare
+            reload.on_waiting = _Follower(reload, children, tasks, settings.supervisor.install_timeout)
             tasks.start_soon(_tell_how_it_is, children, name="service manager")
             grace = settings.supervisor.reattach_grace if bound is not None else 0.0
             with closing(Custody(children, grace, tasks)) as custody:
@@ -164,6 +194,7 @@ async def _run(
                     settings=lambda: for_gateway(settings.gateway),
                     announcer=announcer,
                     custody=custody,
+                    installation=installation,
                 )
                 if bound is None:
                     stream = await anyio.abc.UNIXSocketStream.from_socket(arguments.control_fd)
@@ -173,6 +204,24 @@ async def _run(
                         logger.info("waiting for the gateway at {}", bound.getsockname())
                         notify.notify(notify.READY)
                         await serve_each(listener, serve, custody, arguments.peer)
+        tasks.cancel_scope.cancel()
+    ground.close(all_wiped=not rooms.unwiped)
+    return status
+
+
+async def _install(settings: Settings, ground: Ground, rooms: Rooms) -> int:
+    """Fetch what is not there yet, and what may be newer by now; 1 where something could not be had, or at a signal."""
+    status = 1
+    await ground.sweep(wipe_leftovers)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(_follow_signals, tasks.cancel_scope, lambda: None, name="signals")
+        async with running_children(settings.supervisor, lambda _: None, ground, rooms) as children:
+            children.fetches.start(settings.supervisor)
+            await Installation(children.fetches, math.inf).run(settings.supervisor.debug.level)
+            await children.fetches.all_done()
+            there, not_there = children.fetches.outcome()
+            status = 1 if not_there else 0
+            logger.info("installed for: {}", ", ".join(there) or "no server, for none is started by npx or uvx")
         tasks.cancel_scope.cancel()
     ground.close(all_wiped=not rooms.unwiped)
     return status

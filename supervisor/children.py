@@ -148,10 +148,9 @@ class Children:
         """
         exposure.check(server, self._settings, self.reaping)
         request = Request(server, user, label, gives_way)
-        if gives_way:
-            await self._resolve(server)  # which may take minutes, in which nobody else is to miss the place
-        elif (spare := self._warm(request)) is not None:
+        if not gives_way and (spare := self._warm(request)) is not None:
             return spare
+        self._resolve(server)  # or it is refused, for which it need not have waited for a place
         self._last_lease += 1
         lease = self._last_lease
         await self.gate.enter(lease, request)
@@ -178,7 +177,7 @@ class Children:
     async def _prepare(self, server: str) -> tuple[ServerSpec, Blank | None]:
         """How to start `server`, as the configuration has it now, and what its zygote has forked for that."""
         while True:
-            spec = await self._resolve(server)
+            spec = self._resolve(server)
             before = self._settings.servers.get(server)
             blank = await self.zygotes.fork(spec)
             if self._settings.servers.get(server) == before:
@@ -208,7 +207,7 @@ class Children:
     async def _begin_spare(self, server: str, label: str) -> tuple[Child, ServerSpec] | None:
         """Start a child that waits for a session, and its server as it is configured; None where there is no place."""
         exposure.check(server, self._settings, self.reaping)
-        spec = await self._resolve(server)
+        spec = self._resolve(server)
         configured = self._settings.servers[server]
         self._last_lease += 1
         lease, request = self._last_lease, Request(server, "", label, gives_way=True, is_spare=True)
@@ -223,15 +222,14 @@ class Children:
         self._enroll(child)
         return child, configured
 
-    async def _resolve(self, server: str) -> ServerSpec:
-        """How to start `server`, once its package is there: as the configuration has it by then.
+    def _resolve(self, server: str) -> ServerSpec:
+        """How to start `server`, as the configuration has it now.
 
-        Raises SpawnError for one that was taken out of the configuration while somebody waited for it.
+        Raises SpawnError where its package is not there yet, and for one that was taken out of the configuration while
+        somebody waited for a place.
         """
-        while (spec := self._settings.servers.get(server)) is not None:
-            resolved = await self.fetches.resolve(spec)
-            if spec == self._settings.servers.get(server):  # its user, for one, is no longer known otherwise
-                return resolved
+        if (spec := self._settings.servers.get(server)) is not None:
+            return self.fetches.resolve(spec)
         message = f"there is no server '{server}' any more"
         raise SpawnError(Reason.SERVER_NOT_FOUND, message, message)
 

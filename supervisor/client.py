@@ -303,15 +303,22 @@ class SupervisorClient:
 
 
 @asynccontextmanager
-async def connect(stream: anyio.abc.UNIXSocketStream) -> AsyncIterator[SupervisorClient]:
+async def connect(
+    stream: anyio.abc.UNIXSocketStream, on_wait: Callable[[float], None] = lambda _: None
+) -> AsyncIterator[SupervisorClient]:
     """Greet the supervisor at the other end of `stream`, and carry messages while in the context.
 
-    Raises SupervisorLost where it hangs up instead of answering, TimeoutError where it does not answer, ProtocolError
-    where it is of another version.
+    `on_wait` is told for how many seconds it installs packages first, at most. Raises SupervisorLost where it hangs up
+    instead of answering, TimeoutError where it does not answer, ProtocolError where it is of another version.
     """
     async with stream:
-        with anyio.fail_after(WELCOME_TIMEOUT):
-            client = SupervisorClient(stream, *await greet(stream))
+        with anyio.fail_after(WELCOME_TIMEOUT) as patience:
+
+            def wait(seconds: float) -> None:
+                patience.deadline = anyio.current_time() + seconds + WELCOME_TIMEOUT
+                on_wait(seconds)
+
+            client = SupervisorClient(stream, *await greet(stream, wait))
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(client.run, name="supervisor client")

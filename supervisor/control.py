@@ -13,6 +13,7 @@ from common.descriptors import close_all
 from supervisor.children import Children
 from supervisor.custody import Custody, Presence
 from supervisor.environment import SpawnError
+from supervisor.installation import Installation
 from supervisor.linux import peer_pidfd
 from supervisor.outgoing import Outgoing
 from supervisor.protocol import (
@@ -35,6 +36,7 @@ from supervisor.protocol import (
     Release,
     Renew,
     Unhold,
+    Wait,
     Welcome,
     Withdraw,
     decode_from_gateway,
@@ -71,17 +73,21 @@ class Connection:
         settings: Callable[[], bytes],
         announcer: Announcer,
         custody: Custody,
+        installation: Installation | None = None,
     ) -> None:
         self.greeted = False
         self.orderly = False
         """Whether it ended with a goodbye."""
         self.stays = False
         """Whether the goodbye announced another gateway."""
+        self._is_waiting = False
+        """For the first packages to be installed."""
         self._stream = stream
         self._children = children
         self._settings = settings
         self._announcer = announcer
         self._custody = custody
+        self._installation = installation
         self._outgoing: Outgoing[FromSupervisor] = Outgoing(stream, _UNREAD_MESSAGES)
         self._scope = anyio.CancelScope()
         self._opening: dict[int, anyio.CancelScope] = {}
@@ -133,7 +139,10 @@ class Connection:
             if len(fds) != isinstance(message, Entrust):
                 raise ProtocolError(f"{len(fds)} descriptors with {type(message).__name__}")
             if not self.greeted:
-                await self._greet(message)
+                if self._is_waiting:
+                    self._while_waiting(message)
+                else:
+                    await self._greet(message)
                 return
         except ProtocolError:
             close_all(fds)
@@ -186,6 +195,29 @@ class Connection:
             # It is told, so that its own log says why.
             await self._stream.send(encode(Welcome(PROTOCOL, msgspec.Raw(b"null"))))
             raise ProtocolError(f"it speaks version {message.protocol}, this is version {PROTOCOL}; restart both")
+        if self._installation is not None and (seconds := self._installation.left) > 0:
+            self._is_waiting = True
+            self.send(Wait(seconds))
+            self._tasks.start_soon(self._welcome_later, self._installation, name="wait for packages")
+        else:
+            await self._welcome()
+
+    def _while_waiting(self, message: FromGateway) -> None:
+        """A gateway that is told to end meanwhile says goodbye, and no other word."""
+        if not isinstance(message, Goodbye):
+            raise ProtocolError("a message before the welcome")
+        self.orderly = True
+
+    async def _welcome_later(self, installation: Installation) -> None:
+        await installation.over.wait()
+        try:
+            await self._welcome()
+        except ProtocolError as error:
+            logger.error("the gateway is not let in: {}", error)
+            self._scope.cancel()
+        self._is_waiting = False
+
+    async def _welcome(self) -> None:
         if self._custody.presence is Presence.PRESENT:
             raise ProtocolError("another gateway was quicker; one at a time")
         self.greeted = True
@@ -230,12 +262,13 @@ async def serve_one(
     settings: Callable[[], bytes],
     announcer: Announcer,
     custody: Custody,
+    installation: Installation | None = None,
 ) -> bool:
     """Serve one gateway; what it leaves is `custody`'s. Returns whether it said goodbye.
 
     Where nothing is kept for another gateway, that is once all its children are gone.
     """
-    connection = Connection(stream, children, settings, announcer, custody)
+    connection = Connection(stream, children, settings, announcer, custody, installation)
     try:
         await connection.serve()
     finally:
@@ -243,6 +276,6 @@ async def serve_one(
             announcer.connection = None
     if connection.greeted:
         await custody.leave(orderly=connection.orderly, stays=connection.stays)
-    else:
+    elif not connection.orderly:
         logger.warning("somebody left the control socket without a greeting")
     return connection.orderly

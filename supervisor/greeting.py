@@ -1,6 +1,8 @@
 """The gateway's first words with the supervisor, and what it is handed over with the answer."""
 
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,11 +14,13 @@ from supervisor.protocol import (
     MAX_FDS,
     PROTOCOL,
     FrameReader,
+    Goodbye,
     Heirloom,
     Hello,
     Kept,
     Lapsed,
     ProtocolError,
+    Wait,
     Welcome,
     decode_from_supervisor,
     encode,
@@ -84,20 +88,28 @@ async def receive(stream: anyio.abc.UNIXSocketStream) -> tuple[bytes, list[int]]
     return data, fds
 
 
-async def greet(stream: anyio.abc.UNIXSocketStream) -> tuple[Welcome, Inheritance, FrameReader]:
+async def greet(
+    stream: anyio.abc.UNIXSocketStream, on_wait: Callable[[float], None] = lambda _: None
+) -> tuple[Welcome, Inheritance, FrameReader]:
     """Greet the supervisor; wait for its greeting, and for all that it hands over with it, which the caller owns.
 
-    The reader holds what came after that. Raises SupervisorLost where the supervisor hangs up instead, ProtocolError
-    where it is of another version. Cancellation leaves no descriptor behind.
+    `on_wait` is told for how many seconds that may take, where it takes long. The reader holds what came after that.
+    Raises SupervisorLost where the supervisor hangs up instead, ProtocolError where it is of another version.
+    Cancellation leaves no descriptor behind; a supervisor that is waited for is told that it is an orderly end.
     """
     reader = FrameReader()
     inheritance = Inheritance()
     greeting: Welcome | None = None
+    waits = False
     try:
         await stream.send(encode(Hello(PROTOCOL)))
         while greeting is None or len(inheritance) < greeting.kept:
             data, fds = await receive(stream)
             for body, own in reader.feed(data, fds):
+                if greeting is None and (seconds := _seconds_to_wait(body)) is not None:
+                    on_wait(seconds)
+                    waits = True
+                    continue
                 greeting = _greeted(greeting, body, own, inheritance)
                 if len(inheritance) == greeting.kept:
                     break
@@ -106,8 +118,20 @@ async def greet(stream: anyio.abc.UNIXSocketStream) -> tuple[Welcome, Inheritanc
         close_all(reader.orphans())
         if isinstance(error, anyio.EndOfStream | anyio.BrokenResourceError):
             raise SupervisorLost from None
+        if waits and isinstance(error, anyio.get_cancelled_exc_class()):
+            with anyio.move_on_after(1, shield=True), suppress(anyio.BrokenResourceError):
+                await stream.send(encode(Goodbye()))
         raise
     return greeting, inheritance, reader
+
+
+def _seconds_to_wait(body: bytes) -> float | None:
+    """Of a `Wait`; None for any other message, and for what is none."""
+    try:
+        message = decode_from_supervisor(body)
+    except ProtocolError:
+        return None
+    return message.seconds if isinstance(message, Wait) else None
 
 
 def _greeted(greeting: Welcome | None, body: bytes, fds: list[int], inheritance: Inheritance) -> Welcome:

@@ -25,6 +25,9 @@ _UV: Final = re.compile(
 )
 """A name, extras, and a version the way uv takes it after an @, or the way of PEP 508."""
 
+_EXACT: Final = re.compile(r"\d+\.\d+\.\d+(?:[-+][A-Za-z0-9.+-]+)?")
+"""One version of npm's, which is the same for ever."""
+
 _COMMAND: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 _YES: Final = frozenset({"-y", "--yes"})
@@ -66,8 +69,14 @@ class Package:
 
     @property
     def floats(self) -> bool:
-        """Whether `spec` asks for whatever is newest, each time."""
-        return self.spec.endswith("@latest")
+        """Whether `spec` asks for whatever is newest of what it allows, each time.
+
+        Neither npx nor uvx asks for a newer one where there is no version; uvx does so for `@latest` alone.
+        """
+        if self.tool is Tool.UV:
+            return self.spec.endswith("@latest")
+        match = _NPM.fullmatch(self.spec)
+        return match is not None and match["version"] is not None and not _EXACT.fullmatch(match["version"])
 
     @property
     def without_args(self) -> "Package":

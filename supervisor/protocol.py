@@ -5,9 +5,9 @@ descriptors belong to it) and a JSON body. The kernel may glue a frame to the ne
 descriptors with its first byte (unix(7), SCM_RIGHTS), so descriptors are kept in the order in which they came and
 are given to frames by count.
 
-The gateway speaks first (`Hello`) and the supervisor answers with `Welcome`, then with a `Kept` or a `Lapsed` for each
-child that a gateway before this one left; from then on either may speak at any time. Only `Open` and `Ask` are answered,
-each by a message that bears its `ref`.
+The gateway speaks first (`Hello`) and the supervisor answers with `Welcome` (after a `Wait`, where it first installs
+packages), then with a `Kept` or a `Lapsed` for each child that a gateway before this one left; from then on either
+may speak at any time. Only `Open` and `Ask` are answered, each by a message that bears its `ref`.
 """
 
 import struct
@@ -165,6 +165,12 @@ class Goodbye(_Message, frozen=True, tag="goodbye"):
 # From the supervisor.
 
 
+class Wait(_Message, frozen=True, tag="wait"):
+    """`Welcome` comes when packages are installed, in so many `seconds` at most."""
+
+    seconds: float
+
+
 class Welcome(_Message, frozen=True, tag="welcome"):
     """The answer to `Hello`. `settings` is the gateway's part of the configuration, as JSON.
 
@@ -285,7 +291,7 @@ class Answer(_Message, frozen=True, tag="answer"):
 
 
 FromGateway = Hello | Open | Withdraw | Keep | Entrust | Renew | Hold | Unhold | Release | Ask | Goodbye
-FromSupervisor = Welcome | Kept | Lapsed | Settings | Opened | Refused | Expiring | Ending | Gone | Answer
+FromSupervisor = Wait | Welcome | Kept | Lapsed | Settings | Opened | Refused | Expiring | Ending | Gone | Answer
 
 EXPIRY_NOTICE: Final = 1.0
 """Seconds between `Expiring` and the lease's end: the gateway's event loop may be a moment late, but not hung."""

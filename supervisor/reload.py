@@ -1,9 +1,11 @@
 """SIGHUP: the configuration is read again.
 
-Its `servers` hold for new sessions, and the keys in `TAKEN_OVER` for new requests; all else needs a restart.
+Its `servers` hold for new sessions, and the keys in `TAKEN_OVER` for new requests; all else needs a restart. A server
+whose package is not there yet is as it was before until that is fetched, and so nobody waits for it.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -105,11 +107,17 @@ class Reloader:
     ) -> None:
         self.on_change: Callable[[SupervisorSettings], None] = lambda _: None
         """Called once new settings hold."""
+        self.install: Callable[[SupervisorSettings], set[str]] = lambda _: set()
+        """Begins to fetch what new settings need; the servers that have to wait for that."""
+        self.on_waiting: Callable[[set[str]], None] = lambda _: None
+        """Called with the servers that wait, for each of which `installed` is called later; none where all hold."""
         self._path = path
         self._running = running
         self._announce = announce
         self._prepare = prepare
         self._reloads = 0
+        self._coming: Settings | None = None
+        """What does not hold for all servers yet."""
 
     def __call__(self) -> None:
         """Take over what can be; a file with a mistake in it changes nothing, and each mistake is a line in the log."""
@@ -124,28 +132,80 @@ class Reloader:
         else:
             for note in new.notes:
                 logger.warning("{}", note)
-            self._take_over(new)
+            waiting = self._waiting(new)
+            restart = needs_restart(self._running, new)
+            self._take_over(new, waiting)
+            if restart:
+                logger.warning("not taken over until a restart: {}", ", ".join(restart))
+            self.on_waiting(waiting)
         notify.notify(notify.READY)
 
-    def _take_over(self, new: Settings) -> None:
-        before, after = self._running.supervisor.servers, new.supervisor.servers
+    def installed(self, names: set[str], still: set[str]) -> None:
+        """The servers `names` are as the file has them from now on; those in `still` are not yet."""
+        assert self._coming is not None
+        new, said = self._with_old(self._coming, still), ", ".join(sorted(names))
+        try:
+            self._prepare(new.supervisor)
+        except Refused as error:
+            logger.error("{}; as before until the next reload: {}", error, said)
+            return
+        self._hold(new, *self._otherwise(new))
+        logger.info("from now on as the configuration has it: {}", said)
+
+    def _waiting(self, new: Settings) -> set[str]:
+        """The servers that are as before until their packages are there, for which the supervisor is ready then, too.
+
+        A new one has nothing to be instead, and is refused until its own is there.
+        """
+        waiting = self.install(new.supervisor) & self._running.supervisor.servers.keys()
+        try:
+            self._prepare(self._with_old(new, waiting).supervisor)
+        except Refused:  # what they were before is what cannot be had any more
+            self._prepare(new.supervisor)
+            return set()
+        return waiting
+
+    def _take_over(self, file: Settings, waiting: set[str]) -> None:
+        self._coming = file
+        before, new = self._running.supervisor.servers, self._with_old(file, waiting)
+        after = new.supervisor.servers
         changes = {
             "new": sorted(after.keys() - before.keys()),
             "removed": sorted(before.keys() - after.keys()),
             "changed": changed_servers(self._running, new),
+            "as before until their packages are installed": sorted(waiting),
         }
-        restart = needs_restart(self._running, new)
         at_once = holds_at_once(self._running.gateway, new.gateway)
-        alike = {name for name in before.keys() & after.keys() if before[name].is_started_like(after[name])}
-        self._number(new, *(after.keys() - alike))
-        take_over(self._running, new)
-        self._announce(for_gateway(self._running.gateway))
-        self.on_change(self._running.supervisor)
+        self._hold(new, *self._otherwise(new))
         said = "; ".join(f"{what}: {', '.join(names)}" for what, names in changes.items() if names)
         besides = f"; changed for new requests: {', '.join(at_once)}" if at_once else ""
         logger.info("the configuration was read again; servers: {}{}", said or "as before", besides)
-        if restart:
-            logger.warning("not taken over until a restart: {}", ", ".join(restart))
+
+    def _with_old(self, file: Settings, waiting: set[str]) -> Settings:
+        """`file`, with the servers that are `waiting` as they are now."""
+        mine, theirs = self._running.supervisor.servers, self._running.gateway.servers
+        supervisor = {name: mine[name] if name in waiting else spec for name, spec in file.supervisor.servers.items()}
+        gateway = {name: theirs[name] if name in waiting else each for name, each in file.gateway.servers.items()}
+        return replace(
+            file,
+            supervisor=file.supervisor.model_copy(update={"servers": supervisor}),
+            gateway=file.gateway.model_copy(update={"servers": gateway}),
+        )
+
+    def _otherwise(self, new: Settings) -> list[str]:
+        """The servers that are new, or started otherwise than until now."""
+        before = self._running.supervisor.servers
+        return [
+            name
+            for name, spec in new.supervisor.servers.items()
+            if name not in before or not before[name].is_started_like(spec)
+        ]
+
+    def _hold(self, new: Settings, *started_otherwise: str) -> None:
+        self._number(new, *started_otherwise)
+        take_over(self._running, new)
+        self._announce(for_gateway(self._running.gateway))
+        self.on_change(self._running.supervisor)
 
     def _number(self, new: Settings, *started_otherwise: str) -> None:
         """Have the gateway's part say which servers are started otherwise from now on: no child of theirs is joined."""

@@ -102,6 +102,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Answers, Sharing, Warm, War
     runtime_dir: Directory | None = None
     sessions_dir: Directory | None = None
     caches_dir: Directory | None = None
+    install_timeout: Annotated[Duration, Field(le=600)] = 60.0
     limits: Limits = Limits()
     servers: dict[ServerName, ServerEntry] = Field(min_length=1)
     access: AccessOfFile = None
@@ -203,6 +204,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Answers, Sharing, Warm, War
             sessions_dir=self.sessions_dir,
             caches_dir=self.caches_dir,
             warm_memory_max=self.warm_memory_max,
+            install_timeout=self.install_timeout,
             servers=specs,
         )
 

@@ -212,4 +212,6 @@ class SupervisorSettings(WarmMemory):
     runtime_dir: str | None = None
     sessions_dir: str | None = None
     caches_dir: str | None = None
+    install_timeout: float = 60.0
+    """Seconds for which a start, and a reload, wait for packages that are not there yet."""
     servers: dict[str, ServerSpec]

@@ -37,7 +37,14 @@ MAX_PERSONAL_BYTES: Final = 64 << 20
 _MAX_ASKERS: Final = 4096
 
 _OURS: Final = frozenset(
-    {Reason.SHUTDOWN, Reason.SUPERVISOR_LOST, Reason.GATEWAY_RESTARTED, Reason.INTERNAL_ERROR, Reason.SERVER_NOT_FOUND}
+    {
+        Reason.SHUTDOWN,
+        Reason.SUPERVISOR_LOST,
+        Reason.GATEWAY_RESTARTED,
+        Reason.INTERNAL_ERROR,
+        Reason.SERVER_NOT_FOUND,
+        Reason.INSTALLING,
+    }
 )
 
 

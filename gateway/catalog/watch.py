@@ -9,8 +9,10 @@ from typing import Final
 import anyio
 from loguru import logger
 
+from common.reasons import Reason
 from gateway.catalog.catalog import EACH_USERS_OWN, Catalog
 from gateway.catalog.conditions import in_words
+from gateway.catalog.entries import INTERVAL
 from gateway.sessions import Sessions
 
 FIRST: Final = 1.0
@@ -18,6 +20,9 @@ FIRST: Final = 1.0
 
 SEVERAL: Final = 2
 """Servers that are looked at at once at the start."""
+
+WHILE_INSTALLING: Final = INTERVAL
+"""Seconds between two looks at a server whose package is being installed: as often as questions may come at all."""
 
 LEAST: Final = 0.5
 """Seconds between two looks, however many servers there are."""
@@ -58,20 +63,25 @@ class Watch:
         several = anyio.CapacityLimiter(SEVERAL)
 
         async def look(server: str) -> None:
-            async with several:
-                await self._tell_of(server)
+            while True:
+                async with several:
+                    if await self._tell_of(server):
+                        return
+                await anyio.sleep(WHILE_INSTALLING)
 
         async with anyio.create_task_group() as tasks:
             for server in servers:
                 tasks.start_soon(look, server, name=f"look at {server}")
 
-    async def _tell_of(self, server: str) -> None:
+    async def _tell_of(self, server: str) -> bool:
+        """Whether it can be told of; else its package is still being installed."""
         listing = await self._catalog.look(server)
         if listing is None:
             logger.info("server '{}' is {}: what it offers is known once somebody asks", server, EACH_USERS_OWN)
         elif listing.failure is None and listing.offer is not None:
             took = f"started in {listing.offer.took:.1f} s"
             logger.info("server '{}': {}, {}", server, in_words(listing.offer), took)
+        return listing is None or listing.failure is None or listing.failure.reason is not Reason.INSTALLING
 
     async def _go_round(self, interval: float) -> None:
         """Look at one after the other, spread over the interval."""

@@ -46,13 +46,19 @@ def is_leaving(error: GatewayError) -> bool:
     return error.reason in (Reason.SHUTDOWN, Reason.GATEWAY_RESTARTED)
 
 
+def is_to_come(error: GatewayError) -> bool:
+    """Whether there is no new session now, and will be one for whoever comes again a little later."""
+    return is_leaving(error) or error.reason is Reason.INSTALLING
+
+
 def come_again(error: GatewayError, request_id: bytes = b"null") -> Response:
-    """The answer to who wants a session and gets none. Of a gateway that is leaving it is a 429, too.
+    """The answer to who wants a session and gets none. Where the gateway is leaving, or the server's package is still
+    being installed, it is a 429, too.
 
     LibreChat takes a 503 here for the failure of the whole server, and keeps all its users away from it for half a
     minute or more; after a 429 it tries again with the next call. Raises `error` in all other cases.
     """
-    if not is_leaving(error):
+    if not is_to_come(error):
         raise error
     return json_response(error.rpc_body(request_id), HTTPStatus.TOO_MANY_REQUESTS, error.headers)
 

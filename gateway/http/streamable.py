@@ -22,7 +22,7 @@ from gateway.events import Kind, read_id, write_id
 from gateway.http import admitted, audited, bodies, spared
 from gateway.http.answers import QUICK, answer, answer_batch, opening
 from gateway.http.bodies import EVENT_STREAM, JSON
-from gateway.http.mcp import LAST_EVENT_ID, SESSION_HEADER, come_again, header_id, is_leaving, parse, parse_batch
+from gateway.http.mcp import LAST_EVENT_ID, SESSION_HEADER, come_again, header_id, is_to_come, parse, parse_batch
 from gateway.http.streams import EventStream, event_stream
 from gateway.jsonrpc import Message, Notification, Request, is_batch
 from gateway.personal import FAULTS
@@ -150,7 +150,7 @@ class StreamableDoor:
             response = await answer(relay, outbox, on_hang_up=hung_up, quick=quick)
         except GatewayError as error:
             session.end(error.reason)
-            if error.status == HTTPStatus.TOO_MANY_REQUESTS or is_leaving(error):
+            if error.status == HTTPStatus.TOO_MANY_REQUESTS or is_to_come(error):
                 return come_again(error, message.id)
             status = HTTPStatus.FORBIDDEN if spared.concerns(session) else HTTPStatus.OK
             return bodies.json_response(error.rpc_body(message.id), status, error.headers)

@@ -183,7 +183,7 @@ class Zygotes:
             with scope:
                 while True:
                     began = time.monotonic()
-                    await self._live(await self._fetches.resolve(spec, patience=None))
+                    await self._live(await self._fetches.resolve_later(spec))
                     await anyio.sleep(rest)
                     lived_long = time.monotonic() - began > LONGEST_REST
                     rest = FIRST_REST if lived_long else min(2 * rest, LONGEST_REST)

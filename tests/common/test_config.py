@@ -24,8 +24,8 @@ servers:
 ALL_KEYS = (
     "access, affinity_cookie, affinity_header, allowed_hosts, anonymous, audit, auth, caches_dir, cors, "
     "debug, docs_page, drain_timeout, era, group, handles, health_interval, home, hostname, idle_timeout, inherit_env, "
-    "isolation, kill_grace, limits, linger, list_at_start, max_event_bytes, max_lifetime, max_message_bytes, "
-    "max_result_bytes, max_sessions, max_user_sessions, modern, no_new_privs, node, packages, port, "
+    "install_timeout, isolation, kill_grace, limits, linger, list_at_start, max_event_bytes, max_lifetime, "
+    "max_message_bytes, max_result_bytes, max_sessions, max_user_sessions, modern, no_new_privs, node, packages, port, "
     "public_url, queue_max, queue_timeout, quotas, rate_limit_on_error, rate_limit_storage, rate_limits, "
     "reaping, reattach_grace, request_timeout, require_user, resumable, runtime_dir, sandbox, servers, "
     "sessions_dir, start_timeout, stderr_files, stop_grace, terminate_grace, trust_user_header, "

@@ -4,8 +4,11 @@ One test fetches a real package. The others have an npx and a uv of their own, t
 """
 
 import os
+import pty
+import re
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +19,9 @@ import anyio.to_thread
 import psutil
 import pytest
 
-from tests.support.gateway import SERVERS, Gateway, light, running, write_config
-from tests.support.processes import tree_of, watching
-from tests.support.rawmcp import Streamable
+from tests.support.gateway import GATEWAY, QUICK, SERVERS, Gateway, light, programs, running, starting, write_config
+from tests.support.processes import PATIENCE, tree_of, watching
+from tests.support.rawmcp import BOTH, HELLO, Streamable, request
 
 pytestmark = pytest.mark.slow
 
@@ -88,7 +91,11 @@ async def opened(gateway: Gateway, name: str = "light") -> Streamable:
 
 async def test_a_real_package_is_fetched_once_and_every_session_starts_its_command(tmp_path: Path) -> None:
     servers = {"memory": {"command": "npx", "args": ["-y", "@modelcontextprotocol/server-memory"]}}
-    async with running(servers, tmp_path=tmp_path, caches_dir=str(tmp_path / "caches")) as gateway:
+    places: dict[str, Any] = {
+        "caches_dir": str(tmp_path / "caches"),
+        "install_timeout": "1s",
+    }  # a real registry takes its time
+    async with running(servers, tmp_path=tmp_path, **places) as gateway:
         await gateway.said(r"fetched @modelcontextprotocol/server-memory for memory in \d")
         for _ in range(2):
             await opened(gateway, "memory")
@@ -96,21 +103,24 @@ async def test_a_real_package_is_fetched_once_and_every_session_starts_its_comma
         assert len(children) == 2
         for pid in children:
             child = psutil.Process(pid)
-            packages = tmp_path / "caches" / "npm" / "_npx"
+            packages = tmp_path / "caches" / "packages"
+            # npx itself would be here, with a shell, and would be the parent of this one.
+            assert child.ppid() == gateway.program("supervisor")
+            assert Path(child.exe()).name == "node"
             assert any(Path(word).is_relative_to(packages) for word in child.cmdline()), child.cmdline()
             assert child.environ()["HOME"].startswith(f"{tmp_path}/runtime/sessions/")
         assert gateway.log.count("fetched ") == 1
 
 
-@pytest.mark.parametrize(("tool", "below"), [("npx", "npm/_npx/0123/node_modules/.bin"), ("uvx", "uv/tools")])
+@pytest.mark.parametrize("tool", ["npx", "uvx"])
 async def test_a_child_has_the_arguments_that_are_written_and_a_home_of_its_own(
-    tool: str, below: str, place: Path, tmp_path: Path
+    tool: str, place: Path, tmp_path: Path
 ) -> None:
     servers = {"light": by(place, tool, "light", "${session.work}")}
     async with running(servers, tmp_path=tmp_path, **caches(place)) as gateway:
         session = await opened(gateway)
         *_, command, argument = (await started_as(session, "tr '\\0' '\\n' < /proc/$PPID/cmdline")).splitlines()
-        assert Path(command).is_relative_to(place / "caches" / below)
+        assert Path(command).is_relative_to(place / "caches" / "packages")
         assert argument == await started_as(session, "pwd")
         assert (await started_as(session, "echo $HOME")).startswith(f"{place}/sessions/")
 
@@ -126,7 +136,7 @@ async def test_a_child_with_a_user_of_its_own_reads_the_cache_and_cannot_write_t
         assert await started_as(session, "id -u") == str(FIRST)
         command = await started_as(session)
         assert command.startswith(f"{place}/caches/")
-        for path in (command, f"{place}/caches/x", f"{place}/caches/npm/x", f"{place}/caches/npm/_npx/x"):
+        for path in (command, f"{place}/caches/x", f"{place}/caches/npm/x", f"{Path(command).parent}/x"):
             assert "Permission denied" in await started_as(session, f"echo x >> {path}")
 
 
@@ -160,10 +170,9 @@ async def test_uv_never_meets_a_tool_that_is_there_already(place: Path, tmp_path
     servers = {"light": by(place, "uvx", "light"), "newest": by(place, "uvx", "light@latest")}
     for _ in range(2):
         async with running(servers, tmp_path=tmp_path, **caches(place)) as gateway:
-            await gateway.said("fetched light for light in ")
             await gateway.said("fetched light@latest for newest in ")
             for name in servers:
-                assert (await started_as(await opened(gateway, name))).startswith(f"{place}/caches/uv/tools/")
+                assert (await started_as(await opened(gateway, name))).startswith(f"{place}/caches/packages/uv-")
     installed = (place / "installed").read_text().splitlines()
     assert sorted(installed) == ["tool install light", *2 * ["tool install light@latest"]]
 
@@ -175,21 +184,184 @@ async def test_where_nothing_is_to_be_fetched_nothing_is(place: Path, tmp_path: 
         assert not (place / "caches").exists()
 
 
-async def test_a_session_waits_for_what_is_being_fetched(place: Path, tmp_path: Path) -> None:
+async def test_the_gateway_listens_once_everything_is_installed(place: Path, tmp_path: Path) -> None:
+    os.mkfifo(place / "hold")
+    config = written(tmp_path, {"light": by(place, "npx", "-y", "light")}, **caches(place))
+    async with starting(config) as gateway:
+        await gateway.said(r"gateway waiting for packages to be installed, \d+ s at most")
+        assert "listening" not in gateway.log
+        await release(place)
+        gateway.url = (await gateway.said(r"listening on (\S+) for"))[1]
+        async with gateway.connecting():
+            assert (await started_as(await opened(gateway))).startswith(f"{place}/caches/")
+
+
+async def test_what_takes_longer_is_refused_while_others_serve_and_opens_when_it_is_there(
+    place: Path, tmp_path: Path
+) -> None:
     os.mkfifo(place / "hold")
     servers = {"light": by(place, "npx", "-y", "light"), "other": light()}
-    told: list[str] = []
+    async with running(servers, tmp_path=tmp_path, install_timeout="1s", **caches(place)) as gateway:
+        await gateway.said("light is still being fetched; refused until it is there: light")
+        await opened(gateway, "other")
+        answer = await gateway.call(await gateway.session_id(), "run", script="true")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+        assert answer.json()["error"]["code"] == "installing"
+        # LibreChat's circuit breaker would keep everybody away after a 503.
+        first = await gateway.http.post("/light/mcp", json=request(0, "initialize", HELLO), headers=BOTH)
+        assert (first.status_code, first.headers["Retry-After"]) == (429, "5")
+        assert first.json()["error"]["data"]["code"] == "installing"
+        assert (await gateway.http.get("/light/sse")).status_code == 429
+        await release(place)
+        await gateway.said("fetched light for light in ")
+        assert (await started_as(await opened(gateway))).startswith(f"{place}/caches/")
 
-    async def look(gateway: Gateway) -> None:
-        told.append(await started_as(await opened(gateway)))
 
+async def test_what_is_there_from_an_earlier_run_is_started_though_nothing_can_be_fetched(
+    place: Path, tmp_path: Path
+) -> None:
+    servers = {"npm": by(place, "npx", "-y", "light@1.2.3"), "uv": by(place, "uvx", "light")}
     async with running(servers, tmp_path=tmp_path, **caches(place)) as gateway:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(look, gateway)
-            await opened(gateway, "other")  # nobody else waits
-            assert not told
-            await release(place)
-        assert told[0].startswith(f"{place}/caches/")
+        before = [await started_as(await opened(gateway, name)) for name in servers]
+    os.mkfifo(place / "hold")  # whoever fetched anything would wait for ever
+    async with running(servers, tmp_path=tmp_path, **caches(place)) as gateway:
+        assert [await started_as(await opened(gateway, name)) for name in servers] == before
+        assert "fetch" not in gateway.log
+        assert "installed" not in gateway.log
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+async def test_an_end_in_the_midst_of_an_installation_leaves_nothing_that_harms(
+    how: signal.Signals, place: Path, tmp_path: Path
+) -> None:
+    os.mkfifo(place / "hold")
+    config = written(tmp_path, {"light": by(place, "npx", "-y", "light")}, **caches(place))
+    async with starting(config) as gateway:
+        await gateway.said("gateway waiting for packages to be installed")
+        supervisor = gateway.program("supervisor")
+        holding = await anyio.to_thread.run_sync(os.open, place / "hold", os.O_WRONLY)  # once the fetch reads it
+        fetching = tree_of(supervisor) - {supervisor}
+        assert fetching
+        # A SIGKILL of the supervisor, which is the worst: the launcher ends what it leaves.
+        target = gateway.launcher if how is signal.SIGTERM else supervisor
+        with watching(*fetching) as processes:
+            os.kill(target, how)
+            for process in processes:
+                await process.ended()
+            with anyio.fail_after(PATIENCE):
+                await gateway.process.wait()
+        if how is signal.SIGTERM:
+            assert gateway.process.returncode == 0
+            assert "Traceback" not in gateway.log
+    os.close(holding)
+    (place / "hold").unlink()
+    async with starting(config) as gateway:
+        gateway.url = (await gateway.said(r"listening on (\S+) for"))[1]
+        async with gateway.connecting():
+            assert (await started_as(await opened(gateway))).startswith(f"{place}/caches/")
+    assert len(list((place / "caches" / "packages").glob("npx-*/at-*"))) == 1
+
+
+async def test_a_reload_leaves_a_server_as_it_is_until_its_new_package_is_there(place: Path, tmp_path: Path) -> None:
+    servers = {"light": by(place, "npx", "-y", "light", "one"), "other": light()}
+    keys = {**QUICK, "runtime_dir": str(tmp_path / "runtime"), **caches(place)}
+    async with running(servers, tmp_path=tmp_path, **caches(place)) as gateway:
+        before = await opened(gateway)
+        os.mkfifo(place / "hold")
+        changed = {
+            "light": by(place, "npx", "-y", "-p", "light@2", "light", "two"),
+            "new": by(place, "npx", "-y", "-p", "light@2", "light", "three"),
+            "plain": light(),
+        }
+        write_config(tmp_path / "config.yaml", {**keys, "servers": changed})
+        os.kill(gateway.program("supervisor"), signal.SIGHUP)
+        await gateway.said("new: new, plain; removed: other; as before until their packages are installed: light")
+        assert await started_as(await opened(gateway)) == "one"
+        await opened(gateway, "plain")
+        await release(place)
+        await gateway.said("supervisor from now on as the configuration has it: light")
+        assert await started_as(await opened(gateway)) == "two"
+        assert await started_as(before) == "one"
+        await gateway.said("fetched light@2 for light, new in ")
+        assert await started_as(await opened(gateway, "new")) == "three"
+
+
+async def test_a_reload_does_not_fetch_again_what_is_there(place: Path, tmp_path: Path) -> None:
+    servers = {"light": by(place, "npx", "-y", "light", "one")}
+    async with running(servers, tmp_path=tmp_path, **caches(place)) as gateway:
+        keys = {**QUICK, "runtime_dir": str(tmp_path / "runtime"), **caches(place)}
+        changed = {"light": by(place, "npx", "-y", "light", "two")}
+        write_config(tmp_path / "config.yaml", {**keys, "servers": changed})
+        os.kill(gateway.program("supervisor"), signal.SIGHUP)
+        await gateway.said("changed: light")
+        assert await started_as(await opened(gateway)) == "two"
+        assert gateway.log.count("fetching ") == 1
+
+
+async def test_a_command_installs_without_a_gateway_and_says_what_cannot_be_had(place: Path, tmp_path: Path) -> None:
+    servers = {"light": by(place, "npx", "-y", "light"), "missing": by(place, "npx", "-y", "missing"), "own": light()}
+    config = written(tmp_path, servers, **caches(place))
+    async with programs([GATEWAY, "install", "--config", str(config)]) as gateway:
+        await gateway.said("supervisor installed for: light")
+        with anyio.fail_after(PATIENCE):
+            assert await gateway.process.wait() == 1
+    del servers["missing"]
+    written(tmp_path, servers, **caches(place))
+    async with programs([GATEWAY, "install", "--config", str(config)]) as gateway:
+        with anyio.fail_after(PATIENCE):
+            assert await gateway.process.wait() == 0
+        assert "fetching" not in gateway.log
+    async with starting(config) as gateway:
+        gateway.url = (await gateway.said(r"listening on (\S+) for"))[1]
+        async with gateway.connecting():
+            assert (await started_as(await opened(gateway))).startswith(f"{place}/caches/")
+        assert "fetching" not in gateway.log
+
+
+async def test_a_terminal_shows_what_is_being_installed_and_the_log_above_it(place: Path, tmp_path: Path) -> None:
+    os.mkfifo(place / "hold")
+    config = written(tmp_path, {"light": by(place, "npx", "-y", "light")}, **caches(place))
+    ours, theirs = pty.openpty()
+    shown = ""
+
+    async def read_until(what: str) -> None:
+        nonlocal shown
+        with anyio.fail_after(PATIENCE):
+            while what not in shown:
+                await anyio.wait_readable(ours)
+                shown += os.read(ours, 65536).decode(errors="replace")
+
+    command = [GATEWAY, "serve", "--config", str(config), "--port", "0"]
+    process = await anyio.open_process(
+        command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, start_new_session=True
+    )
+    os.close(theirs)
+    try:
+        await read_until("fetching light for light")
+        await read_until("0/1")
+        await release(place)
+        await read_until("fetched light for light")
+        await read_until("listening on")
+    finally:
+        process.terminate()
+        with anyio.fail_after(PATIENCE):
+            await process.wait()
+        os.close(ours)
+    assert "installing packages" in shown
+    # Each line of the log stands alone, whatever the bar did before: at its beginning there is nothing of the bar.
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    logged = [line.rpartition("\x1b[2K")[2] for line in plain.splitlines() if re.search(r"\d (INFO|WARNING) ", line)]
+    assert len(logged) > 3
+    assert all(re.match(r"\r?\d{4}-\d\d-\d\dT", line) for line in logged), logged
+    assert "\x1b[?25l" not in shown  # the cursor is not hidden: who would show it after SIGKILL?
+    after = shown[shown.index("listening on") :]
+    assert "installing packages" not in after
+
+
+def written(tmp_path: Path, servers: dict[str, Any], **keys: Any) -> Path:
+    """The configuration of a gateway with these servers."""
+    config = {**QUICK, "runtime_dir": str(tmp_path / "runtime"), **keys, "servers": servers}
+    return write_config(tmp_path / "config.yaml", config)
 
 
 async def release(place: Path) -> None:
@@ -200,7 +372,7 @@ async def release(place: Path) -> None:
 async def test_a_fetch_ends_with_the_gateway_and_is_no_stray(place: Path, tmp_path: Path) -> None:
     os.mkfifo(place / "hold")
     servers = {"light": by(place, "npx", "-y", "light"), "other": light()}
-    async with running(servers, tmp_path=tmp_path, **caches(place)) as gateway:
+    async with running(servers, tmp_path=tmp_path, install_timeout="1s", **caches(place)) as gateway:
         await opened(gateway, "other")
         supervisor = gateway.program("supervisor")
         fetching = {pid for pid in tree_of(supervisor) if str(place / "npx") in psutil.Process(pid).cmdline()}
@@ -236,7 +408,8 @@ async def test_a_fetch_gets_the_registry_that_the_server_names_and_no_secret_of_
     given = dict(line.split("=", 1) for line in (place / "environment").read_text().splitlines() if "=" in line)
     assert given["npm_config_registry"] == "http://registry.test"
     assert given["HTTPS_PROXY"] == "http://proxy.test"
-    assert given["npm_config_cache"].startswith(f"{place}/caches/npm-")
+    assert given["npm_config_cache"].startswith(f"{place}/caches/packages/npx-")
+    assert list((place / "caches").glob("npm-*/_cacache"))  # what one registry gives is not mistaken for another's
     assert (given["npm_config_ignore_scripts"], given["npm_config_script_shell"]) == ("true", "/bin/sh")
     assert not given.keys() & {"MCP_GATEWAY_TOKEN", "NPM_CONFIG_CACHE", "SECRET_OF_THE_SERVER"}
 

@@ -30,7 +30,7 @@ def test_the_list_of_commands_needs_nothing_of_what_they_need() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("name", ["call", "check", "schema", "serve", "sessions", "start"])
+@pytest.mark.parametrize("name", ["call", "check", "install", "schema", "serve", "sessions", "start"])
 def test_whichever_command_has_a_configuration_takes_it_as_c(name: str) -> None:
     command = main.get_command(CONTEXT, name)
     assert command is not None

@@ -139,39 +139,53 @@ async def test_who_waits_for_a_server_that_goes_out_of_the_configuration_is_told
             os.close(fd)
 
 
-async def test_a_server_that_changes_while_somebody_waits_for_its_package_is_started_as_it_is_then(
+async def test_a_server_whose_package_is_not_there_yet_is_refused_at_once_and_takes_no_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    settings = supervisor_settings(server("cat"), max_sessions=1)
+    async with (
+        grounded(settings) as (ground, rooms),
+        running_children(settings, Announcer(), ground, rooms) as children,
+    ):
+
+        def refuse(spec: ServerSpec) -> ServerSpec:
+            raise SpawnError(Reason.INSTALLING, f"the package of {spec.name} is to come", "", 5)
+
+        monkeypatch.setattr(children.fetches, "resolve", refuse)
+        for _ in range(2):
+            with pytest.raises(SpawnError) as caught:
+                await children.open("cat", "test")
+            assert caught.value.reason is Reason.INSTALLING
+        monkeypatch.undo()
+        _, *pipes = await children.open("cat", "test")
+        for fd in pipes:
+            os.close(fd)
+
+
+async def test_a_server_that_changes_while_somebody_waits_for_a_place_is_started_as_it_is_then() -> None:
     settings = supervisor_settings(server("cat"), max_sessions=1)
     changed = server("cat").model_copy(update={"args": ("-u",)})
     async with (
         grounded(settings) as (ground, rooms),
         running_children(settings, Announcer(), ground, rooms) as children,
+        anyio.create_task_group() as tasks,
     ):
-        asked: list[ServerSpec] = []
+        first, *pipes = await children.open("cat", "first")
 
-        async def resolve(spec: ServerSpec) -> ServerSpec:
-            asked.append(spec)
-            settings.servers["cat"] = changed
-            return spec
+        async def wait() -> None:
+            second, *own = await children.open("cat", "second")
+            assert second.spec == changed
+            pipes.extend(own)
 
-        monkeypatch.setattr(children.fetches, "resolve", resolve)
-        child, *pipes = await children.open("cat", "test")
-        assert child.spec == changed
-        assert len(asked) == 2
-
-        async def taken_out(spec: ServerSpec) -> ServerSpec:
-            del settings.servers["cat"]
-            return spec
-
-        monkeypatch.setattr(children.fetches, "resolve", taken_out)
-        children.release(child.lease, Reason.CLIENT_CLOSED)
-        with pytest.raises(SpawnError) as caught:
-            await children.open("cat", "test")
-        assert caught.value.reason is Reason.SERVER_NOT_FOUND
-        assert children.gate.waiting == 0
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        settings.servers["cat"] = changed
+        children.release(first.lease, Reason.CLIENT_CLOSED)
         for fd in pipes:
             os.close(fd)
+        pipes.clear()
+    for fd in pipes:
+        os.close(fd)
 
 
 async def test_what_a_child_says_of_the_variables_that_it_inherits_is_redacted(monkeypatch: pytest.MonkeyPatch) -> None:

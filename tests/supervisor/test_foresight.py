@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from common.config.model import Isolation, ServerSpec
-from supervisor.fetches import _is_project
+from supervisor.fetching import is_project as _is_project
 from supervisor.foresight import warnings
 from tests.support.specs import server_spec
 

@@ -35,6 +35,7 @@ from supervisor.protocol import (
     ServerReport,
     Settings,
     Unhold,
+    Wait,
     Welcome,
     Withdraw,
     decode_from_gateway,
@@ -60,6 +61,7 @@ FROM_GATEWAY: list[FromGateway] = [
     Goodbye(stay=True),
 ]
 FROM_SUPERVISOR: list[FromSupervisor] = [
+    Wait(59.5),
     Welcome(1, msgspec.Raw(b'{"port":3000}')),
     Welcome(1, msgspec.Raw(b"{}"), 3, keeps=True, kept=2, heirlooms=("hot_state", "listener")),
     Kept(4, 1234, "light", "{}", 1.5),

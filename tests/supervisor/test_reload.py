@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from common.config.load import Settings, load
-from supervisor.reload import Reloader, changed_servers, for_gateway, holds_at_once, needs_restart, take_over
+from common.config.model import SupervisorSettings
+from supervisor.reload import Refused, Reloader, changed_servers, for_gateway, holds_at_once, needs_restart, take_over
 
 
 def settings(path: Path, text: str) -> Settings:
@@ -123,3 +124,52 @@ def test_another_number_of_spares_is_another_server_to_nobody_who_shares_a_child
     path.write_text("servers: {one: {command: a, warm: 2}}")
     reload()
     assert (running.supervisor.servers["one"].warm, running.gateway.servers["one"].generation) == (2, 0)
+
+
+def test_a_server_that_waits_for_its_package_is_all_that_it_was_before(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    before = "servers: {one: {command: a, user: '1', idle_timeout: 10}, two: {command: a}}"
+    running = settings(path, before)
+    told: list[bytes] = []
+    prepared: list[dict[str, str | None]] = []
+
+    def prepare(new: SupervisorSettings) -> None:
+        prepared.append({name: spec.isolation.user for name, spec in new.servers.items()})
+
+    reload = Reloader(path, running, told.append, prepare)
+    waits: list[set[str]] = []
+    reload.install = lambda _: {"one", "new"}
+    reload.on_waiting = waits.append
+    path.write_text("servers: {one: {command: b, user: '2', idle_timeout: 20}, new: {command: b}}")
+    reload()
+    assert waits == [{"one"}]
+    servers = running.supervisor.servers
+    assert {name: spec.command for name, spec in servers.items()} == {"one": "a", "new": "b"}
+    # Nor is it started as the user that it is to have later.
+    assert prepared[-1] == {"one": "1", "new": None}
+    assert running.gateway.servers["one"].idle_timeout == 10
+    old = running.gateway.servers["one"].generation
+    reload.installed({"one"}, set())
+    assert servers["one"].command == "b"
+    assert prepared[-1] == {"one": "2", "new": None}
+    assert running.gateway.servers["one"].idle_timeout == 20
+    assert running.gateway.servers["one"].generation > old
+    assert len(told) == 2
+
+
+def test_a_server_that_cannot_be_what_it_was_is_what_the_file_says_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    running = settings(path, "servers: {one: {command: a}}")
+
+    def prepare(new: SupervisorSettings) -> None:
+        if new.servers["one"].command == "a":
+            raise Refused("there is no such user any more")
+
+    reload = Reloader(path, running, lambda _: None, prepare)
+    waits: list[set[str]] = []
+    reload.install = lambda _: {"one"}
+    reload.on_waiting = waits.append
+    path.write_text("servers: {one: {command: b}}")
+    reload()
+    assert running.supervisor.servers["one"].command == "b"
+    assert waits == [set()]
