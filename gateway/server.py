@@ -26,6 +26,9 @@ from gateway.lane.cold import LINGER
 KEEP_ALIVE: Final = 75.0
 """Seconds that a connection may rest between two requests: above the idle reuse of any client's pool."""
 
+MAX_REQUESTS: Final = 1_000_000
+"""Requests on one connection; with the last of them it is closed."""
+
 BACKLOG: Final = 1024
 
 frames.install()
@@ -89,7 +92,7 @@ async def serve_http(
     """
     config = OwnConfig()
     config.keep_alive_timeout = KEEP_ALIVE
-    config.keep_alive_max_requests = 1_000_000
+    config.keep_alive_max_requests = MAX_REQUESTS
     config.include_server_header = False
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")

@@ -1,9 +1,11 @@
 """Hypercorn on a connection, from the first byte of a request that is not hot until it has answered all it was given."""
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
+from hypercorn.asyncio.worker_context import AsyncioSingleTask
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H11Protocol
 
@@ -39,6 +41,9 @@ class Cold(TCPServer):
             nothing,
             cast("asyncio.StreamWriter", out),
         )
+        self._idle = _Idle(self._rested_enough, around.config.keep_alive_timeout)
+        self.idle_task = cast("AsyncioSingleTask", self._idle)
+        self._around = around
         self._connection = connection
         self._out = out
         self._unread = bytearray()
@@ -66,6 +71,14 @@ class Cold(TCPServer):
         """The connection is gone."""
         self.feed_eof()
         self._out.gone.set()
+
+    def end(self) -> None:
+        """The server ends: close now if nothing is being answered, else with the answer."""
+        if self._idle.is_running:
+            self._rested_enough()
+
+    def _rested_enough(self) -> None:
+        self._around.follow(self.loop.create_task(self._initiate_server_close(), name="close an idle connection"))
 
     async def protocol_send(self, event: Event) -> None:
         protocol = self.protocol.protocol
@@ -100,6 +113,29 @@ class Cold(TCPServer):
         linger = self.loop.call_later(LINGER, self._connection.transport.abort)
         await super()._close()
         linger.cancel()
+
+
+class _Idle:
+    """What Hypercorn uses of its `AsyncioSingleTask`, which is the keep-alive timeout, without a task."""
+
+    def __init__(self, over: Callable[[], None], seconds: float) -> None:
+        self._over = over
+        self._seconds = seconds
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether Hypercorn is idle."""
+        return self._timer is not None
+
+    async def restart(self, *_: object) -> None:
+        await self.stop()
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._over)
+
+    async def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class _Writer:

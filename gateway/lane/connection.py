@@ -191,6 +191,8 @@ class Connection(asyncio.Protocol):
             self._close()
         elif self._state is State.GATHERING:
             self._hand_over_held()
+        elif self._cold is not None:
+            self._cold.end()
 
     def abort(self) -> None:
         """Drop it."""
