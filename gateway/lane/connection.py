@@ -125,13 +125,13 @@ class Connection(asyncio.Protocol):
         _HEAR[self._state](self, data)
 
     def eof_received(self) -> bool:
-        """The client sends no more; to Hypercorn, and so here, that means that it hung up. True: we close."""
+        """The client sends no more; to Hypercorn, and so here, that means that it hung up. True: we close.
+
+        Hypercorn hears of it only once it has answered what was sent ahead, so it is who has that.
+        """
         if self._state is State.COLD:
             assert self._cold is not None
             self._cold.feed_eof()
-        elif self._state is State.GATHERING:
-            self._eof = True
-            self._hand_over_held()
         elif self._state is State.AT_WORK and self._ahead:
             self._eof = True
         elif self._state is not State.OVER:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 from quart import Quart
 
 from gateway.hot.exchange import Head, Reply
@@ -84,9 +85,10 @@ class Doors:
                 yield part
                 if fault:
                     raise RuntimeError("a fault of ours")
-                await anyio.sleep(0)
+                await anyio.lowlevel.checkpoint()
 
         self.entered += 1
+        self.begun.set()
         try:
             yield parts()
         finally:
