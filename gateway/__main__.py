@@ -8,6 +8,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     hide_memory()
     raise_open_files_limit()
     try:
-        return anyio.run(_run, arguments)
+        return anyio.run(_run, arguments, backend_options={"use_uvloop": has_uvloop()})
     except SupervisorLost:
         # It hung up before it said a word. Beside `serve`, whose supervisor's last line says why, that needs a word.
         if arguments.socket is not None:
@@ -51,6 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (OSError, ProtocolError) as error:
         logger.error("cannot reach the supervisor: {}", error)
         return 1
+
+
+def has_uvloop() -> bool:
+    """Whether uvloop is installed, which the gateway then runs on: it is not to be had for every system."""
+    return find_spec("uvloop") is not None
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -133,6 +139,7 @@ async def _serve_with(
     app = wire(settings, sessions, supervisor)
     where = url(listener)
     _say_where(settings, where)
+    logger.debug("the event loop is {}'s", type(asyncio.get_running_loop()).__module__.partition(".")[0])
     lost = False
 
     def follow(part: bytes) -> None:

@@ -1,77 +1,36 @@
-"""Hypercorn, as this program wants it."""
+"""The listening socket, and what serves there: the lane, with Hypercorn behind it."""
 
 import asyncio
 import errno
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Any, ClassVar, Final
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final
 
-import hypercorn.asyncio.run
-from hypercorn.asyncio import serve
-from hypercorn.asyncio.tcp_server import TCPServer
+import anyio
+from hypercorn.asyncio.lifespan import Lifespan
 from hypercorn.config import Config
-from hypercorn.typing import AppWrapper
+from hypercorn.typing import AppWrapper, LifespanState
+from hypercorn.utils import wrap_app
 from loguru import logger
 from quart import Quart
 
 from gateway import frames
 from gateway.frames import OwnConfig
+from gateway.hot.exchange import HotApp
+from gateway.lane.carrier import Carrier, NothingHot
+from gateway.lane.cold import LINGER
 
 KEEP_ALIVE: Final = 75.0
 """Seconds that a connection may rest between two requests: above the idle reuse of any client's pool."""
 
+MAX_REQUESTS: Final = 1_000_000
+"""Requests on one connection; with the last of them it is closed."""
+
 BACKLOG: Final = 1024
 
-LINGER: Final = 2.0
-"""Seconds that a client has to take what is left for it, once its connection or the whole server is to be closed.
-
-Less than the three seconds after which Hypercorn, at its end, cancels what a stuck client then holds up for ever.
-"""
-
-
-class _Connection(TCPServer):
-    """Hypercorn's connection, which lets go of a socket whose client has hung up, or takes nothing more.
-
-    Hypercorn 0.18 keeps the former until the keep-alive timeout is over: a descriptor and a task for every client that
-    came by. For the latter it waits without end.
-    """
-
-    open: ClassVar[set["_Connection"]] = set()
-
-    async def run(self) -> None:
-        self.open.add(self)
-        try:
-            await super().run()
-        finally:
-            self.open.discard(self)
-
-    @classmethod
-    def abort_all(cls, config: Config) -> None:
-        """Drop every connection that is still there of the server with this `config`."""
-        for connection in tuple(cls.open):
-            if connection.config is config:
-                connection.writer.transport.abort()
-
-    async def _close(self) -> None:
-        linger = self.loop.call_later(LINGER, self.writer.transport.abort)
-        await super()._close()
-        linger.cancel()
-
-    async def _read_data(self) -> None:
-        await super()._read_data()
-        await self.idle_task.stop()
-
-
-def _connection(app: AppWrapper, loop: asyncio.AbstractEventLoop, config: Config, *rest: Any) -> TCPServer:
-    """One of ours for a server of ours, and Hypercorn's own for what else it serves in this process."""
-    kind = _Connection if isinstance(config, OwnConfig) else TCPServer
-    return kind(app, loop, config, *rest)
-
-
-vars(hypercorn.asyncio.run)["TCPServer"] = _connection  # there is no other way in
 frames.install()
 
 
@@ -124,21 +83,47 @@ StopAccepting = Callable[[], object]
 """Takes no more connections; those that come wait in the backlog, for this process or the next one."""
 
 
-async def serve_http(app: Quart, listener: socket.socket, until: Callable[[StopAccepting], Awaitable[None]]) -> None:
-    """Serve `app` on `listener`, which it closes, until `until` returns; then let running answers finish for a moment."""
-    fd = listener.detach()
+async def serve_http(
+    app: Quart, listener: socket.socket, until: Callable[[StopAccepting], Awaitable[None]], hot: HotApp | None = None
+) -> None:
+    """Serve `app` on `listener`, which it closes, until `until` returns; then let running answers finish for a moment.
+
+    Requests that `hot` takes never get to `app`. When this is cancelled, nothing is waited for.
+    """
     config = OwnConfig()
-    config.bind = [f"fd://{fd}"]
-    config.backlog = BACKLOG
     config.keep_alive_timeout = KEEP_ALIVE
-    config.keep_alive_max_requests = 1_000_000
+    config.keep_alive_max_requests = MAX_REQUESTS
     config.include_server_header = False
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
+    loop = asyncio.get_running_loop()
+    async with _lifespan(wrap_app(app, config.wsgi_max_body_size, None), config) as (wrapped, state):
+        carrier = Carrier(wrapped, config, state, hot or NothingHot())
+        server = await loop.create_server(carrier.connection, sock=listener, backlog=BACKLOG)
+        grace = 0.0
+        try:
+            await until(server.close)
+            grace = config.graceful_timeout
+        finally:
+            server.close()
+            with anyio.CancelScope(shield=True):
+                await carrier.end(LINGER, grace)
 
-    async def trigger() -> None:
-        loop = asyncio.get_running_loop()
-        await until(partial(loop.remove_reader, fd))
-        loop.call_later(LINGER, _Connection.abort_all, config)
 
-    await serve(app, config, shutdown_trigger=trigger)
+@asynccontextmanager
+async def _lifespan(app: AppWrapper, config: Config) -> AsyncIterator[tuple[AppWrapper, LifespanState]]:
+    """Have `app` start, and end it, as Hypercorn does."""
+    state = LifespanState({})
+    lifespan = Lifespan(app, config, asyncio.get_running_loop(), state)
+    task = asyncio.create_task(lifespan.handle_lifespan(), name="lifespan")
+    try:
+        await lifespan.wait_for_startup()
+        if task.done():
+            task.result()
+        yield app, state
+        with anyio.CancelScope(shield=True):
+            await lifespan.wait_for_shutdown()
+    finally:
+        task.cancel()
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([task])

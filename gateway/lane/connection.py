@@ -1,0 +1,394 @@
+"""One connection: at rest, at work for the hot doors, or Hypercorn's.
+
+```
+                bytes                        all of it is here
+   REST ─────────────────────▶ GATHERING ──────────────────────▶ AT_WORK
+   ▲ ▲                             │                             │  │
+   │ │                             │ none of ours, or too slow   │  │ none of theirs
+   │ │ Hypercorn is idle           ▼                             │  │
+   │ └──────────────────────────  COLD  ◀────────────────────────┼──┘
+   └─────────────────────────────────────────────────────────────┘ answered
+```
+
+Every state but REST holds what came meanwhile, or has passed it on. Nothing of a request is lost on the way to Hypercorn:
+until it is answered here, its bytes are kept as they came.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from enum import Enum, auto
+from typing import Any, Final, Protocol, cast
+
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.config import Config
+from hypercorn.typing import AppWrapper, LifespanState
+from loguru import logger
+
+from gateway.hot.exchange import HotApp, Reply
+from gateway.lane import answer
+from gateway.lane.clock import Clock
+from gateway.lane.cold import LINGER, Cold
+from gateway.lane.request import Request, Unread, look
+
+MAX_PIECES: Final = 16
+"""Parts in which a head may come, for it is looked at anew with each of them; Hypercorn may have the next."""
+
+MAX_AHEAD: Final = 64 * 1024
+"""Bytes that a client may send ahead while it waits for an answer, before no more is read."""
+
+SLICE: Final = 64 * 1024
+"""Bytes of a large answer that are written at a time, as the client takes them."""
+
+
+class State(Enum):
+    """Whose the bytes are that come."""
+
+    REST = auto()
+    GATHERING = auto()
+    AT_WORK = auto()
+    COLD = auto()
+    OVER = auto()
+
+
+class Surroundings(Protocol):
+    """What a connection has of its server."""
+
+    app: AppWrapper
+    config: Config
+    context: WorkerContext
+    state: LifespanState
+    hot: HotApp
+    loop: asyncio.AbstractEventLoop
+    dates: answer.Dates
+    at_rest: "Clock[Connection]"
+    patience: "Clock[Connection]"
+    is_ending: bool
+
+    def enter(self, connection: "Connection") -> None:
+        """There is one more."""
+
+    def leave(self, connection: "Connection") -> None:
+        """It is gone."""
+
+    def follow(self, task: asyncio.Task[None]) -> None:
+        """`task` is Hypercorn's on one of the connections, and is waited for."""
+
+
+class Connection(asyncio.Protocol):
+    """One connection. What comes is fed by the transport; one task at most works for the hot doors."""
+
+    __slots__ = (
+        "_ahead", "_around", "_cold", "_eof", "_held", "_paused", "_pieces", "_remote_addr", "_request", "_room",
+        "_served", "_state", "task", "transport",
+    )  # fmt: skip
+
+    transport: asyncio.Transport
+    task: asyncio.Task[None] | None
+    """What answers the request that is being answered."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._state = State.OVER
+        self._remote_addr = ""
+        self._served = 0
+        self._held: bytearray | None = None
+        """All of a request that is not whole."""
+        self._pieces = 0
+        self._request: Request | None = None
+        """Its head, if that is whole."""
+        self._ahead: bytearray | None = None
+        """What came behind a request that is being answered."""
+        self._eof = False
+        self._paused = False
+        self._room: asyncio.Event | None = None
+        """Set once more may be written; None while it may."""
+        self._cold: Cold | None = None
+        self.task = None
+
+    def __repr__(self) -> str:
+        return f"<Connection of {self._remote_addr} {self._state.name.lower()}, {self._served} requests>"
+
+    # What the transport says.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self._around.enter(self)
+        peer = transport.get_extra_info("peername")
+        if not peer or self._around.is_ending:
+            self._close()
+            return
+        self._remote_addr = peer[0]
+        self._rest()
+
+    def data_received(self, data: bytes) -> None:
+        _HEAR[self._state](self, data)
+
+    def eof_received(self) -> bool:
+        """The client sends no more; to Hypercorn, and so here, that means that it hung up. True: we close.
+
+        Hypercorn hears of it only once it has answered what was sent ahead, so it is who has that.
+        """
+        if self._state is State.COLD:
+            assert self._cold is not None
+            self._cold.feed_eof()
+        elif self._state is State.AT_WORK and self._ahead:
+            self._eof = True
+        elif self._state is not State.OVER:
+            self._hang_up()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - of asyncio.Protocol
+        self._state = State.OVER
+        self._held = self._ahead = self._request = None
+        self.resume_writing()
+        if self._cold is not None:
+            self._cold.lost()
+            self._cold = None
+        if self.task is None:
+            self._around.leave(self)
+        else:
+            self.task.cancel()
+            self.task.add_done_callback(lambda _: self._around.leave(self))
+
+    def pause_writing(self) -> None:
+        self._room = asyncio.Event()
+
+    def resume_writing(self) -> None:
+        if self._room is not None:
+            self._room.set()
+            self._room = None
+
+    # What Hypercorn and the server say.
+
+    async def room(self) -> None:
+        """Wait until more may be written, or the connection is gone."""
+        if self._room is not None:
+            await self._room.wait()
+
+    def count(self) -> int:
+        """One more request begins; how many there were before."""
+        self._served += 1
+        return self._served - 1
+
+    def take_back(self) -> None:
+        """Hypercorn has answered all that it was given."""
+        self._cold = None
+        if self._state is State.COLD:
+            self._rest()
+
+    def rested_enough(self) -> None:
+        """The keep-alive timeout is over."""
+        self._close()
+
+    def waited_enough(self) -> None:
+        """A request did not come whole in time."""
+        self._hand_over_held()
+
+    def end(self) -> None:
+        """The server ends: close now, or with the answer."""
+        if self._state is State.REST or (self._state is State.GATHERING and self._request is None):
+            self._close()
+        elif self._state is State.GATHERING:
+            self._hand_over_held()
+        elif self._cold is not None:
+            self._cold.end()
+
+    def abort(self) -> None:
+        """Drop it."""
+        self.transport.abort()
+
+    # What is done with what comes.
+
+    def _look(self, data: bytes) -> None:
+        """`data` is at the beginning of a request."""
+        found = look(data, self._remote_addr)
+        if isinstance(found, Request):
+            if not self._around.hot.takes(found.head):
+                self._hand_over(data)
+            elif found.end <= len(data):
+                self._work(found, data)
+            else:
+                self._request = found
+                self._hold(data)
+        elif found is Unread.PARTIAL and self._pieces < MAX_PIECES:
+            self._hold(data)
+        else:
+            self._hand_over(data)
+
+    def _hold(self, data: bytes) -> None:
+        if self._state is State.REST:
+            self._state = State.GATHERING
+            self._around.at_rest.stop(self)
+            self._around.patience.start(self)
+        self._held = bytearray(data)
+
+    def _gather(self, data: bytes) -> None:
+        assert self._held is not None
+        self._held += data
+        if self._request is None:
+            self._pieces += 1
+            self._look(bytes(self._held))
+        elif len(self._held) >= self._request.end:
+            self._work(self._request, self._held)
+
+    def _work(self, request: Request, data: bytes | bytearray) -> None:
+        if self._state is State.REST:
+            self._around.at_rest.stop(self)
+        else:
+            self._around.patience.stop(self)
+        self._state = State.AT_WORK
+        self._held = self._request = None
+        self._pieces = 0
+        if len(data) > request.end:
+            self._ahead = bytearray(memoryview(data)[request.end :])
+        self.task = self._around.loop.create_task(self._answer(request, data), name="hot request")
+
+    def _wait(self, data: bytes) -> None:
+        if self._ahead is None:
+            self._ahead = bytearray()
+        self._ahead += data
+        if len(self._ahead) > MAX_AHEAD and not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+
+    def _pass_on(self, data: bytes) -> None:
+        assert self._cold is not None
+        self._cold.feed(data)
+
+    def _drop(self, data: bytes) -> None:
+        """Nobody is there to hear it."""
+
+    def _hand_over_held(self) -> None:
+        assert self._held is not None
+        self._hand_over(bytes(self._held))
+
+    def _hand_over(self, data: bytes) -> None:
+        """Hypercorn has the connection from now on, beginning with `data`."""
+        self._around.at_rest.stop(self)
+        self._around.patience.stop(self)
+        self._held = self._request = None
+        self._pieces = 0
+        self._state = State.COLD
+        self._cold = Cold(self._around, self)
+        self._cold.feed(data)
+        if self._eof:
+            self._cold.feed_eof()
+        self._around.follow(self._around.loop.create_task(self._cold.run(), name="cold requests"))
+
+    # How a request is answered.
+
+    async def _answer(self, request: Request, data: bytes | bytearray) -> None:
+        """Have the hot doors answer, and go on with what came behind; cancelled once the connection is gone."""
+        try:
+            reply = await self._reply(request, data)
+            if reply is not None:
+                await self._write(reply, request)
+        finally:
+            self.task = None
+        if self._state is State.AT_WORK:
+            self._go_on(bytes(data[: request.end]) if reply is None else None)
+
+    async def _reply(self, request: Request, data: bytes | bytearray) -> Reply | None:
+        try:
+            return await self._around.hot(request.head, bytes(memoryview(data)[request.begin : request.end]))
+        except Exception as error:  # noqa: BLE001 - whatever it was, one request failed
+            logger.opt(exception=error).error("a hot request failed")
+            return Reply(500, headers=[answer.FAILED])
+
+    async def _write(self, reply: Reply, request: Request) -> None:
+        """Write all of it. Where it must be the last on its connection, this ends with the connection closed."""
+        self._served += 1
+        last = (
+            request.last
+            or self._around.is_ending
+            or self._served >= self._around.config.keep_alive_max_requests
+            or answer.closes(reply.headers)
+        )
+        try:
+            if isinstance(reply.body, bytes):
+                await self._write_whole(reply, reply.body, last=last)
+            else:
+                await self._write_parts(reply, reply.body, last=last)
+        except answer.BadHeader as error:
+            logger.error("the answer to a hot request is none: {}", error)
+            self._write_failure()
+            last = True
+        except Exception as error:  # noqa: BLE001 - the same
+            logger.opt(exception=error).error("the answer to a hot request failed")
+            last = True
+        if last and self._state is State.AT_WORK:
+            self._close()
+
+    def _write_failure(self) -> None:
+        self.transport.write(answer.head(500, [answer.FAILED], 0, self._around.dates.now(), last=True))
+
+    async def _write_whole(self, reply: Reply, body: bytes, *, last: bool) -> None:
+        head = answer.head(reply.status, reply.headers, len(body), self._around.dates.now(), last=last)
+        if not answer.has_body(reply.status):
+            body = b""
+        if len(body) <= SLICE:
+            self.transport.write(head + body)
+            await self.room()
+            return
+        self.transport.write(head)
+        view = memoryview(body)
+        for begin in range(0, len(body), SLICE):
+            self.transport.write(view[begin : begin + SLICE])
+            await self.room()
+
+    async def _write_parts(
+        self, reply: Reply, body: AbstractAsyncContextManager[AsyncIterator[bytes]], *, last: bool
+    ) -> None:
+        async with body as parts:
+            self.transport.write(answer.head(reply.status, reply.headers, None, self._around.dates.now(), last=last))
+            async for part in parts:
+                if part:
+                    self.transport.write(answer.chunk(part))
+                    await self.room()
+            self.transport.write(answer.LAST_CHUNK)
+            await self.room()
+
+    def _go_on(self, unread: bytes | None) -> None:
+        """The request is answered, or is Hypercorn's with all of its bytes, `unread`."""
+        ahead, self._ahead = bytes(self._ahead or b""), None
+        if self._paused:
+            self._paused = False
+            self.transport.resume_reading()
+        if unread is not None or self._eof:
+            self._hand_over((unread or b"") + ahead)
+        elif self._around.is_ending:
+            self._close()
+        else:
+            self._rest()
+            if ahead:
+                self._look(ahead)
+
+    # How it ends.
+
+    def _rest(self) -> None:
+        self._state = State.REST
+        self._around.at_rest.start(self)
+
+    def _hang_up(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+        self._close()
+
+    def _close(self) -> None:
+        """Nothing more is heard; the client has LINGER seconds to take what is left for it."""
+        self._state = State.OVER
+        self._around.at_rest.stop(self)
+        self._around.patience.stop(self)
+        if self.transport.get_write_buffer_size():
+            self._around.loop.call_later(LINGER, self.transport.abort)
+        self.transport.close()
+
+
+_HEAR: Final[dict[State, Callable[[Connection, bytes], Any]]] = {
+    State.REST: Connection._look,
+    State.GATHERING: Connection._gather,
+    State.AT_WORK: Connection._wait,
+    State.COLD: Connection._pass_on,
+    State.OVER: Connection._drop,
+}
