@@ -2,21 +2,22 @@
 
 from http import HTTPStatus
 
-from quart import Response, request
-
 from common.reasons import Reason
 from gateway.errors import GatewayError
-from gateway.http.bodies import json_response, read_json
+from gateway.hot.exchange import Reply
+from gateway.http.asked import Asked
+from gateway.http.bodies import json_reply, read_json
 from gateway.jsonrpc import Batch, Malformed, Message, NotJson, decode, decode_batch
 
 SESSION_HEADER = "Mcp-Session-Id"
 SESSION_QUERY = "sessionId"
-LAST_EVENT_ID = "Last-Event-ID"
+LAST_EVENT_ID = "last-event-id"
+_SESSION_HEADER = SESSION_HEADER.lower()
 
 
-async def read_message(limit: int) -> Message:
+async def read_message(asked: Asked, limit: int) -> Message:
     """The one JSON-RPC message of the body. Raises GatewayError where it is none, or longer than `limit` bytes."""
-    return parse(await read_json(limit))
+    return parse(await read_json(asked, limit))
 
 
 def parse(body: bytes) -> Message:
@@ -46,7 +47,7 @@ def is_leaving(error: GatewayError) -> bool:
     return error.reason in (Reason.SHUTDOWN, Reason.GATEWAY_RESTARTED)
 
 
-def come_again(error: GatewayError, request_id: bytes = b"null") -> Response:
+def come_again(error: GatewayError, request_id: bytes = b"null") -> Reply:
     """The answer to who wants a session and gets none. Of a gateway that is leaving it is a 429, too.
 
     LibreChat takes a 503 here for the failure of the whole server, and keeps all its users away from it for half a
@@ -54,21 +55,21 @@ def come_again(error: GatewayError, request_id: bytes = b"null") -> Response:
     """
     if not is_leaving(error):
         raise error
-    return json_response(error.rpc_body(request_id), HTTPStatus.TOO_MANY_REQUESTS, error.headers)
+    return json_reply(error.rpc_body(request_id), HTTPStatus.TOO_MANY_REQUESTS, error.headers)
 
 
-def header_id() -> str | None:
+def header_id(asked: Asked) -> str | None:
     """The session id in the header, where Streamable HTTP has it."""
-    return request.headers.get(SESSION_HEADER)
+    return asked.header(_SESSION_HEADER)
 
 
-def query_id() -> str | None:
+def query_id(asked: Asked) -> str | None:
     """The session id in the query, where HTTP+SSE has it."""
-    return request.args.get(SESSION_QUERY) or None
+    return asked.query.get(SESSION_QUERY) or None
 
 
-def optional_id() -> str | None:
+def optional_id(asked: Asked) -> str | None:
     """The same where a request may name none. Raises GatewayError for an empty one, which an empty variable leaves."""
-    if request.args.get(SESSION_QUERY) == "":
+    if asked.query.get(SESSION_QUERY) == "":
         raise GatewayError(Reason.SESSION_ID_MISSING, f"'?{SESSION_QUERY}=' is empty", parameter=SESSION_QUERY)
-    return query_id()
+    return query_id(asked)
