@@ -11,6 +11,8 @@ from common.reasons import Reason
 from gateway.admittance import Admittance
 from gateway.catalog.catalog import Catalog
 from gateway.errors import GatewayError
+from gateway.hot.asgi import InFront
+from gateway.hot.doors import HotDoors
 from gateway.http import bodies, paths, quarted, watching
 from gateway.http.actions import ActionsDoor
 from gateway.http.calling import ToolCalls
@@ -55,7 +57,8 @@ def wire(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorCl
     bound_bodies(app, settings)
     guards = app.extensions["guards"] = Guards(settings)
     rates = app.extensions["rates"] = RateLimits(settings.amounts)
-    quarted.install(app, Checks(guards, Admittance([rates], sessions.quotas.refusals), sessions))
+    checks = Checks(guards, Admittance([rates], sessions.quotas.refusals), sessions)
+    quarted.install(app, checks)
     app.after_serving(rates.close)
     catalog = app.extensions["catalog"] = Catalog(sessions)
     catalog.disabled = settings.disabled
@@ -65,10 +68,11 @@ def wire(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorCl
     parked, retries = Parked(), Retries()
     calls = ToolCalls(parked, retries)
     app.after_serving(retries.close)
-    streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
+    streamable, sse, rest = StreamableDoor(sessions), SseDoor(sessions), RestDoor(sessions, calls)
+    front = Front(streamable, sse)
     others = (
         HealthDoor(sessions, supervisor, rates, catalog),
-        RestDoor(sessions, calls),
+        rest,
         ActionsDoor(sessions, calls),
         openapi,
         QuestionDoor(sessions, parked),
@@ -79,10 +83,12 @@ def wire(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorCl
     )
     if settings.publicity.docs_page:
         app.register_blueprint(PageDoor().blueprint())
-    shared = (streamable.blueprint(), Front(streamable, sse).blueprint())
+    shared = (streamable.blueprint(), front.blueprint())
     StatelessDoor(sessions, Probe(supervisor, sessions.eras)).install(*shared)
     for routes in (*(door.blueprint() for door in (*others, sse, WebSocketDoor(sessions))), *shared):
         app.register_blueprint(routes)
+    hot = app.extensions["hot"] = HotDoors(checks, front=front, streamable=streamable, sse=sse, rest=rest)
+    app.asgi_app = InFront(hot, app.asgi_app)  # type: ignore[method-assign]
     app.register_error_handler(GatewayError, _answer_error)
     app.register_error_handler(HTTPException, _answer_http_error)
     app.register_error_handler(Exception, _answer_fault)

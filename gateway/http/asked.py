@@ -122,7 +122,7 @@ class Asked:
 
     def quality(self, kind: str) -> float:
         """How much its client would like an answer of that type, from 0 for not at all to 1."""
-        return _remembered_quality(self.header("accept") or "", kind)
+        return quality(self.header("accept") or "", kind)
 
     def accepts(self, kind: str) -> bool:
         """Whether its client takes answers of this type. One that sends no Accept, or `*/*`, takes all of them."""
@@ -146,5 +146,6 @@ def _remembered_type(header: str) -> str:
     return _kept_type(header) if len(header) <= _LONGEST else _type(header)
 
 
-def _remembered_quality(header: str, kind: str) -> float:
+def quality(header: str, kind: str) -> float:
+    """How much a client that sends this `Accept`, or an empty one for none, would like an answer of that type."""
     return _kept_quality(header, kind) if len(header) <= _LONGEST else _quality(header, kind)
