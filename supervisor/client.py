@@ -144,8 +144,9 @@ class SupervisorClient:
 
     def use(self, lease: int) -> None:
         """This lease was used just now."""
-        self._used.add(lease)
-        self._to_renew.set()
+        if lease not in self._used:  # else somebody has said so since they were renewed last
+            self._used.add(lease)
+            self._to_renew.set()
 
     def hold(self, lease: int) -> None:
         """Keep this lease's idle clock from running, until `unhold`."""

@@ -6,7 +6,7 @@ opening a session, answers as bytes, calls with a key, and whatever is of revisi
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -22,8 +22,10 @@ from gateway.http.mcp import SESSION_HEADER, SESSION_QUERY
 from gateway.http.rest import RestDoor
 from gateway.http.sse import SseDoor
 from gateway.http.streamable import StreamableDoor
-from gateway.modern.envelope import has_envelope, has_modern_header
+from gateway.modern.envelope import has_envelope
 from gateway.rest.wishes import KEY
+from gateway.specification import MCP_PROTOCOL_VERSION_HEADER as _VERSION_HEADER
+from gateway.specification import MODERN_PROTOCOL_VERSIONS
 
 _SERVER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TOOL: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -33,9 +35,12 @@ _VERSIONS: Final = frozenset({"1.1", "2", "3"})
 _SESSION_HEADER: Final = SESSION_HEADER.lower()
 _KEY: Final = KEY.lower()
 _NOT_HOT: Final = frozenset({"upgrade", "expect", "content-encoding", _KEY})
-"""Headers with which nearly nobody asks."""
+"""Headers with which nearly nobody asks. Nor does anybody send one twice."""
 _AS_BYTES: Final = ("content", "raw")
 """In a query: parameters with which an answer may be no JSON."""
+
+Headers = Mapping[str, str]
+"""By their names; none of them was sent twice."""
 
 _Handler = Callable[[Asked], Awaitable[Reply]]
 
@@ -92,35 +97,37 @@ class HotDoors:
         return reply
 
     def _route(self, head: Head) -> _Route | None:
-        names = {name for name, _ in head.headers}
-        if head.http_version not in _VERSIONS or not head.query.isascii() or not _NOT_HOT.isdisjoint(names):
+        headers = dict(head.headers)
+        if len(headers) < len(head.headers) or not _NOT_HOT.isdisjoint(headers):
+            return None
+        if head.http_version not in _VERSIONS or not head.query.isascii():
             return None
         match head.path.split("/"):
             case ["", "api", server, tool] if head.method == "POST":
-                return self._call(head, server, tool)
+                return self._call(head, headers, server, tool)
             case ["", server, last]:
-                return self._message(head, names, server, last)
+                return self._message(head, headers, server, last)
             case ["", server]:
-                return self._message(head, names, server, "")
+                return self._message(head, headers, server, "")
         return None
 
-    def _message(self, head: Head, names: set[str], server: str, last: str) -> _Route | None:
+    def _message(self, head: Head, headers: Headers, server: str, last: str) -> _Route | None:
         method = head.method
         if last:
             door, handler = self._below.get((method, last), ("", None))
         else:
             door, handler = "front", self._front.get(method)
-        is_named = _SESSION_HEADER in names if door == "streamable" else _is_named(head, names)
+        is_named = _SESSION_HEADER in headers or (door != "streamable" and SESSION_QUERY in head.query)
         if handler is None or not (is_named or method == "GET") or not _is_server(server):
             return None
-        if has_modern_header(head.headers):
+        if headers.get(_VERSION_HEADER) in MODERN_PROTOCOL_VERSIONS:
             return None
         return _Route(door, f"{door}.{method.lower()}", server, partial(handler, server=server), door != "sse")
 
-    def _call(self, head: Head, server: str, tool: str) -> _Route | None:
+    def _call(self, head: Head, headers: Headers, server: str, tool: str) -> _Route | None:
         if SESSION_QUERY not in head.query or not _is_server(server) or not _TOOL.fullmatch(tool):
             return None
-        if any(each in head.query for each in _AS_BYTES) or not _is_plain(head):
+        if any(each in head.query for each in _AS_BYTES) or not _is_plain(headers):
             return None
         return _Route("rest", "rest.call", server, partial(self._rest.call, server=server, tool=tool), is_shared=False)
 
@@ -129,13 +136,8 @@ def _is_server(name: str) -> bool:
     return name not in RESERVED_NAMES and _SERVER.fullmatch(name) is not None
 
 
-def _is_named(head: Head, names: set[str]) -> bool:
-    """Whether it names a session, in whichever way."""
-    return _SESSION_HEADER in names or SESSION_QUERY in head.query
-
-
-def _is_plain(head: Head) -> bool:
+def _is_plain(headers: Headers) -> bool:
     """Whether its answer is wanted as JSON, above all."""
-    accept = head.get("accept") or ""
+    accept = headers.get("accept", "")
     as_json = quality(accept, JSON)
     return as_json >= 1 and as_json >= quality(accept, EVENT_STREAM)
