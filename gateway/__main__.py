@@ -160,7 +160,7 @@ async def _serve_with(
             tasks.cancel_scope.cancel()
 
     supervisor.on_settings = follow
-    await serve_http(app, listener, until_told_to_end)
+    await serve_http(app, listener, until_told_to_end, app.extensions["hot"])
     return 1 if lost else 0
 
 

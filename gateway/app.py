@@ -1,10 +1,8 @@
 """The application: wiring, and nothing else."""
 
-from functools import partial
 from http import HTTPStatus
 
-from loguru import logger
-from quart import Quart, Response, request
+from quart import Quart, Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import WebsocketMismatch
 
@@ -13,12 +11,15 @@ from common.reasons import Reason
 from gateway.admittance import Admittance
 from gateway.catalog.catalog import Catalog
 from gateway.errors import GatewayError
-from gateway.http import admitted, audited, bodies, paths, spared, watching
-from gateway.http.actions import ActionsDoor, is_action
-from gateway.http.calling import RETRIES
+from gateway.hot.asgi import InFront
+from gateway.hot.doors import HotDoors
+from gateway.http import bodies, paths, quarted, watching
+from gateway.http.actions import ActionsDoor
+from gateway.http.calling import ToolCalls
 from gateway.http.certificates import CertificateDoor
+from gateway.http.checks import Checks
 from gateway.http.front import Front
-from gateway.http.guards import Guards, asked
+from gateway.http.guards import Guards
 from gateway.http.health import HealthDoor
 from gateway.http.metadata import MetadataDoor
 from gateway.http.offers import OfferDoor
@@ -38,8 +39,6 @@ from gateway.retries import Retries
 from gateway.sessions import Sessions
 from supervisor.client import SupervisorClient
 
-_SPEAKS_JSON_RPC = frozenset({"front", "sse", "streamable", "websocket"})
-
 _FROM_HTTP = {
     HTTPStatus.NOT_FOUND: Reason.ROUTE_NOT_FOUND,
     HTTPStatus.METHOD_NOT_ALLOWED: Reason.METHOD_NOT_ALLOWED,
@@ -57,38 +56,39 @@ def wire(settings: GatewaySettings, sessions: Sessions, supervisor: SupervisorCl
     paths.install(app.url_map)
     bound_bodies(app, settings)
     guards = app.extensions["guards"] = Guards(settings)
-    guards.install(app)
-    audited.install(app, sessions)
     rates = app.extensions["rates"] = RateLimits(settings.amounts)
-    admitted.install(app, Admittance([rates], sessions.quotas.refusals))
+    checks = Checks(guards, Admittance([rates], sessions.quotas.refusals), sessions)
+    quarted.install(app, checks)
     app.after_serving(rates.close)
     catalog = app.extensions["catalog"] = Catalog(sessions)
     catalog.disabled = settings.disabled
     app.after_serving(catalog.close)
     watching.install(app, catalog, sessions, settings.publicity)
     openapi = app.extensions["openapi"] = OpenApiDoor(sessions, catalog, settings)
-    parked = app.extensions["parked"] = Parked()
-    retries = app.extensions[RETRIES] = Retries()
+    parked, retries = Parked(), Retries()
+    calls = ToolCalls(parked, retries)
     app.after_serving(retries.close)
-    streamable, sse = StreamableDoor(sessions), SseDoor(sessions)
+    streamable, sse, rest = StreamableDoor(sessions), SseDoor(sessions), RestDoor(sessions, calls)
+    front = Front(streamable, sse)
     others = (
         HealthDoor(sessions, supervisor, rates, catalog),
-        RestDoor(sessions),
-        ActionsDoor(sessions),
+        rest,
+        ActionsDoor(sessions, calls),
         openapi,
         QuestionDoor(sessions, parked),
-        OfferDoor(sessions),
-        *unified(sessions, catalog, supervisor),
+        OfferDoor(sessions, parked),
+        *unified(sessions, catalog, supervisor, calls),
         CertificateDoor(sessions.certificates),
         MetadataDoor(guards),
     )
     if settings.publicity.docs_page:
         app.register_blueprint(PageDoor().blueprint())
-    shared = (streamable.blueprint(), Front(streamable, sse).blueprint())
+    shared = (streamable.blueprint(), front.blueprint())
     StatelessDoor(sessions, Probe(supervisor, sessions.eras)).install(*shared)
     for routes in (*(door.blueprint() for door in (*others, sse, WebSocketDoor(sessions))), *shared):
         app.register_blueprint(routes)
-    app.after_request(partial(part_company, sessions))
+    hot = app.extensions["hot"] = HotDoors(checks, front=front, streamable=streamable, sse=sse, rest=rest)
+    app.asgi_app = InFront(hot, app.asgi_app)  # type: ignore[method-assign]
     app.register_error_handler(GatewayError, _answer_error)
     app.register_error_handler(HTTPException, _answer_http_error)
     app.register_error_handler(Exception, _answer_fault)
@@ -118,23 +118,9 @@ def bound_bodies(app: Quart, settings: GatewaySettings) -> None:
     app.config["MAX_CONTENT_LENGTH"] = largest + bodies.DISCARDED
 
 
-async def part_company(sessions: Sessions, response: Response) -> Response:
-    """Every answer of a gateway that is leaving is the last one on its connection, and says so.
-
-    Else a client sends its next request on a connection that is about to be closed, and cannot know what became of it:
-    LibreChat then gives up the session, which the next gateway would have gone on with.
-    """
-    if sessions.is_leaving and request.http_version.startswith("1"):  # HTTP/2 has no such header
-        response.headers["Connection"] = "close"
-    return response
-
-
 async def _answer_error(error: GatewayError) -> Response:
-    audited.refused(error)
-    speaks_json_rpc = asked().blueprint in _SPEAKS_JSON_RPC
-    body = error.rpc_body() if speaks_json_rpc else error.rest_body()
-    status = spared.status(error, error.status) if speaks_json_rpc else 200 if is_action() else error.status
-    return bodies.json_response(body, status, error.headers)
+    asked = quarted.asked()
+    return quarted.response(asked.checks.failed(asked, error))
 
 
 async def _answer_http_error(error: HTTPException) -> Response:
@@ -148,7 +134,7 @@ async def _answer_http_error(error: HTTPException) -> Response:
     }
     sentence = _NO_WEBSOCKET if isinstance(error, WebsocketMismatch) else sentences.get(reason, error.name)
     answer = await _answer_error(GatewayError(reason, sentence))
-    answer.status_code = 200 if is_action() else code
+    answer.status_code = 200 if quarted.asked().is_action else code
     for name, value in error.get_headers():
         if name.lower() == "allow":
             answer.headers[name] = ", ".join(sorted(set(value.split(", ")) - {"HEAD"}))
@@ -156,6 +142,6 @@ async def _answer_http_error(error: HTTPException) -> Response:
 
 
 async def _answer_fault(error: Exception) -> Response:
-    """Our own fault: the traceback is for the log, a sentence for the client."""
-    logger.opt(exception=error).error("a request to {} failed", asked().endpoint)
-    return await _answer_error(GatewayError(Reason.INTERNAL_ERROR, "the gateway failed; its log says how"))
+    """Our own fault."""
+    asked = quarted.asked()
+    return quarted.response(asked.checks.faulty(asked, error))

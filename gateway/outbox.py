@@ -13,6 +13,7 @@ from typing import Final
 
 import anyio
 
+from gateway.bell import FOR_EVER, Bell
 from gateway.errors import GatewayError
 from gateway.events import Event, Log
 
@@ -36,11 +37,10 @@ class Outbox:
         self._full = False
         self._closed = False
         self._discarding = False
-        self._news = anyio.Event()
+        self._news = Bell()
         self.failure: GatewayError | None = None
         """Why the last message is the gateway's own error, and not the child's answer."""
-        self.cut_off = anyio.Event()
-        """Set when nobody will take anything any more."""
+        self._cut_off: anyio.Event | None = None
         self.taken = 0
         """How many messages the client has taken."""
         self.awaits = 1
@@ -49,6 +49,15 @@ class Outbox:
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"
         return f"<Outbox {state}: {len(self._messages)} messages, {self._bytes} bytes>"
+
+    @property
+    def cut_off(self) -> anyio.Event:
+        """Set when nobody will take anything any more."""
+        if self._cut_off is None:
+            self._cut_off = anyio.Event()
+            if self._discarding:
+                self._cut_off.set()
+        return self._cut_off
 
     @property
     def held(self) -> int:
@@ -92,7 +101,7 @@ class Outbox:
         """One more message, which is in the log already, or in none."""
         self._messages.append(event)
         self._bytes += len(event.data)
-        self._tell()
+        self._news.ring()
         if self._bytes > HIGH_WATER and not self._full:
             self._full = True
             self._on_level(self, True)  # noqa: FBT003
@@ -102,7 +111,7 @@ class Outbox:
         if self._log is not None and not self._closed and not self.stands:
             self._log.finish()
         self._closed = True
-        self._tell()
+        self._news.ring()
 
     def discard(self) -> None:
         """Nobody will take anything any more."""
@@ -110,8 +119,9 @@ class Outbox:
         self._messages.clear()
         self._bytes = 0
         self._lower()
-        self._tell()
-        self.cut_off.set()
+        self._news.ring()
+        if self._cut_off is not None:
+            self._cut_off.set()
 
     async def take(self, within: float) -> bytes | None:
         """The next message; None where none came `within` seconds. Raises EndOfStream after the last one."""
@@ -121,8 +131,7 @@ class Outbox:
     async def take_event(self, within: float) -> Event | None:
         """The same, with its id."""
         if not self._messages and not self._at_end:
-            with anyio.move_on_after(within):
-                await self._news.wait()
+            await self._news.wait(within)
         if self._messages:
             event = self._messages.popleft()
             self._bytes -= len(event.data)
@@ -141,15 +150,14 @@ class Outbox:
         Whether that settled it: the outbox is closed, and holds one message or none.
         """
         if not self._messages and not self._at_end:
-            with anyio.move_on_after(within):
-                await self._news.wait()
+            await self._news.wait(within)
         return self._at_end and len(self._messages) <= 1
 
     async def end(self, within: float) -> bool:
         """Wait for the end, `within` seconds at most; whether it came. What is here may still be taken."""
         with anyio.move_on_after(within):
             while not self._at_end:
-                await self._news.wait()
+                await self._news.wait(FOR_EVER)
         return self._at_end
 
     @property
@@ -160,7 +168,3 @@ class Outbox:
         if self._full and self._bytes <= LOW_WATER:
             self._full = False
             self._on_level(self, False)  # noqa: FBT003
-
-    def _tell(self) -> None:
-        self._news.set()
-        self._news = anyio.Event()

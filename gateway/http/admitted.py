@@ -4,12 +4,11 @@ To a client with a live session a refusal is the JSON-RPC error that answers its
 any status but 200. Where there is no session yet, it is an HTTP answer of its own.
 """
 
-from quart import Quart, Response, g
-from quart.typing import ResponseTypes
-
-from gateway.admittance import CALL, FREE, OPEN, Admittance, Refused, Standing, Use, nearer, use_of
+from gateway.admittance import CALL, FREE, OPEN, Refused, Use, nearer, use_of
 from gateway.errors import GatewayError
+from gateway.hot.exchange import put, value_of
 from gateway.http import audited
+from gateway.http.asked import Asked
 from gateway.jsonrpc import Message, Request
 from gateway.outbox import Outbox
 from gateway.personal import personal
@@ -18,51 +17,29 @@ from gateway.session import Session
 from gateway.toollists import LIST
 
 
-def install(app: Quart, admittance: Admittance) -> None:
-    """Have the doors of `app` ask `admittance`, and every answer say how near its client is to a limit."""
-
-    async def begin() -> None:
-        g.admittance, g.standing, g.refused = admittance, None, None
-
-    async def finish(response: Response) -> Response:
-        _mark(response)
-        return response
-
-    async def finish_handshake(response: ResponseTypes | None) -> ResponseTypes | None:
-        if response is not None:
-            _mark(response)
-        return response
-
-    app.before_request(begin)
-    app.before_websocket(begin)
-    app.after_request(finish)
-    app.after_websocket(finish_handshake)
-
-
-async def admit(use: Use) -> None:
-    """Raises GatewayError where the sender of this request may not do that."""
-    admittance: Admittance = g.admittance
+async def admit(asked: Asked, use: Use) -> None:
+    """Raises GatewayError where the sender of `asked` may not do that."""
     try:
-        standing = await admittance.admit(g.who, use)
+        standing = await asked.checks.admittance.admit(asked.sender, use)
     except GatewayError as error:
-        g.refused = error
+        asked.refused = error
         if isinstance(error, Refused):
-            g.standing = nearer(g.standing, error.standing)
+            asked.standing = nearer(asked.standing, error.standing)
         raise
-    g.standing = nearer(g.standing, standing)
+    asked.standing = nearer(asked.standing, standing)
 
 
-async def admit_opening(server: str = "") -> None:
+async def admit_opening(asked: Asked, server: str = "") -> None:
     """The same for a session that is opened, or an id for one."""
-    await admit(Use(server, OPEN))
+    await admit(asked, Use(server, OPEN))
 
 
-async def admit_listing(server: str = "") -> None:
+async def admit_listing(asked: Asked, server: str = "") -> None:
     """The same for a look at the tools of a server, or of all of them."""
-    await admit(Use(server, LIST))
+    await admit(asked, Use(server, LIST))
 
 
-async def refusal(session: Session, message: Message) -> GatewayError | None:
+async def refusal(asked: Asked, session: Session, message: Message) -> GatewayError | None:
     """Why a message of a live session may not pass; None where it may. Only requests are ever refused.
 
     What it bears of its user's own is looked at here, and heeded by the relay, once the request is passed on.
@@ -70,15 +47,21 @@ async def refusal(session: Session, message: Message) -> GatewayError | None:
     if not isinstance(message, Request):
         return None
     try:
-        await admit(use_of(session.server, message))
-        personal(g.who, session.policy)
+        await admit(asked, use_of(session.server, message))
+        personal(asked.sender, session.policy)
     except GatewayError as error:
         return error
     return None
 
 
 def request(
-    relay: Relay, message: Request, outbox: Outbox, refused: GatewayError | None, *, can_carry_more: bool = True
+    asked: Asked,
+    relay: Relay,
+    message: Request,
+    outbox: Outbox,
+    refused: GatewayError | None,
+    *,
+    can_carry_more: bool = True,
 ) -> None:
     """Pass a request on, unless it is `refused`, or too many are in flight: then the error comes to `outbox`."""
     try:
@@ -87,20 +70,19 @@ def request(
         if message.method != FREE:
             relay.calls.check(of_tool=message.method == CALL)
     except GatewayError as error:
-        g.refused = error
-        audited.refused(error)
+        asked.refused = error
+        audited.refused(asked, error)
         relay.refuse(message, outbox, error)
     else:
-        relay.request(message, outbox, who=g.who, can_carry_more=can_carry_more)
+        relay.request(message, outbox, who=asked.sender, can_carry_more=can_carry_more)
 
 
-def _mark(response: ResponseTypes) -> None:
-    # Where something before this one refused the request, there is neither.
-    standing: Standing | None = g.get("standing")
-    if standing is not None:
-        response.headers["X-RateLimit-Limit"] = str(standing.limit)
-        response.headers["X-RateLimit-Remaining"] = str(standing.remaining)
-        response.headers["X-RateLimit-Reset"] = str(standing.reset)
-    refused: GatewayError | None = g.get("refused")
-    for name, value in (refused.headers if refused is not None else {}).items():
-        response.headers.setdefault(name, value)
+def mark(asked: Asked, headers: list[tuple[str, str]]) -> None:
+    """Have the `headers` of the answer say how near its client is to a limit, and when to come again."""
+    if asked.standing is not None:
+        put(headers, "X-RateLimit-Limit", str(asked.standing.limit))
+        put(headers, "X-RateLimit-Remaining", str(asked.standing.remaining))
+        put(headers, "X-RateLimit-Reset", str(asked.standing.reset))
+    for name, value in (asked.refused.headers if asked.refused is not None else {}).items():
+        if value_of(headers, name) is None:
+            headers.append((name, value))

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import Final
 
 import anyio
-from quart import Response
 
 from gateway import sse
 from gateway.errors import GatewayError
+from gateway.hot.exchange import Reply
 from gateway.http import admitted, bodies
+from gateway.http.asked import Asked
 from gateway.http.bodies import EVENT_STREAM, JSON
 from gateway.http.streams import EventStream, ended_stream, event_stream
 from gateway.jsonrpc import Message, Notification, Request, decode
@@ -39,23 +40,26 @@ def opening(relay: Relay, event_id: bytes, *, comes_back: bool = False) -> bytes
 
 
 async def answer(
+    asked: Asked,
     relay: Relay,
     outbox: Outbox,
     request: bytes = b"",
     *,
     on_hang_up: Callable[[], None] = lambda: None,
     quick: float = QUICK,
-) -> Response:
-    """The answer in `outbox` to the request whose id is the JSON `request`; a stream, if it takes longer than `quick`.
+) -> Reply:
+    """The answer to `asked` in `outbox`: a stream, if it takes longer than `quick`.
+
+    `request` is the JSON of the request's id.
 
     `on_hang_up` is called when the stream ends, by whomever. Cancellation means that the client hung up.
     """
-    takes_stream = bodies.accepts(EVENT_STREAM)
-    patience = quick if bodies.accepts(JSON) else 0.0
+    takes_stream = asked.accepts(EVENT_STREAM)
+    patience = quick if asked.accepts(JSON) else 0.0
     try:
         settled = await outbox.settle(patience if takes_stream else _PATIENT)
         if settled or not takes_stream:
-            return bodies.json_response(relay.fit().alone(await outbox.take(0) or b""))
+            return bodies.json_reply(relay.fit().alone(await outbox.take(0) or b""))
     except anyio.EndOfStream:
         # The client cancelled the request, and has stopped waiting for an answer.
         return bodies.empty(202)
@@ -65,7 +69,9 @@ async def answer(
     return stream(relay, outbox, request, on_hang_up=on_hang_up)
 
 
-async def answer_batch(relay: Relay, messages: list[Message], refused: list[GatewayError | None]) -> Response:
+async def answer_batch(
+    asked: Asked, relay: Relay, messages: list[Message], refused: list[GatewayError | None]
+) -> Reply:
     """The answers to all of `messages`, as one array if they are quick and come alone, else on one stream.
 
     `refused` has for each of them the error that is its answer, or None.
@@ -73,19 +79,19 @@ async def answer_batch(relay: Relay, messages: list[Message], refused: list[Gate
     Raises GatewayError where the session has ended. Cancellation means that the client hung up.
     """
     requests = [message for message in messages if isinstance(message, Request)]
-    takes_stream = bodies.accepts(EVENT_STREAM)
+    takes_stream = asked.accepts(EVENT_STREAM)
     outbox = relay.new_outbox()
     outbox.awaits = len(requests)
     for message, error in zip(messages, refused, strict=True):
         if isinstance(message, Request):
-            admitted.request(relay, message, outbox, error, can_carry_more=takes_stream)
+            admitted.request(asked, relay, message, outbox, error, can_carry_more=takes_stream)
         elif isinstance(message, Notification):
             relay.notify(message)
         else:
             relay.respond(message)
     if not requests:
         return bodies.empty(202)
-    patience = QUICK if bodies.accepts(JSON) else 0.0
+    patience = QUICK if asked.accepts(JSON) else 0.0
     try:
         ended = await outbox.end(patience if takes_stream else _PATIENT)
         if (ended and outbox.waiting <= len(requests)) or not takes_stream:
@@ -96,7 +102,7 @@ async def answer_batch(relay: Relay, messages: list[Message], refused: list[Gate
     return stream(relay, outbox)
 
 
-async def _all_at_once(outbox: Outbox, fit: Fit) -> Response:
+async def _all_at_once(outbox: Outbox, fit: Fit) -> Reply:
     """What is in an outbox that has ended: an array, unless there is more than answers, where a member was cancelled."""
     messages: list[bytes] = []
     while outbox.waiting:
@@ -104,13 +110,13 @@ async def _all_at_once(outbox: Outbox, fit: Fit) -> Response:
     if not messages:
         return bodies.empty(202)
     if all(isinstance(decode(each), Answer) for each in messages):
-        return bodies.json_response(b"[%b]" % b",".join(messages))
+        return bodies.json_reply(b"[%b]" % b",".join(messages))
     return ended_stream(b"".join(map(sse.message, messages)))
 
 
 def stream(
     relay: Relay, outbox: Outbox, request: bytes = b"", *, on_hang_up: Callable[[], None] = lambda: None
-) -> Response:
+) -> Reply:
     """What is in `outbox`, and what will be, as an event stream to which the client may come back."""
 
     def close() -> None:

@@ -1,15 +1,12 @@
 """Request bodies, bounded and checked, and what a JSON answer looks like."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Final
-
-import anyio
-from quart import Response, g, request
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from common.reasons import Reason
 from gateway.errors import GatewayError
+from gateway.hot.exchange import Reply
+from gateway.http.asked import Asked
 
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"
@@ -22,28 +19,31 @@ A connection with an unread request can carry no other one, and whoever is still
 (RFC 9112, section 9.6).
 """
 
-DISCARDING: Final = 2.0
-"""Seconds that this may take."""
 
-
-async def read_json(limit: int) -> bytes:
-    """The body, which claims to be JSON and is no longer than `limit` bytes.
+async def read_json(asked: Asked, limit: int) -> bytes:
+    """The body, which claims to be JSON and is no longer than `limit` bytes. It may be read again.
 
     Raises GatewayError: 415 for another type, which a browser could send without asking; 413 for a longer one, as soon
     as it is known to be.
     """
-    peeked: bytes | None = g.pop("body", None)
-    if peeked is not None:
-        return peeked
-    if request.mimetype != JSON:
+    if asked.mimetype != JSON:
         raise GatewayError(
-            Reason.UNSUPPORTED_MEDIA_TYPE, f"expected a body with Content-Type: {JSON}", received=request.mimetype[:255]
+            Reason.UNSUPPORTED_MEDIA_TYPE, f"expected a body with Content-Type: {JSON}", received=asked.mimetype[:255]
         )
-    if (request.content_length or 0) > limit:
+    if not isinstance(asked.body, bytes):
+        asked.body = await _read(asked, limit)
+    if len(asked.body) > limit:
+        raise too_large(limit)
+    return asked.body
+
+
+async def _read(asked: Asked, limit: int) -> bytes:
+    assert not isinstance(asked.body, bytes)
+    if (asked.content_length or 0) > limit:
         raise too_large(limit)
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.body:
+    async for chunk in asked.body:
         size += len(chunk)
         if size > limit:
             raise too_large(limit)
@@ -51,37 +51,16 @@ async def read_json(limit: int) -> bytes:
     return b"".join(chunks)
 
 
-async def peek_json(limit: int) -> bytes:
-    """The same, for somebody who only looks: whoever calls `read_json` afterwards gets it, too, and once."""
-    body = g.body = await read_json(limit)
-    return body
-
-
-async def discard_rest() -> None:
-    """Read what no door has read of the request, for DISCARDING seconds at most; Quart bounds how much that may be."""
-    with anyio.move_on_after(DISCARDING), suppress(RequestEntityTooLarge):
-        async for _ in request.body:
-            pass
-
-
 def too_large(limit: int) -> GatewayError:
     """The body is over the limit."""
     return GatewayError(Reason.MESSAGE_TOO_LARGE, f"expected a body of at most {limit} bytes", maxMessageBytes=limit)
 
 
-def accepts(kind: str) -> bool:
-    """Whether the client takes answers of this type. One that sends no Accept, or `*/*`, takes all of them."""
-    accepted = request.accept_mimetypes
-    return not accepted or bool(accepted[kind])
-
-
-def json_response(data: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def json_reply(data: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
     """An answer whose body is the JSON `data`."""
-    return Response(data, status=status, content_type=JSON, headers=dict(headers or {}))
+    return Reply(status, data, [("Content-Type", JSON), *(headers or {}).items()])
 
 
-def empty(status: int, headers: Mapping[str, str] | None = None) -> Response:
+def empty(status: int, headers: Mapping[str, str] | None = None) -> Reply:
     """An answer without a body."""
-    response = Response(b"", status=status, headers=dict(headers or {}))
-    del response.headers["Content-Type"]
-    return response
+    return Reply(status, b"", [*(headers or {}).items()])

@@ -9,11 +9,11 @@ import asyncio
 import anyio
 import msgspec
 from loguru import logger
-from quart import Response
 
 from common.reasons import Reason
 from gateway import sse
 from gateway.errors import GatewayError
+from gateway.hot.exchange import Reply
 from gateway.http.streams import EventStream, event_stream
 from gateway.jsonrpc import Notification, on_one_line
 from gateway.meta import PROGRESS
@@ -58,7 +58,7 @@ class CallStream:
 
     # What is answered.
 
-    async def response(self, answer: "asyncio.Future[bytes]", *, is_own: bool) -> Response:
+    async def reply(self, answer: "asyncio.Future[bytes]", *, is_own: bool) -> Reply:
         """The stream that ends with `answer`, once the child has been asked; where it `is_own`, it ends with the stream.
 
         Raises GatewayError where it is known by then that there is no result. Cancellation means that the client hung
@@ -73,9 +73,9 @@ class CallStream:
         if answer.done() and not self._asked.is_set():
             answer.result()
         answer.add_done_callback(self._finish)
-        response = event_stream(EventStream(self._outbox, self._leave, write=self._write))
-        response.headers["Cache-Control"] = "no-store, no-transform"
-        return response
+        reply = event_stream(EventStream(self._outbox, self._leave, write=self._write))
+        reply.put("Cache-Control", "no-store, no-transform")
+        return reply
 
     async def _until_asked(self, answer: "asyncio.Future[bytes]") -> None:
         asked = asyncio.ensure_future(self._asked.wait())

@@ -1,10 +1,12 @@
 """`GET /api/certificates/{id}`: what ended a child, for whoever's it was."""
 
 import msgspec
-from quart import Blueprint, Response, g
+from quart import Blueprint
 
 from gateway.certificates import Certificates, as_json
+from gateway.hot.exchange import Reply
 from gateway.http import bodies
+from gateway.http.quarted import add, asked
 
 
 class CertificateDoor:
@@ -16,10 +18,10 @@ class CertificateDoor:
     def blueprint(self) -> Blueprint:
         """`/api/certificates/{id}`."""
         routes = Blueprint("certificates", __name__, url_prefix="/api")
-        routes.add_url_rule("/certificates/<id_>", "get", self.get, methods=["GET"], provide_automatic_options=False)
+        add(routes, "/certificates/<id_>", "get", self.get, "GET")
         return routes
 
-    async def get(self, id_: str) -> Response:
+    async def get(self, id_: str) -> Reply:
         """The death certificate that an error named."""
-        certificate = await self._certificates.find(id_, g.who.principal)
-        return bodies.json_response(msgspec.json.encode(as_json(certificate)))
+        certificate = await self._certificates.find(id_, asked().sender.principal)
+        return bodies.json_reply(msgspec.json.encode(as_json(certificate)))

@@ -1,13 +1,14 @@
 """A child's answer over HTTP: as JSON, or one thing of it as bytes, as the client wants it."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final
 
-from quart import Response, request
-
 from gateway.errors import bad_request
+from gateway.hot.exchange import Reply
 from gateway.http import bodies
+from gateway.http.asked import Asked
 from gateway.rest import decoding, naming
 from gateway.rest.contents import blocks, chosen, failed, is_json, sent_as
 
@@ -28,9 +29,9 @@ class Wish:
     """Whether it is to be bytes in any case."""
 
 
-def wish() -> Wish:
-    """The one of this request. Raises GatewayError where it makes no sense: it is to be asked before anything is done."""
-    index, raw = request.args.get("content"), request.args.get("raw", "false").lower()
+def wish(asked: Asked) -> Wish:
+    """The one of a request. Raises GatewayError where it makes no sense: it is to be asked before anything is done."""
+    index, raw = asked.query.get("content"), asked.query.get("raw", "false").lower()
     if index is not None and not (index.isascii() and index.isdigit() and len(index) <= _LONGEST_INDEX):
         raise bad_request("'content' is the number of one of the contents, counted from 0", content=index[:64])
     if raw not in _YES:
@@ -38,31 +39,36 @@ def wish() -> Wish:
     return Wish(int(index) if index is not None else None, _YES[raw])
 
 
-def response(answer: bytes, wanted: Wish) -> Response:
+class Pieces(AbstractAsyncContextManager[AsyncIterator[bytes]]):
+    """A body of which `length` is known, and which is made as it is sent."""
+
+    def __init__(self, body: decoding.Body) -> None:
+        self.length = body.length
+        self._pieces = body.pieces
+
+    async def __aenter__(self) -> AsyncIterator[bytes]:
+        return self._sent()
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing is left of it."""
+
+    async def _sent(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            yield piece
+
+
+def response(asked: Asked, answer: bytes, wanted: Wish) -> Reply:
     """`answer`, the result of a call or of reading a resource, as it is wanted.
 
     Raises GatewayError where it has nothing of that kind. The words of a tool that failed are JSON, whatever is wanted.
     """
-    if is_json(_quality, wanted.index, raw=wanted.raw):
-        return bodies.json_response(answer)
+    if is_json(asked.quality, wanted.index, raw=wanted.raw):
+        return bodies.json_reply(answer)
     found = blocks(answer)
     if not found and failed(answer):
-        return bodies.json_response(answer)
-    block = chosen(found, _quality, wanted.index, raw=wanted.raw)
+        return bodies.json_reply(answer)
+    block = chosen(found, asked.quality, wanted.index, raw=wanted.raw)
     if block is None:
-        return bodies.json_response(answer)
-    body = decoding.body(block)
-    sent = Response(_sent(body.pieces), headers=naming.headers(block, sent_as(block, _quality)))
-    sent.content_length = body.length
-    sent.timeout = SENDING
-    return sent
-
-
-def _quality(kind: str) -> float:
-    accepted = request.accept_mimetypes
-    return accepted.quality(kind) if accepted else 1.0
-
-
-async def _sent(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    for piece in pieces:
-        yield piece
+        return bodies.json_reply(answer)
+    headers = naming.headers(block, sent_as(block, asked.quality))
+    return Reply(200, Pieces(decoding.body(block)), [*headers.items()])

@@ -9,9 +9,8 @@ headers a listed page may send is no boundary, so it may send those that it asks
 """
 
 import re
+from collections.abc import Callable
 from typing import Final
-
-from werkzeug.datastructures import Headers
 
 from common.config.cors import Cors, normal_origin
 
@@ -28,8 +27,8 @@ MAX_NAMES: Final = 50
 """Headers that a page may ask for at once."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
-_ORIGIN, _METHOD = "Origin", "Access-Control-Request-Method"
-_HEADERS, _PRIVATE = "Access-Control-Request-Headers", "Access-Control-Request-Private-Network"
+_ORIGIN: Final = "Origin"
+_METHOD, _HEADERS, _PRIVATE = (f"access-control-request-{each}" for each in ("method", "headers", "private-network"))
 
 
 class CrossOrigin:
@@ -46,15 +45,18 @@ class CrossOrigin:
         except ValueError:
             return False
 
-    def preflight(self, method: str, headers: Headers) -> dict[str, str] | None:
-        """The headers of the answer to a browser that asks before it lets a listed page ask; None for other requests."""
-        if method != "OPTIONS" or _METHOD not in headers or not self.lists(headers.get(_ORIGIN)):
+    def preflight(self, method: str, header: Callable[[str], str | None]) -> dict[str, str] | None:
+        """The headers of the answer to a browser that asks before it lets a listed page ask; None for other requests.
+
+        `header` gives the first value of a header of the request, by its name in lower case.
+        """
+        if method != "OPTIONS" or header(_METHOD) is None or not self.lists(header(_ORIGIN.lower())):
             return None
         said = {"Access-Control-Allow-Methods": METHODS, "Access-Control-Max-Age": str(self._max_age)}
-        wanted = [name.strip() for name in headers.get(_HEADERS, "").split(",")]
+        wanted = [name.strip() for name in (header(_HEADERS) or "").split(",")]
         if allowed := [name for name in wanted if _NAME.fullmatch(name)][:MAX_NAMES]:
             said["Access-Control-Allow-Headers"] = ", ".join(allowed)
-        if headers.get(_PRIVATE) == "true":
+        if header(_PRIVATE) == "true":
             said["Access-Control-Allow-Private-Network"] = "true"
         return said
 

@@ -4,10 +4,13 @@ A client of HTTP+SSE begins with a GET, a client of Streamable HTTP with a POST;
 in the query, the other in a header. Who sends both is confused, and told so.
 """
 
-from quart import Blueprint, Response
+from quart import Blueprint
 
 from common.reasons import Reason
 from gateway.errors import GatewayError
+from gateway.hot.exchange import Reply
+from gateway.http import quarted
+from gateway.http.asked import Asked
 from gateway.http.mcp import SESSION_HEADER, SESSION_QUERY, header_id, query_id
 from gateway.http.sse import SseDoor
 from gateway.http.streamable import StreamableDoor
@@ -23,25 +26,24 @@ class Front:
     def blueprint(self) -> Blueprint:
         """`/{server}`."""
         routes = Blueprint("front", __name__)
-        routes.add_url_rule("/<server:server>", "get", self.get, methods=["GET"], provide_automatic_options=False)
-        routes.add_url_rule("/<server:server>", "post", self.post, methods=["POST"], provide_automatic_options=False)
-        delete = self._streamable.delete
-        routes.add_url_rule("/<server:server>", "delete", delete, methods=["DELETE"], provide_automatic_options=False)
+        quarted.add(routes, "/<server:server>", "get", quarted.given(self.get), "GET")
+        quarted.add(routes, "/<server:server>", "post", quarted.given(self.post), "POST")
+        quarted.add(routes, "/<server:server>", "delete", quarted.given(self._streamable.delete), "DELETE")
         return routes
 
-    async def get(self, server: str) -> Response:
-        """A standing stream of Streamable HTTP, or a new session of HTTP+SSE."""
-        if header_id() is not None:
-            return await self._streamable.get(server)
-        return await self._sse.get(server, "")
+    async def get(self, asked: Asked, server: str) -> Reply:
+        """What a GET is answered with."""
+        if header_id(asked) is not None:
+            return await self._streamable.get(asked, server)
+        return await self._sse.get(asked, server, "")
 
-    async def post(self, server: str) -> Response:
-        """A message of either."""
-        if query_id() is None:
-            return await self._streamable.post(server)
-        if header_id() is not None:
+    async def post(self, asked: Asked, server: str) -> Reply:
+        """What a POST is answered with."""
+        if query_id(asked) is None:
+            return await self._streamable.post(asked, server)
+        if header_id(asked) is not None:
             raise GatewayError(
                 Reason.SESSION_ID_TWICE,
                 f"expected one session id, not one in '?{SESSION_QUERY}=' and one in the header {SESSION_HEADER}",
             )
-        return await self._sse.post(server)
+        return await self._sse.post(asked, server)

@@ -10,22 +10,21 @@ in); then the credentials, and on whose behalf they are used.
 
 import ipaddress
 import time
-from typing import Final, TypeVar
+from functools import lru_cache
+from typing import Final
 from urllib.parse import urlsplit
 
 from loguru import logger
-from quart import Quart, Response, g, has_websocket_context, request, websocket
-from quart.typing import ResponseTypes
-from quart.wrappers.base import BaseRequestWebsocket
 
 from common.config.model import GatewaySettings
 from common.reasons import Reason
 from gateway.errors import GatewayError
+from gateway.hot.exchange import Reply, put, value_of
 from gateway.http import bodies
+from gateway.http.asked import Asked
 from gateway.http.cors import CrossOrigin
 from gateway.http.lengths import check_length, is_doubtful
-from gateway.http.page import is_page
-from gateway.http.streams import abandon
+from gateway.http.paths import is_page
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.denied import Denied
 from gateway.identity.fronts import Fronts
@@ -34,7 +33,6 @@ from gateway.identity.resource import is_described_at
 from gateway.personal import FAULTS
 
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
-Marked = TypeVar("Marked", bound=ResponseTypes)
 TELLING: Final = 1.0
 """Seconds between two lines about callers that are turned away for the same reason."""
 
@@ -50,15 +48,12 @@ _WORTH_A_LINE: Final = frozenset(
         Reason.USER_DENIED,
     }
 )
+_LONGEST_NAME: Final = 255
+"""Characters of a host's name (RFC 1035, section 2.3.4); of a longer one nothing is remembered."""
 _ELSEWHERE: Final = frozenset({"cross-site", "same-site"})
 """What a browser says of a request that a page of another origin made; of the latter, on another port of this machine."""
 _PUBLIC: Final = frozenset({"/health", "/api/v1/health"})
 """Where anybody may ask whether all is well, without credentials; no more than that is said then."""
-
-
-def asked() -> BaseRequestWebsocket:
-    """What is being answered: a request, or the handshake of a WebSocket."""
-    return websocket if has_websocket_context() else request
 
 
 class Guards:
@@ -71,13 +66,6 @@ class Guards:
         self._told: dict[Reason, float] = {}
         self._allowed_hosts = frozenset(host.lower() for host in settings.allowed_hosts)
 
-    def install(self, app: Quart) -> None:
-        """Have every request of `app` checked first, and every answer bear the headers of an API."""
-        app.before_request(self.check)
-        app.before_websocket(self.check)
-        app.after_request(self.finish)
-        app.after_websocket(self.finish_handshake)
-
     def take_over(self, settings: GatewaySettings) -> None:
         """Credentials, users, origins and servers are these from the next request on."""
         self.authenticator = Authenticator(settings.auth, self.authenticator)
@@ -88,86 +76,70 @@ class Guards:
         """Whether `principal`, who was let in once, could be let in now: by itself, and on whose behalf it asks."""
         return self.authenticator.still_admits(principal) and self._fronts.still_believe(principal)
 
-    async def check(self) -> Response | None:
-        """Raises GatewayError where the request may not pass; leaves who sends it in `g.who`.
+    async def check(self, asked: Asked) -> Reply | None:
+        """Raises GatewayError where the request may not pass; leaves who sends it in `asked`.
 
         A browser that asks whether a page of a listed origin may ask is answered here, for it sends no credentials.
         """
         try:
-            self._check_site()
-            said = self._cors.preflight(asked().method, asked().headers)
+            self._check_site(asked)
+            said = self._cors.preflight(asked.head.method, asked.header)
             if said is not None:
                 return bodies.empty(204, said)
-            await self._authenticate()
+            await self._authenticate(asked)
             return None
         except GatewayError as error:
-            self.tell(error)
+            self.tell(asked, error)
             raise
 
-    def _check_site(self) -> None:
-        g.who = g.denied = None
-        check_length(asked().headers)
-        if asked().method == "HEAD":
+    def _check_site(self, asked: Asked) -> None:
+        check_length(asked.header)
+        if asked.head.method == "HEAD":
             raise GatewayError(Reason.METHOD_NOT_ALLOWED, "HEAD opens nothing here; use GET")
         if not self.authenticator.is_on:
-            self._check_host()
-        if not _is_for_everybody():  # a link from another site may lead there; nothing is done or told
-            self._check_origin()
+            self._check_host(asked)
+        if not _is_for_everybody(asked):  # a link from another site may lead there; nothing is done or told
+            self._check_origin(asked)
 
-    async def _authenticate(self) -> None:
-        if asked().path.startswith("/.well-known/"):
-            self._check_well_known()
+    async def _authenticate(self, asked: Asked) -> None:
+        path = asked.head.path
+        if path.startswith("/.well-known/"):
+            self._check_well_known(path)
             return
-        if _is_for_everybody():
+        if _is_for_everybody(asked):
             return
-        is_public = asked().path.rstrip("/") in _PUBLIC
+        is_public = path.rstrip("/") in _PUBLIC
         try:
-            who = await self.authenticator.who(asked().headers.getlist, asked().remote_addr or "")
+            who = await self.authenticator.who(asked.values, asked.head.remote_addr)
         except Denied as denied:
             if not is_public:
-                g.denied = denied
+                asked.denied = denied
                 raise
             return
         # Where nothing is anybody's, it does not matter who the user is.
-        g.who = who if is_public else self._fronts.who(who)
+        asked.who = who if is_public else self._fronts.who(who)
 
-    def _check_well_known(self) -> None:
+    def _check_well_known(self, path: str) -> None:
         """Nobody has to prove anything who asks how to; where that is not told, there is nothing."""
-        if self.authenticator.resource is None or not is_described_at(asked().path):
+        if self.authenticator.resource is None or not is_described_at(path):
             raise GatewayError(Reason.ROUTE_NOT_FOUND, "there is nothing here")
 
-    async def finish(self, response: Response) -> Response:
-        """Headers that hold for every answer; and the request is read to its end, for the next one comes behind it.
+    def mark(self, asked: Asked, status: int, headers: list[tuple[str, str]]) -> None:
+        """Have the `headers` of an answer to `asked` hold what every answer of an API bears."""
+        if is_doubtful(asked.header):
+            put(headers, "Connection", "close")
+        if status in (401, 403):
+            challenges = self.authenticator.challenges(status, asked.denied)
+            headers += [("WWW-Authenticate", challenge) for challenge in challenges]
+        for name, value in self._cors.answer(asked.header("origin")).items():
+            before = value_of(headers, name)
+            put(headers, name, f"{before}, {value}" if before is not None else value)
+        if value_of(headers, "Cache-Control") is None:
+            headers.append(("Cache-Control", "no-store"))
+        put(headers, "Cross-Origin-Resource-Policy", "same-origin")
+        put(headers, "X-Content-Type-Options", "nosniff")
 
-        A client that hangs up meanwhile never begins the event stream that it would have got, so that is over, too.
-        """
-        try:
-            await bodies.discard_rest()
-        except BaseException:
-            abandon(response)
-            raise
-        if is_doubtful(request.headers):
-            response.headers["Connection"] = "close"
-        return self._mark(response)
-
-    async def finish_handshake(self, response: ResponseTypes | None) -> ResponseTypes | None:
-        """The same headers for a refused handshake, after which the connection is of no more use."""
-        if response is None:
-            return None
-        response.headers["Connection"] = "close"
-        return self._mark(response)
-
-    def _mark(self, response: Marked) -> Marked:
-        for challenge in self.authenticator.challenges(response.status_code, g.get("denied")):
-            response.headers.add("WWW-Authenticate", challenge)
-        for name, value in self._cors.answer(asked().headers.get("Origin")).items():
-            response.headers[name] = f"{response.headers[name]}, {value}" if name in response.headers else value
-        response.headers.setdefault("Cache-Control", "no-store")
-        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
-
-    def tell(self, error: GatewayError) -> None:
+    def tell(self, asked: Asked, error: GatewayError) -> None:
         """Let the operator know whom the gateway turns away, and why; never what was presented.
 
         A line a second at most for each reason, so that strangers who try tokens do not hide what ails one's own users.
@@ -176,13 +148,15 @@ class Guards:
         if error.reason in _WORTH_A_LINE and now - self._told.get(error.reason, -TELLING) >= TELLING:
             self._told[error.reason] = now
             why = f"{error.reason}: {error.why}" if isinstance(error, Denied) else error
-            whom = f"{asked().remote_addr}, {g.who.principal}," if g.get("who") else asked().remote_addr
-            logger.warning("turned {} away from {!r}: {}", whom, _shown(asked().path), why)
+            address = asked.head.remote_addr
+            whom = f"{address}, {asked.who.principal}," if asked.who is not None else address
+            logger.warning("turned {} away from {!r}: {}", whom, _shown(asked.head.path), why)
 
-    def _check_host(self) -> None:
-        host = _only("Host") or ""
+    def _check_host(self, asked: Asked) -> None:
+        host = _only(asked, "Host") or ""
         name = _host_name(host)
-        if not (_is_loopback(name) or name in self._allowed_hosts or host.lower() in self._allowed_hosts):
+        is_allowed = name in self._allowed_hosts or host.lower() in self._allowed_hosts
+        if not is_allowed and not (len(name) <= _LONGEST_NAME and _is_loopback(name)):
             raise GatewayError(
                 Reason.HOST_DENIED,
                 "this gateway asks for no credentials, so it answers only to loopback names and to those in "
@@ -191,20 +165,20 @@ class Guards:
                 key="allowed_hosts",
             )
 
-    def _check_origin(self) -> None:
-        origin = _only("Origin")
+    def _check_origin(self, asked: Asked) -> None:
+        origin = _only(asked, "Origin")
         if self._cors.lists(origin):
             return
-        is_from_elsewhere = (_only("Sec-Fetch-Site") or "").lower() in _ELSEWHERE
-        if is_from_elsewhere or (origin is not None and not _same_origin(origin, _only("Host") or "")):
+        is_from_elsewhere = (_only(asked, "Sec-Fetch-Site") or "").lower() in _ELSEWHERE
+        if is_from_elsewhere or (origin is not None and not _same_origin(origin, _only(asked, "Host") or "")):
             raise GatewayError(
                 Reason.ORIGIN_DENIED, "a page of another site may not use this gateway", origin=(origin or "")[:255]
             )
 
 
-def _is_for_everybody() -> bool:
+def _is_for_everybody(asked: Asked) -> bool:
     """Whether it is the page that is asked for, which is the same for all. No server has its name."""
-    return asked().method == "GET" and is_page(asked().path)
+    return asked.head.method == "GET" and is_page(asked.head.path)
 
 
 def _shown(path: str) -> str:
@@ -213,9 +187,9 @@ def _shown(path: str) -> str:
     return (before + found)[:100]
 
 
-def _only(name: str) -> str | None:
+def _only(asked: Asked, name: str) -> str | None:
     """The header `name`, if it was sent; twice is as good as wrong."""
-    values = asked().headers.getlist(name)
+    values = asked.values(name)
     if len(values) > 1:
         raise GatewayError(Reason.BAD_REQUEST, f"the header {name} was sent {len(values)} times", header=name)
     return values[0] if values else None
@@ -229,6 +203,7 @@ def _host_name(host: str) -> str:
     return host.rpartition(":")[0] if host.count(":") == 1 else host
 
 
+@lru_cache(maxsize=256)
 def _is_loopback(name: str) -> bool:
     if name == "localhost" or name.endswith(".localhost"):
         return True

@@ -6,10 +6,12 @@ from typing import Final, cast
 
 import anyio
 import msgspec
-from quart import Blueprint, Response, g
+from quart import Blueprint
 
 from gateway.catalog.catalog import Catalog
+from gateway.hot.exchange import Reply
 from gateway.http import bodies
+from gateway.http.quarted import add, asked
 from gateway.identity.who import Who
 from gateway.ratelimits import RateLimits
 from gateway.sessions import Sessions
@@ -32,28 +34,28 @@ class HealthDoor:
     def blueprint(self) -> Blueprint:
         """`/health`, which the unified API has, too."""
         routes = Blueprint("health", __name__)
-        routes.add_url_rule("/health", "get", self.get, methods=["GET"], provide_automatic_options=False)
-        routes.add_url_rule("/api/v1/health", "v1", self.get, methods=["GET"], provide_automatic_options=False)
+        add(routes, "/health", "get", self.get, "GET")
+        add(routes, "/api/v1/health", "v1", self.get, "GET")
         return routes
 
-    async def get(self) -> Response:
+    async def get(self) -> Reply:
         """200 while the supervisor answers, else 503. Who has no credentials learns no more than whether all is well."""
         answer = await self._ask()
         report: dict[str, object] = {"status": "ok" if answer is not None and not answer.outlived else "degraded"}
-        if g.who is not None:
+        if asked().who is not None:
             counts = self._sessions.counts()
             report |= {
                 "version": version("mcp-gateway"),
                 "supervisor": {"answers": answer is not None},
                 "sessions": counts.sessions,
-                **self._of_servers(answer, g.who),
+                **self._of_servers(answer, asked().sender),
                 "droppedMessages": dict(self._sessions.dropped_messages()),
             }
             if refusals := self._sessions.quotas.refusals:
                 report["refusals"] = dict(refusals)
             if self._rates.is_on:
                 report["rateLimits"] = self._rates.report()
-        return bodies.json_response(msgspec.json.encode(report), 200 if answer is not None else 503)
+        return bodies.json_reply(msgspec.json.encode(report), 200 if answer is not None else 503)
 
     def _of_servers(self, answer: Answer | None, who: Who) -> dict[str, object]:
         """What is said of the servers, but not of those that `who` may not know of."""

@@ -5,17 +5,20 @@ proxy in front that counts otherwise would see one request where we see two, so 
 carries no other (section 6.1).
 """
 
-from werkzeug.datastructures import Headers
+from collections.abc import Callable
 
 from gateway.errors import bad_request
 
+Header = Callable[[str], str | None]
+"""The first value of a header of the request, by its name in lower case."""
 
-def is_doubtful(headers: Headers) -> bool:
+
+def is_doubtful(header: Header) -> bool:
     """Whether the request says twice how long it is."""
-    return "Transfer-Encoding" in headers and "Content-Length" in headers
+    return header("transfer-encoding") is not None and header("content-length") is not None
 
 
-def check_length(headers: Headers) -> None:
+def check_length(header: Header) -> None:
     """Raises GatewayError for a doubtful one."""
-    if is_doubtful(headers):
+    if is_doubtful(header):
         raise bad_request("expected either Content-Length or Transfer-Encoding, not both")

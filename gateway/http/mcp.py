@@ -2,21 +2,22 @@
 
 from http import HTTPStatus
 
-from quart import Response, request
-
 from common.reasons import Reason
 from gateway.errors import GatewayError
-from gateway.http.bodies import json_response, read_json
+from gateway.hot.exchange import Reply
+from gateway.http.asked import Asked
+from gateway.http.bodies import json_reply, read_json
 from gateway.jsonrpc import Batch, Malformed, Message, NotJson, decode, decode_batch
 
 SESSION_HEADER = "Mcp-Session-Id"
 SESSION_QUERY = "sessionId"
-LAST_EVENT_ID = "Last-Event-ID"
+LAST_EVENT_ID = "last-event-id"
+_SESSION_HEADER = SESSION_HEADER.lower()
 
 
-async def read_message(limit: int) -> Message:
+async def read_message(asked: Asked, limit: int) -> Message:
     """The one JSON-RPC message of the body. Raises GatewayError where it is none, or longer than `limit` bytes."""
-    return parse(await read_json(limit))
+    return parse(await read_json(asked, limit))
 
 
 def parse(body: bytes) -> Message:
@@ -51,7 +52,7 @@ def is_to_come(error: GatewayError) -> bool:
     return is_leaving(error) or error.reason is Reason.INSTALLING
 
 
-def come_again(error: GatewayError, request_id: bytes = b"null") -> Response:
+def come_again(error: GatewayError, request_id: bytes = b"null") -> Reply:
     """The answer to who wants a session and gets none. Where the gateway is leaving, or the server's package is still
     being installed, it is a 429, too.
 
@@ -60,21 +61,21 @@ def come_again(error: GatewayError, request_id: bytes = b"null") -> Response:
     """
     if not is_to_come(error):
         raise error
-    return json_response(error.rpc_body(request_id), HTTPStatus.TOO_MANY_REQUESTS, error.headers)
+    return json_reply(error.rpc_body(request_id), HTTPStatus.TOO_MANY_REQUESTS, error.headers)
 
 
-def header_id() -> str | None:
+def header_id(asked: Asked) -> str | None:
     """The session id in the header, where Streamable HTTP has it."""
-    return request.headers.get(SESSION_HEADER)
+    return asked.header(_SESSION_HEADER)
 
 
-def query_id() -> str | None:
+def query_id(asked: Asked) -> str | None:
     """The session id in the query, where HTTP+SSE has it."""
-    return request.args.get(SESSION_QUERY) or None
+    return asked.query.get(SESSION_QUERY) or None
 
 
-def optional_id() -> str | None:
+def optional_id(asked: Asked) -> str | None:
     """The same where a request may name none. Raises GatewayError for an empty one, which an empty variable leaves."""
-    if request.args.get(SESSION_QUERY) == "":
+    if asked.query.get(SESSION_QUERY) == "":
         raise GatewayError(Reason.SESSION_ID_MISSING, f"'?{SESSION_QUERY}=' is empty", parameter=SESSION_QUERY)
-    return query_id()
+    return query_id(asked)

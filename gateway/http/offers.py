@@ -5,15 +5,18 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
-from quart import Blueprint, Response, g, request
+from quart import Blueprint
 
 from common.reasons import Reason
 from gateway.admittance import Use
 from gateway.caller import Caller
 from gateway.errors import GatewayError, bad_request
+from gateway.hot.exchange import Reply
 from gateway.http import admitted, bodies, contents, questions
 from gateway.http.mcp import SESSION_QUERY, optional_id
+from gateway.http.quarted import add, asked
 from gateway.rest.lists import listed
+from gateway.rest.parked import Parked
 from gateway.session_sets import SessionSet
 from gateway.sessions import Sessions
 from gateway.specification import INVALID_PARAMS, METHOD_NOT_FOUND
@@ -33,8 +36,9 @@ _OURS: Final = frozenset({SESSION_QUERY, "questions"})
 class OfferDoor:
     """The handlers."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, parked: Parked) -> None:
         self._sessions = sessions
+        self._parked = parked
 
     def blueprint(self) -> Blueprint:
         """All that is below `/api/v1/servers/{server}`."""
@@ -46,40 +50,41 @@ class OfferDoor:
             ("/prompts", "prompts", self.prompts),
             ("/prompts/<path:name>", "prompt", self.prompt),
         ):
-            routes.add_url_rule(path, name, handler, methods=["GET"], provide_automatic_options=False)
-        with_body = ("/prompts/<path:name>", "prompt_with_body", self.prompt_with_body)
-        routes.add_url_rule(*with_body, methods=["POST"], provide_automatic_options=False)
+            add(routes, path, name, handler, "GET")
+        add(routes, "/prompts/<path:name>", "prompt_with_body", self.prompt_with_body, "POST")
         return routes
 
-    async def resources(self, server: str) -> Response:
+    async def resources(self, server: str) -> Reply:
         """The resources."""
         return await self._listed(server, RESOURCES, "resources")
 
-    async def templates(self, server: str) -> Response:
+    async def templates(self, server: str) -> Reply:
         """The resource templates."""
         return await self._listed(server, TEMPLATES, "resourceTemplates")
 
-    async def prompts(self, server: str) -> Response:
+    async def prompts(self, server: str) -> Reply:
         """The prompts."""
         return await self._listed(server, PROMPTS, "prompts")
 
-    async def read(self, server: str) -> Response:
+    async def read(self, server: str) -> Reply:
         """The contents of one resource: as MCP gives them, or one of them as bytes."""
-        wanted, uri = contents.wish(), request.args.get("uri")
+        wanted, uri = contents.wish(asked()), asked().query.get("uri")
         if not uri:
             raise bad_request("say which resource is to be read: ?uri=")
-        return contents.response(await self._asked(server, READ, {"uri": uri}), wanted)
+        return contents.response(asked(), await self._asked(server, READ, {"uri": uri}), wanted)
 
-    async def prompt(self, server: str, name: str) -> Response:
+    async def prompt(self, server: str, name: str) -> Reply:
         """One prompt, with arguments from the query."""
-        twice = next((key for key, values in request.args.lists() if len(values) > 1), None)
+        twice = next((key for key, values in asked().query.lists() if len(values) > 1), None)
         if twice is not None:
             raise bad_request(f"the argument '{twice[:64]}' stands twice in the query")
-        return await self._prompt(server, name, {key: value for key, value in request.args.items() if key not in _OURS})
+        return await self._prompt(
+            server, name, {key: value for key, value in asked().query.items() if key not in _OURS}
+        )
 
-    async def prompt_with_body(self, server: str, name: str) -> Response:
+    async def prompt_with_body(self, server: str, name: str) -> Reply:
         """One prompt, with arguments from the body."""
-        body = await bodies.read_json(self._policy_bytes(server))
+        body = await bodies.read_json(asked(), self._policy_bytes(server))
         try:
             arguments = msgspec.json.decode(body, type=dict[str, str])
         except msgspec.ValidationError as error:
@@ -90,25 +95,25 @@ class OfferDoor:
             ) from None
         return await self._prompt(server, name, arguments)
 
-    async def _prompt(self, server: str, name: str, arguments: dict[str, str]) -> Response:
+    async def _prompt(self, server: str, name: str, arguments: dict[str, str]) -> Reply:
         params: dict[str, object] = {"name": name, **({"arguments": arguments} if arguments else {})}
-        return bodies.json_response(await self._asked(server, GET, params))
+        return bodies.json_reply(await self._asked(server, GET, params))
 
-    async def _listed(self, server: str, method: str, key: str) -> Response:
+    async def _listed(self, server: str, method: str, key: str) -> Reply:
         async with self._session_set(server, method) as session_set:
-            caller = await session_set.caller(server, g.who)
+            caller = await session_set.caller(server, asked().sender)
 
             async def ask(params: dict[str, str]) -> bytes:
-                return await caller.fetch(method, params, g.who)
+                return await caller.fetch(method, params, asked().sender)
 
             limit = self._policy_bytes(server)
-            return bodies.json_response(await listed(ask, key, request.args.get("cursor"), limit))
+            return bodies.json_reply(await listed(ask, key, asked().query.get("cursor"), limit))
 
     async def _asked(self, server: str, method: str, params: dict[str, Any]) -> bytes:
-        who, declines = g.who, questions.declines()
+        who, declines = asked().sender, questions.declines(asked())
         async with self._session_set(server, method) as session_set:
-            caller = await session_set.caller(server, g.who)
-            call = questions.attend(session_set, server, caller, declines=declines)
+            caller = await session_set.caller(server, asked().sender)
+            call = self._parked.attend(session_set, server, caller, declines=declines)
 
             async def run() -> bytes:
                 try:
@@ -121,20 +126,20 @@ class OfferDoor:
     @asynccontextmanager
     async def _session_set(self, server: str, method: str) -> AsyncIterator[SessionSet]:
         """The one that the request names, or else the caller's own. Raises GatewayError."""
-        id_ = optional_id()
+        id_ = optional_id(asked())
         if id_ is not None:
-            found = self._sessions.find_set(id_, g.who)
+            found = self._sessions.find_set(id_, asked().sender)
             await self._admit(server, method)
             yield found
             return
-        self._sessions.check(g.who, server)
+        self._sessions.check(asked().sender, server)
         await self._admit(server, method)
-        async with self._sessions.own.using(g.who) as own:
+        async with self._sessions.own.using(asked().sender) as own:
             yield own
 
     async def _admit(self, server: str, method: str) -> None:
-        self._sessions.check(g.who, server)
-        await admitted.admit(Use(server, method))
+        self._sessions.check(asked().sender, server)
+        await admitted.admit(asked(), Use(server, method))
 
     def _policy_bytes(self, server: str) -> int:
         return self._sessions.policy(server).max_message_bytes

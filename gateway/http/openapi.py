@@ -6,7 +6,7 @@ from importlib.metadata import version as version_of
 from typing import Final, cast
 from urllib.parse import quote
 
-from quart import Blueprint, Response, g, request
+from quart import Blueprint, request
 
 from common.config.model import GatewaySettings
 from common.reasons import Reason
@@ -14,8 +14,10 @@ from gateway.admittance import OPEN, Use
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.offers import Listing
 from gateway.errors import GatewayError, bad_request, mebibytes
+from gateway.hot.exchange import Reply
 from gateway.http import admitted, bodies
 from gateway.http.documents import Documents, Format, Profile, Wanted
+from gateway.http.quarted import add, asked
 from gateway.openapi.actions import LARGEST
 from gateway.openapi.document import Version
 from gateway.openapi.gpt import hindrance
@@ -53,43 +55,37 @@ class OpenApiDoor:
         routes = Blueprint("openapi", __name__)
         for format_ in TYPES:
             for name, path, handler in (("whole", "", self.whole), ("one", "/api/<server:server>", self.one)):
-                routes.add_url_rule(
-                    f"{path}/openapi.{format_}",
-                    f"{name}_{format_}",
-                    partial(handler, format_),
-                    methods=["GET"],
-                    provide_automatic_options=False,
-                )
+                add(routes, f"{path}/openapi.{format_}", f"{name}_{format_}", partial(handler, format_), "GET")
         return routes
 
-    async def whole(self, format_: Format) -> Response:
+    async def whole(self, format_: Format) -> Reply:
         """All that the caller may use."""
         known = self._known()
         fresh = await self._admit(*known)
-        listings = await self._catalog.listings(g.who, fresh=fresh)
+        listings = await self._catalog.listings(asked().sender, fresh=fresh)
         return await self._answer(listings, format_, is_whole=True)
 
-    async def one(self, format_: Format, server: str) -> Response:
+    async def one(self, format_: Format, server: str) -> Reply:
         """What the caller may use of one server."""
         fresh = await self._admit(server)
-        listing = await self._catalog.listing(server, g.who, fresh=fresh)
+        listing = await self._catalog.listing(server, asked().sender, fresh=fresh)
         return await self._answer([listing], format_, is_whole=False)
 
     def _known(self) -> tuple[str, ...]:
         """The servers that the caller may know of."""
         allowed = self._sessions.oversight.permission
-        return tuple(server for server in self._sessions.policies if allowed(g.who, server).server)
+        return tuple(server for server in self._sessions.policies if allowed(asked().sender, server).server)
 
     async def _admit(self, *servers: str) -> bool:
         """Whether the servers are to be asked anew, which counts as a session with each. Raises GatewayError."""
         fresh = _flag("refresh")
-        await admitted.admit(Use(servers[0] if len(servers) == 1 else "", LIST))
+        await admitted.admit(asked(), Use(servers[0] if len(servers) == 1 else "", LIST))
         for server in servers if fresh else ():
-            await admitted.admit(Use(server, OPEN))
+            await admitted.admit(asked(), Use(server, OPEN))
         return fresh
 
-    async def _answer(self, listings: list[Listing], format_: Format, *, is_whole: bool) -> Response:
-        only = frozenset(request.args.getlist("tool"))
+    async def _answer(self, listings: list[Listing], format_: Format, *, is_whole: bool) -> Reply:
+        only = frozenset(asked().query.getlist("tool"))
         _check_tools(only, listings)
         frame = Frame(
             url=self._url or _asked_at(),
@@ -106,7 +102,7 @@ class OpenApiDoor:
             format_,
             cast("Version", _one_of("version", VERSIONS) or VERSIONS[0]),
             profile,
-            bool(profile == "actions" and user_of(g.who.principal)),
+            bool(profile == "actions" and user_of(asked().sender.principal)),
         )
         if profile == "gpt" and (sentence := hindrance(wanted.servers, frame)):
             raise bad_request(sentence, parameter="profile")
@@ -116,14 +112,12 @@ class OpenApiDoor:
         return _conditional(made.body, f'"{made.tag}"', TYPES[format_])
 
 
-def _conditional(body: bytes, tag: str, type_: str) -> Response:
+def _conditional(body: bytes, tag: str, type_: str) -> Reply:
     """The document, or nothing for a client that has it (RFC 9110, section 13.1.2)."""
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if request.if_none_match.contains_weak(tag.strip('"')):
-        response = bodies.empty(304, headers)
-        del response.headers["Content-Length"]  # it would be that of the document
-        return response
-    return Response(body, content_type=type_, headers=headers)
+        return bodies.empty(304, headers)
+    return Reply(200, body, [("Content-Type", type_), *headers.items()])
 
 
 def _asked_at() -> str:
@@ -137,7 +131,7 @@ def _asked_at() -> str:
 
 def _one_of(parameter: str, known: tuple[str, ...]) -> str:
     """What the query says; empty where it says nothing. Raises GatewayError for anything else than `known`."""
-    value = request.args.get(parameter, "")
+    value = asked().query.get(parameter, "")
     if value and value not in known:
         expected = " or ".join(f"'{each}'" for each in known)
         raise bad_request(f"expected '?{parameter}=' with {expected}", parameter=parameter, received=value[:64])
@@ -145,7 +139,7 @@ def _one_of(parameter: str, known: tuple[str, ...]) -> str:
 
 
 def _flag(parameter: str) -> bool:
-    value = request.args.get(parameter)
+    value = asked().query.get(parameter)
     if value is not None and value.lower() not in _TRUE | {"false", "0", "no"}:
         raise bad_request(f"expected '?{parameter}=true'", parameter=parameter, received=value[:64])
     return value is not None and value.lower() in _TRUE

@@ -11,14 +11,15 @@ from functools import cache
 from typing import Final
 
 from anyio.to_thread import run_sync
-from quart import Blueprint, Response, request
+from quart import Blueprint, request
 
 from common.reasons import Reason
 from gateway.errors import GatewayError
+from gateway.hot.exchange import Reply
 from gateway.http import bodies
+from gateway.http.paths import PAGE
+from gateway.http.quarted import add
 from gateway.page.assets import NAMES, Asset, asset, html
-
-PAGE: Final = "/docs"
 
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -33,11 +34,6 @@ _HEADERS: Final = {
 _html: Final = cache(html)
 
 
-def is_page(path: str) -> bool:
-    """Whether `path` is the page's, or one of its files'."""
-    return path == PAGE or path.startswith(f"{PAGE}/")
-
-
 class PageDoor:
     """The handlers."""
 
@@ -45,22 +41,22 @@ class PageDoor:
         """`/docs`, and its files below."""
         routes = Blueprint("page", __name__)
         file = f"{PAGE}/<name>"
-        routes.add_url_rule(PAGE, "get", self.get, methods=["GET"], provide_automatic_options=False)
-        routes.add_url_rule(file, "file", self.get_file, methods=["GET"], provide_automatic_options=False)
+        add(routes, PAGE, "get", self.get, "GET")
+        add(routes, file, "file", self.get_file, "GET")
         return routes
 
-    async def get(self) -> Response:
+    async def get(self) -> Reply:
         """The page. Its files are named relative to it, with a slash at its end or without."""
         return _answer(_html("" if request.path.endswith("/") else f"{PAGE[1:]}/"))
 
-    async def get_file(self, name: str) -> Response:
+    async def get_file(self, name: str) -> Reply:
         """One of its files."""
         if name not in NAMES:
             raise GatewayError(Reason.ROUTE_NOT_FOUND, "there is nothing at this path")
         return _answer(await run_sync(asset, name))
 
 
-def _answer(file: Asset) -> Response:
+def _answer(file: Asset) -> Reply:
     """The file, packed for whoever takes that; nothing for a browser that has it already."""
     packs = bool(request.accept_encodings["gzip"])
     tag = f"{file.tag}-gzip" if packs else file.tag
@@ -70,4 +66,4 @@ def _answer(file: Asset) -> Response:
     if packs:
         headers["Content-Encoding"] = "gzip"
     data = file.packed if packs else file.data
-    return Response(data, headers=headers, content_type=file.content_type)
+    return Reply(200, data, [("Content-Type", file.content_type), *headers.items()])

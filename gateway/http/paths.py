@@ -3,9 +3,19 @@
 So a method that such a route has not is answered with a 405 there, and not taken for a message to a server 'health'.
 """
 
+from typing import Final
+
 from werkzeug.routing import BaseConverter, Map
 
 from common.config.values import RESERVED_NAMES
+
+PAGE: Final = "/docs"
+"""The page on which the API is read and tried."""
+
+
+def is_page(path: str) -> bool:
+    """Whether `path` is the page's, or one of its files'."""
+    return path == PAGE or path.startswith(f"{PAGE}/")
 
 
 class ServerName(BaseConverter):

@@ -8,13 +8,10 @@ session, for a reason that holds for that user alone, the answer is a 403, whate
 from http import HTTPStatus
 from typing import Final
 
-from quart import g
-
 from common.reasons import Reason
 from gateway.errors import GatewayError
-from gateway.http.guards import asked
-from gateway.http.mcp import SESSION_HEADER, SESSION_QUERY
-from gateway.identity.who import Who
+from gateway.http.asked import Asked
+from gateway.http.mcp import SESSION_QUERY, header_id
 from gateway.personal import FAULTS
 from gateway.session import Session
 
@@ -22,17 +19,18 @@ _OF_ONE_USER: Final = FAULTS | {Reason.SERVER_NOT_FOUND}
 """What is missing in one user's requests; and a server that may be denied to one user, which is told like none at all."""
 
 
-def status(error: GatewayError, otherwise: int) -> int:
-    """The status of the answer to this request, which is `error`."""
-    opens = SESSION_HEADER not in asked().headers and SESSION_QUERY not in asked().args
-    return HTTPStatus.FORBIDDEN if opens and error.reason in _OF_ONE_USER and _is_one_of_many() else otherwise
+def status(asked: Asked, error: GatewayError, otherwise: int) -> int:
+    """The status of the answer to a request, which is `error`."""
+    if error.reason not in _OF_ONE_USER or not _is_one_of_many(asked):
+        return otherwise
+    opens = header_id(asked) is None and SESSION_QUERY not in asked.query
+    return HTTPStatus.FORBIDDEN if opens else otherwise
 
 
-def concerns(session: Session) -> bool:
+def concerns(asked: Asked, session: Session) -> bool:
     """Whether it may be one user's own values that the child of `session` does not start with."""
-    return bool(session.policy.personal) and _is_one_of_many()
+    return bool(session.policy.personal) and _is_one_of_many(asked)
 
 
-def _is_one_of_many() -> bool:
-    who: Who | None = g.get("who")
-    return who is not None and bool(who.principal.user)
+def _is_one_of_many(asked: Asked) -> bool:
+    return asked.who is not None and bool(asked.who.principal.user)

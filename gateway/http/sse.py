@@ -4,12 +4,14 @@ The stream is the session: it opens with the URL to post to, carries all that th
 The URL is relative to the stream's own, so a path prefix that a proxy puts in front does no harm.
 """
 
-from quart import Blueprint, Response, g, request
+from quart import Blueprint
 
 from common.reasons import Reason
 from gateway import sse
 from gateway.errors import GatewayError
-from gateway.http import admitted, bodies
+from gateway.hot.exchange import Reply
+from gateway.http import admitted, bodies, quarted
+from gateway.http.asked import Asked
 from gateway.http.bodies import EVENT_STREAM
 from gateway.http.mcp import SESSION_QUERY, come_again, query_id, read_message
 from gateway.http.streams import EventStream, event_stream
@@ -27,26 +29,22 @@ class SseDoor:
     def blueprint(self) -> Blueprint:
         """`/{server}/sse` and `/{server}/message`."""
         routes = Blueprint("sse", __name__)
-        routes.add_url_rule(
-            "/<server:server>/sse", "get", self.get_sse, methods=["GET"], provide_automatic_options=False
-        )
-        routes.add_url_rule(
-            "/<server:server>/message", "post", self.post, methods=["POST"], provide_automatic_options=False
-        )
+        quarted.add(routes, "/<server:server>/sse", "get", quarted.given(self.get_sse), "GET")
+        quarted.add(routes, "/<server:server>/message", "post", quarted.given(self.post), "POST")
         return routes
 
-    async def get_sse(self, server: str) -> Response:
+    async def get_sse(self, asked: Asked, server: str) -> Reply:
         """A stream at `/{server}/sse`; one posts to its neighbour."""
-        return await self.get(server, "../message" if request.path.endswith("/") else "message")
+        return await self.get(asked, server, "../message" if asked.head.path.endswith("/") else "message")
 
-    async def get(self, server: str, post_to: str) -> Response:
+    async def get(self, asked: Asked, server: str, post_to: str) -> Reply:
         """Open a session, whose stream this is; `post_to` is the path to post to, relative to it."""
         self._sessions.policy(server)
-        if not bodies.accepts(EVENT_STREAM):
+        if not asked.accepts(EVENT_STREAM):
             raise GatewayError(Reason.NOT_ACCEPTABLE, f"expected an Accept header with {EVENT_STREAM}")
-        await admitted.admit_opening(server)
+        await admitted.admit_opening(asked, server)
         try:
-            session = self._sessions.open(g.who, server, Door.SSE)
+            session = self._sessions.open(asked.sender, server, Door.SSE)
         except GatewayError as error:
             return come_again(error)
         try:
@@ -63,10 +61,10 @@ class SseDoor:
         where = sse.endpoint(f"{post_to}?{SESSION_QUERY}={session.id}")
         return event_stream(EventStream(outbox, lambda: session.end(Reason.CLIENT_GONE), opening=where))
 
-    async def post(self, server: str) -> Response:
+    async def post(self, asked: Asked, server: str) -> Reply:
         """One message of the client; what answers it comes on the stream."""
         policy = self._sessions.policy(server)
-        id_ = query_id()
+        id_ = query_id(asked)
         if id_ is None:
             raise GatewayError(
                 Reason.SESSION_ID_MISSING,
@@ -74,15 +72,15 @@ class SseDoor:
                 f"Streamable HTTP is at POST /{server}/mcp",
                 parameter=SESSION_QUERY,
             )
-        session = self._sessions.find(id_, g.who, server, Door.SSE)
-        message = await read_message(policy.max_message_bytes)
-        refused = await admitted.refusal(session, message)
+        session = self._sessions.find(id_, asked.sender, server, Door.SSE)
+        message = await read_message(asked, policy.max_message_bytes)
+        refused = await admitted.refusal(asked, session, message)
         relay = session.relay
         if relay is None or relay.standing is None or relay.ended is not None:
             raise not_found(session.ended)
         if isinstance(message, Request):
-            self._sessions.unnamed.look(g.who, server, message)
-            admitted.request(relay, message, relay.standing, refused)
+            self._sessions.unnamed.look(asked.sender, server, message)
+            admitted.request(asked, relay, message, relay.standing, refused)
         elif isinstance(message, Notification):
             relay.notify(message)
         else:

@@ -18,14 +18,16 @@ from typing import Final
 
 import anyio
 import msgspec
-from quart import Blueprint, Response, g, request
+from quart import Blueprint, Response, request
+from werkzeug.http import dump_cookie
 
 from common.config.model import ServerPolicy
 from common.reasons import Reason
 from gateway import sse
 from gateway.admittance import CALL, use_of
 from gateway.errors import GatewayError
-from gateway.http import admitted, audited, bodies
+from gateway.hot.exchange import Reply
+from gateway.http import admitted, audited, bodies, quarted
 from gateway.http.bodies import EVENT_STREAM, JSON
 from gateway.http.streams import EventStream, event_stream
 from gateway.identity.principal import ANONYMOUS
@@ -69,34 +71,42 @@ class StatelessDoor:
 
     async def take(self) -> Response | None:
         """The answer to a request of this era; None leaves it to the others."""
-        server = str((request.view_args or {}).get("server", ""))
-        is_modern = has_modern_header(request.headers.items())
+        reply = await self._taken()
+        return quarted.response(reply) if reply is not None else None
+
+    async def _taken(self) -> Reply | None:
+        server = quarted.asked().server or ""
+        is_modern = has_modern_header(quarted.asked().head.headers)
         try:
-            if request.method != "POST":
+            if quarted.asked().head.method != "POST":
                 return self._only_post(server) if is_modern else None
             if not is_modern and not await self._has_envelope(server):
                 return None
             return await self._post(server)
         except Rejected as error:
-            return bodies.json_response(error.body(), error.status)
+            return bodies.json_reply(error.body(), error.status)
         except GatewayError as error:
             return _failed(error)
 
-    def _only_post(self, server: str) -> Response | None:
+    def _only_post(self, server: str) -> Reply | None:
         policy = self._policy(server)
         if policy is None:
             return None
         if policy.modern == "off":
             raise not_served(b"null")
         error = GatewayError(Reason.METHOD_NOT_ALLOWED, f"revision {LATEST_MODERN_VERSION} knows POST alone")
-        return bodies.json_response(error.modern_body(), error.status, {"Allow": "POST"})
+        return bodies.json_reply(error.modern_body(), error.status, {"Allow": "POST"})
 
     async def _has_envelope(self, server: str) -> bool:
         """Whether the body is of this era. Whatever else is wrong with it is another door's to say."""
         policy = self._policy(server)
-        if policy is None or request.mimetype != JSON or (request.content_length or 0) > policy.max_message_bytes:
+        if (
+            policy is None
+            or quarted.asked().mimetype != JSON
+            or (quarted.asked().content_length or 0) > policy.max_message_bytes
+        ):
             return False
-        return has_envelope(await bodies.peek_json(policy.max_message_bytes))
+        return has_envelope(await bodies.read_json(quarted.asked(), policy.max_message_bytes))
 
     def _policy(self, server: str) -> ServerPolicy | None:
         try:
@@ -104,13 +114,13 @@ class StatelessDoor:
         except GatewayError:
             return None
 
-    async def _post(self, server: str) -> Response:
+    async def _post(self, server: str) -> Reply:
         policy = self._sessions.policy(server)
-        body = await bodies.read_json(policy.max_message_bytes)
-        if not (bodies.accepts(JSON) or bodies.accepts(EVENT_STREAM)):
+        body = await bodies.read_json(quarted.asked(), policy.max_message_bytes)
+        if not (quarted.asked().accepts(JSON) or quarted.asked().accepts(EVENT_STREAM)):
             raise GatewayError(Reason.NOT_ACCEPTABLE, f"expected an Accept header with {JSON} and {EVENT_STREAM}")
         message = read(body)
-        headers = list(request.headers.items())
+        headers = list(quarted.asked().head.headers)
         if policy.modern == "off":
             raise not_served(message.id if isinstance(message, Request) else b"null")
         if isinstance(message, Notification):
@@ -121,11 +131,11 @@ class StatelessDoor:
         except GatewayError as error:
             return _failed(error, message.id)
 
-    async def _request(self, server: str, envelope: Envelope) -> Response:
+    async def _request(self, server: str, envelope: Envelope) -> Reply:
         """Pass one request on, and answer as it turns out."""
-        if envelope.message.method == LISTEN and not bodies.accepts(EVENT_STREAM):
+        if envelope.message.method == LISTEN and not quarted.asked().accepts(EVENT_STREAM):
             raise GatewayError(Reason.NOT_ACCEPTABLE, f"expected an Accept header with {EVENT_STREAM}")
-        await admitted.admit(use_of(server, envelope.message))
+        await admitted.admit(quarted.asked(), use_of(server, envelope.message))
         leaving = ExitStack()
         _when_over(leaving.close)
         asked = self._asked(server)
@@ -140,29 +150,33 @@ class StatelessDoor:
         outbox = relay.new_outbox()
         leaving.callback(relay.hang_up, outbox)
         relay.calls.check(of_tool=envelope.message.method == CALL)
-        relay.request(reached.message, outbox, who=g.who, can_carry_more=bodies.accepts(EVENT_STREAM))
+        relay.request(
+            reached.message, outbox, who=quarted.asked().sender, can_carry_more=quarted.asked().accepts(EVENT_STREAM)
+        )
         client = client_name(bytes(meta_of(envelope.message.params).get(CLIENT_INFO, b"")))
         fit = relay.fit(client, endless=envelope.message.method == LISTEN)
-        response = await _answer(outbox, reached.through, fit)
+        reply = await _answer(outbox, reached.through, fit)
         if reached.is_ephemeral:
-            self._offer_cookie(response, server, asked)
-        return response
+            self._offer_cookie(reply, server, asked)
+        return reply
 
     def _asked(self, server: str) -> Asked:
         """What this request says of whose it is."""
         cookie = self._cookies.known(server, request.cookies.get(cookies.name(server)))
-        return Asked(g.who, self._sessions.policy(server), cookie=cookie)
+        return Asked(quarted.asked().sender, self._sessions.policy(server), cookie=cookie)
 
-    def _offer_cookie(self, response: Response, server: str, asked: Asked) -> None:
+    def _offer_cookie(self, reply: Reply, server: str, asked: Asked) -> None:
         """Let a client that nothing tells apart from others be known again, if it likes.
 
         Strictly of this site and out of reach of scripts.
         """
         if heeds_cookies(asked.policy) and asked.cookie is None and asked.who.principal == ANONYMOUS:
             value = self._cookies.new(server)
-            response.set_cookie(
-                cookies.name(server), value, path="/", httponly=True, samesite="Strict", secure=request.is_secure
+            is_secure = request.is_secure
+            cookie = dump_cookie(
+                cookies.name(server), value, path="/", httponly=True, samesite="Strict", secure=is_secure
             )
+            reply.headers.append(("Set-Cookie", cookie))
 
 
 def _when_over(callback: Callable[[], None]) -> None:
@@ -176,9 +190,9 @@ def _when_over(callback: Callable[[], None]) -> None:
     task.add_done_callback(lambda _: callback())
 
 
-async def _answer(outbox: Outbox, through: Callable[[bytes], bytes], fit: Fit) -> Response:
+async def _answer(outbox: Outbox, through: Callable[[bytes], bytes], fit: Fit) -> Reply:
     """The answer in `outbox`: JSON if it comes soon and alone, else an event stream."""
-    takes_stream = bodies.accepts(EVENT_STREAM)
+    takes_stream = quarted.asked().accepts(EVENT_STREAM)
     if not await outbox.settle(COMMIT if takes_stream else _PATIENT) and takes_stream:
         return event_stream(EventStream(outbox, lambda: None, through=lambda data: fit.event(through(data))))
     try:
@@ -188,11 +202,11 @@ async def _answer(outbox: Outbox, through: Callable[[bytes], bytes], fit: Fit) -
     return _ready(data, outbox.failure.modern_status if outbox.failure is not None else _status(data))
 
 
-def _ready(data: bytes, status: int = 200) -> Response:
+def _ready(data: bytes, status: int = 200) -> Reply:
     """An answer that is here, in whichever way the client takes it."""
-    if status == 200 and not bodies.accepts(JSON):
-        return Response(sse.message(data), content_type=EVENT_STREAM)
-    return bodies.json_response(data, status)
+    if status == 200 and not quarted.asked().accepts(JSON):
+        return Reply(200, sse.message(data), [("Content-Type", EVENT_STREAM)])
+    return bodies.json_reply(data, status)
 
 
 class _Error(msgspec.Struct):
@@ -213,6 +227,6 @@ def _status(answer: bytes) -> int:
     return ERROR_CODE_HTTP_STATUS.get(code, 200)
 
 
-def _failed(error: GatewayError, id_: bytes = b"null") -> Response:
-    audited.refused(error)
-    return bodies.json_response(error.modern_body(id_), error.modern_status, error.headers)
+def _failed(error: GatewayError, id_: bytes = b"null") -> Reply:
+    audited.refused(quarted.asked(), error)
+    return bodies.json_reply(error.modern_body(id_), error.modern_status, error.headers)

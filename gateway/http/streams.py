@@ -1,27 +1,28 @@
 """Event streams as answers: an outbox on one side, the client's connection on the other."""
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Final
 
 import anyio
-from quart import Response
-from quart.wrappers.response import ResponseBody
 
 from gateway import sse
+from gateway.hot.exchange import Body, Reply
 from gateway.http.bodies import EVENT_STREAM
 from gateway.outbox import Outbox
 
 KEEP_ALIVE: Final = 15.0
 """Seconds between two comments on a quiet stream: under the timeouts of proxies, and of LibreChat."""
 
-_HEADERS: Final = {
-    "Cache-Control": "no-cache, no-transform",
-    "X-Accel-Buffering": "no",  # nginx would hold events back
-}
+_HEADERS: Final = (
+    ("Content-Type", EVENT_STREAM),
+    ("Cache-Control", "no-cache, no-transform"),
+    ("X-Accel-Buffering", "no"),  # nginx would hold events back
+)
 
 
-class EventStream(ResponseBody):
+class EventStream(AbstractAsyncContextManager[AsyncIterator[bytes]]):
     """The body of an event stream; `on_close` is called once, however the stream ends.
 
     Whoever waits for anything between making it and beginning it must `abandon` its answer where the wait is cancelled:
@@ -47,7 +48,9 @@ class EventStream(ResponseBody):
     async def __aenter__(self) -> AsyncIterator[bytes]:
         return self._events()
 
-    async def __aexit__(self, exc_type: type, exc_value: BaseException, tb: TracebackType) -> None:
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc_value: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self._on_close()
 
     def also_at_end(self, callback: Callable[[], None]) -> None:
@@ -76,27 +79,25 @@ class EventStream(ResponseBody):
             yield self._write(data, event.id) if event is not None and data else sse.COMMENT
 
 
-def event_stream(body: EventStream) -> Response:
+def event_stream(body: EventStream) -> Reply:
     """An answer that lasts as long as `body` does."""
-    response = Response(body, content_type=EVENT_STREAM, headers=_HEADERS)
-    response.timeout = None
-    return response
+    return Reply(200, body, [*_HEADERS])
 
 
-def ended_stream(events: bytes) -> Response:
+def ended_stream(events: bytes) -> Reply:
     """A stream of which all is there already."""
-    return Response(events, content_type=EVENT_STREAM, headers=_HEADERS)
+    return Reply(200, events, [*_HEADERS])
 
 
-def afterwards(response: Response, callback: Callable[[], None]) -> None:
-    """Have `callback` called once nothing of `response` is still to come: now, where it is no event stream."""
-    if isinstance(response.response, EventStream):
-        response.response.also_at_end(callback)
+def afterwards(body: Body, callback: Callable[[], None]) -> None:
+    """Have `callback` called once nothing of `body` is still to come: now, where it is no event stream."""
+    if isinstance(body, EventStream):
+        body.also_at_end(callback)
     else:
         callback()
 
 
-def abandon(response: Response) -> None:
-    """Nobody will get `response`; nothing happens where it is no event stream."""
-    if isinstance(response.response, EventStream):
-        response.response.abandon()
+def abandon(body: Body) -> None:
+    """Nobody will get `body`; nothing happens where it is no event stream."""
+    if isinstance(body, EventStream):
+        body.abandon()

@@ -11,13 +11,15 @@ from functools import partial
 from typing import Final, NoReturn
 
 import anyio
-from quart import Blueprint, g, websocket
+from quart import Blueprint, websocket
 
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.frames import LINK, Link, silence
 from gateway.http import admitted
+from gateway.http.asked import Asked
 from gateway.http.mcp import parse
+from gateway.http.quarted import add, asked
 from gateway.jsonrpc import Notification, Request
 from gateway.outbox import HIGH_WATER, LOW_WATER
 from gateway.relay import Relay
@@ -69,7 +71,7 @@ class WebSocketDoor:
         """`/{server}/ws`."""
         routes = Blueprint("websocket", __name__)
         routes.add_websocket("/<server:server>/ws", "connect", self.connect)
-        routes.add_url_rule("/<server:server>/ws", "get", self.get, methods=["GET"], provide_automatic_options=False)
+        add(routes, "/<server:server>/ws", "get", self.get, "GET")
         return routes
 
     async def get(self, server: str) -> NoReturn:
@@ -95,13 +97,13 @@ class WebSocketDoor:
             raise GatewayError(
                 Reason.ROUTE_NOT_FOUND, "there is no WebSocket here, for another server serves this gateway; use /mcp"
             )
-        await admitted.admit_opening(server)
-        session = self._sessions.open(g.who, server, Door.WEBSOCKET)
+        await admitted.admit_opening(asked(), server)
+        session = self._sessions.open(asked().sender, server, Door.WEBSOCKET)
         try:
             relay = await session.start()
             link.begin(session.policy.max_message_bytes)
             await websocket.accept(subprotocol=SUBPROTOCOL)
-            look = partial(self._sessions.unnamed.look, g.who, server)
+            look = partial(self._sessions.unnamed.look, asked().sender, server)
             await _exchange(session, relay, link, look)
         except GatewayError as error:
             session.end(error.reason)
@@ -114,7 +116,7 @@ class WebSocketDoor:
 async def _exchange(session: Session, relay: Relay, link: Link, look: Callable[[Request], None]) -> None:
     """Carry the messages of an accepted connection, and close it: no error can be answered any more."""
     try:
-        session.end(await _Exchange(session, relay, link, look).run())
+        session.end(await _Exchange(asked(), session, relay, link, look).run())
     except GatewayError as error:  # its child has ended just now
         session.end(error.reason)
     except Exception:
@@ -127,7 +129,10 @@ async def _exchange(session: Session, relay: Relay, link: Link, look: Callable[[
 class _Exchange:
     """The messages of one connection, both ways, until something ends it; each of its tasks waits for one such thing."""
 
-    def __init__(self, session: Session, relay: Relay, link: Link, look: Callable[[Request], None]) -> None:
+    def __init__(
+        self, asked: Asked, session: Session, relay: Relay, link: Link, look: Callable[[Request], None]
+    ) -> None:
+        self._asked = asked
         self._look = look
         self._session = session
         self._relay = relay
@@ -185,7 +190,7 @@ class _Exchange:
         while True:
             text = await websocket.receive()
             assert isinstance(text, str)  # the link has refused the others
-            if time.time() >= g.who.until:
+            if time.time() >= self._asked.sender.until:
                 self._expired.set()
                 return
             held = self._outbox.held
@@ -200,8 +205,8 @@ class _Exchange:
             if isinstance(message, Request):
                 id_ = message.id
                 self._look(message)
-                refused = await admitted.refusal(self._session, message)
-                admitted.request(self._relay, message, self._outbox, refused)
+                refused = await admitted.refusal(self._asked, self._session, message)
+                admitted.request(self._asked, self._relay, message, self._outbox, refused)
             elif isinstance(message, Notification):
                 self._relay.notify(message)
             else:

@@ -34,6 +34,8 @@ class Fronts:
 
     def who(self, who: Who) -> Who:
         """`who`, as its request says whom it speaks for. Raises GatewayError, as `speaking` does."""
+        if self._header is None:
+            return who
         speaks_by = self._header or "" if self.trusts(who.principal) else ""
         return replace(who, principal=self.speaking(who.principal, who.header), speaks_by=speaks_by)
 

@@ -1,7 +1,6 @@
 """What is to end with an answer, and not before."""
 
-from quart import Response
-
+from gateway.hot.exchange import Body
 from gateway.http.streams import EventStream, abandon, afterwards, event_stream
 from gateway.outbox import Outbox
 
@@ -12,28 +11,29 @@ class Ends:
     def __init__(self) -> None:
         self.seen: list[str] = []
 
-    def stream(self) -> Response:
+    def stream(self) -> Body:
         """An event stream with one event."""
         outbox = Outbox()
         outbox.put(b"{}")
         outbox.close()
-        response = event_stream(EventStream(outbox, lambda: self.seen.append("the stream")))
-        afterwards(response, lambda: self.seen.append("what is behind it"))
-        return response
+        body = event_stream(EventStream(outbox, lambda: self.seen.append("the stream"))).body
+        afterwards(body, lambda: self.seen.append("what is behind it"))
+        return body
 
 
 async def test_an_answer_that_is_there_already_is_over() -> None:
     ends = Ends()
-    afterwards(Response(b"{}"), lambda: ends.seen.append("now"))
+    afterwards(b"{}", lambda: ends.seen.append("now"))
     assert ends.seen == ["now"]
 
 
 async def test_behind_a_stream_comes_its_end() -> None:
     ends = Ends()
-    response = ends.stream()
+    body = ends.stream()
     assert ends.seen == []
-    async with response.response as body:
-        assert [chunk async for chunk in body]
+    assert not isinstance(body, bytes)
+    async with body as chunks:
+        assert [chunk async for chunk in chunks]
         assert ends.seen == []
     assert ends.seen == ["the stream", "what is behind it"]
 

@@ -1,10 +1,16 @@
 """An array of messages that comes when its gateway has left the session to the next one."""
 
-import pytest
-from quart import Quart, g
+import json
 
+import pytest
+
+from common.config.auth import Auth
+from common.config.model import Debug, GatewaySettings
 from gateway.admittance import Admittance
-from gateway.http import admitted, paths
+from gateway.hot.exchange import Head
+from gateway.http.asked import Asked
+from gateway.http.checks import Checks
+from gateway.http.guards import Guards
 from gateway.http.streamable import BATCHES, StreamableDoor
 from gateway.session import Door
 from gateway.succession import leave, take_up
@@ -23,18 +29,20 @@ async def test_each_request_gets_its_error_in_a_200_for_the_session_goes_on(batc
         assert relay is not None
         relay.version = BATCHES
         leave(here.sessions)
-        app = Quart(__name__)
-        paths.install(app.url_map)
-        admitted.install(app, Admittance())
-        app.register_blueprint(StreamableDoor(here.sessions).blueprint())
-
-        @app.before_request
-        async def be_alice() -> None:
-            g.who = ALICE_ASKS
-
-        headers = {**BOTH, "Mcp-Session-Id": "gw.a"}
-        answer = await app.test_client().post("/light/mcp", json=batch, headers=headers)
-        assert answer.status_code == 200
-        answers = await answer.get_json()
+        settings = GatewaySettings(
+            hostname="", port=0, node="gw", allowed_hosts=(), auth=Auth(), debug=Debug(), servers=here.sessions.policies
+        )
+        headers = {**BOTH, "Content-Type": "application/json", "Mcp-Session-Id": "gw.a"}
+        fields = tuple((name.lower(), value) for name, value in headers.items())
+        asked = Asked(
+            Head("POST", "/light/mcp", "", fields, "127.0.0.1", "1.1"),
+            json.dumps(batch).encode(),
+            Checks(Guards(settings), Admittance(), here.sessions),
+        )
+        asked.who = ALICE_ASKS
+        reply = await StreamableDoor(here.sessions).post(asked, "light")
+        assert reply.status == 200
+        assert isinstance(reply.body, bytes)
+        answers = json.loads(reply.body)
         assert [each["id"] for each in answers] == ids
         assert {each["error"]["data"]["code"] for each in answers} == {"gateway_restarted"}

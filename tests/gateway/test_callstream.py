@@ -4,11 +4,10 @@ import asyncio
 
 import anyio
 import pytest
-from quart import Quart, Response
-from quart.wrappers.response import ResponseBody
 
 from common.reasons import Reason
 from gateway.errors import GatewayError
+from gateway.hot.exchange import Reply
 from gateway.http import callstream
 from gateway.http.callstream import CallStream, event_of
 from gateway.http.streams import afterwards
@@ -18,17 +17,12 @@ from tests.support.processes import PATIENCE
 LOUD = notification("notifications/message", {"level": "info", "data": "x" * 400_000})
 
 
-async def response_of(stream: CallStream, answer: "asyncio.Future[bytes]", *, is_own: bool = True) -> Response:
-    async with Quart(__name__).app_context():
-        return await stream.response(answer, is_own=is_own)
-
-
-async def said(response: Response) -> bytes:
+async def said(reply: Reply) -> bytes:
     """All of its body."""
-    assert isinstance(response.response, ResponseBody)
+    assert not isinstance(reply.body, bytes)
     with anyio.fail_after(PATIENCE):
-        async with response.response as body:
-            return b"".join([bytes(part) async for part in body])
+        async with reply.body as body:
+            return b"".join([part async for part in body])
 
 
 def future() -> "asyncio.Future[bytes]":
@@ -45,11 +39,11 @@ async def test_an_error_before_the_child_was_asked_is_raised_and_one_afterwards_
     answer, error = future(), GatewayError(Reason.MAX_USER_CALLS, "too many")
     answer.set_exception(error)
     with pytest.raises(GatewayError, match="too many"):
-        await response_of(CallStream(), answer)
+        await CallStream().reply(answer, is_own=True)
     stream = CallStream()
     stream.asked()
-    response = await response_of(stream, answer)
-    assert await said(response) == b": \n\nevent: error\ndata: " + error.rest_body() + b"\n\n"
+    reply = await stream.reply(answer, is_own=True)
+    assert await said(reply) == b": \n\nevent: error\ndata: " + error.rest_body() + b"\n\n"
 
 
 async def test_a_client_that_takes_nothing_loses_the_stream_and_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +51,7 @@ async def test_a_client_that_takes_nothing_loses_the_stream_and_its_call(monkeyp
     for is_own in (True, False):
         stream, answer = CallStream(), future()
         stream.asked()
-        await response_of(stream, answer, is_own=is_own)
+        await stream.reply(answer, is_own=is_own)
         with anyio.fail_after(PATIENCE):
             await stream.hear(LOUD)
         assert answer.cancelled() is is_own
@@ -66,7 +60,7 @@ async def test_a_client_that_takes_nothing_loses_the_stream_and_its_call(monkeyp
 async def test_what_is_taken_makes_room_for_more() -> None:
     stream, answer = CallStream(), future()
     stream.asked()
-    response = await response_of(stream, answer)
+    reply = await stream.reply(answer, is_own=True)
 
     async def tell() -> None:
         for _ in range(10):
@@ -75,17 +69,17 @@ async def test_what_is_taken_makes_room_for_more() -> None:
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(tell)
-        assert len(await said(response)) > 10 * 400_000
+        assert len(await said(reply)) > 10 * 400_000
 
 
 async def test_whatever_is_to_end_after_the_stream_ends_once() -> None:
     ended: list[str] = []
     stream, answer = CallStream(), future()
     stream.asked()
-    response = await response_of(stream, answer)
-    afterwards(response, lambda: ended.append("stream"))
+    reply = await stream.reply(answer, is_own=True)
+    afterwards(reply.body, lambda: ended.append("stream"))
     assert not ended
     answer.set_result(b"{}")
-    await said(response)
-    afterwards(Response(b""), lambda: ended.append("at once"))
+    await said(reply)
+    afterwards(b"", lambda: ended.append("at once"))
     assert ended == ["stream", "at once"]

@@ -28,19 +28,19 @@ def test_a_listed_origin_is_known_however_it_is_written(origin: str) -> None:
 def test_no_other_origin_is_and_nothing_is_said_to_it(origin: str | None) -> None:
     assert not CORS.lists(origin)
     assert CORS.answer(origin) == {"Vary": "Origin"}
-    assert CORS.preflight("OPTIONS", Headers({**ASKS, "Origin": origin or ""})) is None
+    assert CORS.preflight("OPTIONS", Headers({**ASKS, "Origin": origin or ""}).get) is None
 
 
 def test_without_a_list_nothing_is_said_at_all() -> None:
     cors = CrossOrigin(None)
     assert not cors.lists(APP)
     assert cors.answer(APP) == {}
-    assert cors.preflight("OPTIONS", Headers(ASKS)) is None
+    assert cors.preflight("OPTIONS", Headers(ASKS).get) is None
 
 
 def test_a_browser_that_asks_is_told_what_it_asks_for() -> None:
     wanted = "authorization,mcp-session-id, x-github-token"
-    said = CORS.preflight("OPTIONS", Headers({**ASKS, "Access-Control-Request-Headers": wanted}))
+    said = CORS.preflight("OPTIONS", Headers({**ASKS, "Access-Control-Request-Headers": wanted}).get)
     assert said == {
         "Access-Control-Allow-Methods": "GET, POST, DELETE",
         "Access-Control-Allow-Headers": "authorization, mcp-session-id, x-github-token",
@@ -49,7 +49,7 @@ def test_a_browser_that_asks_is_told_what_it_asks_for() -> None:
 
 
 def test_a_private_network_is_allowed_where_that_is_asked() -> None:
-    said = CORS.preflight("OPTIONS", Headers({**ASKS, "Access-Control-Request-Private-Network": "true"}))
+    said = CORS.preflight("OPTIONS", Headers({**ASKS, "Access-Control-Request-Private-Network": "true"}).get)
     assert said is not None
     assert said["Access-Control-Allow-Private-Network"] == "true"
 
@@ -57,19 +57,19 @@ def test_a_private_network_is_allowed_where_that_is_asked() -> None:
 def test_what_is_no_name_of_a_header_is_not_repeated() -> None:
     many = ",".join(f"x-{number}" for number in range(100))
     for wanted in ("a b, é, x:y,, *\t*, " + "x" * 65, many):
-        said = CORS.preflight("OPTIONS", Headers({**ASKS, "Access-Control-Request-Headers": wanted}))
+        said = CORS.preflight("OPTIONS", Headers({**ASKS, "Access-Control-Request-Headers": wanted}).get)
         assert said is not None
         assert len(said.get("Access-Control-Allow-Headers", "").split(",")) <= MAX_NAMES
         assert wanted is many or "Access-Control-Allow-Headers" not in said
 
 
 def test_only_a_preflight_is_answered_as_one() -> None:
-    assert CORS.preflight("GET", Headers(ASKS)) is None
-    assert CORS.preflight("OPTIONS", Headers({"Origin": APP})) is None
+    assert CORS.preflight("GET", Headers(ASKS).get) is None
+    assert CORS.preflight("OPTIONS", Headers({"Origin": APP}).get) is None
 
 
 def test_credentials_are_never_allowed_and_no_wildcard_is_said() -> None:
-    said = {**CORS.answer(APP), **(CORS.preflight("OPTIONS", Headers(ASKS)) or {})}
+    said = {**CORS.answer(APP), **(CORS.preflight("OPTIONS", Headers(ASKS).get) or {})}
     assert "Access-Control-Allow-Credentials" not in said
     assert "*" not in said.values()
     assert {"Mcp-Session-Id", "WWW-Authenticate", "Retry-After"} <= set(

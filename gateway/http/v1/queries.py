@@ -4,19 +4,20 @@ from collections.abc import Collection
 from typing import Any
 
 import msgspec
-from quart import Response, request
 
+from gateway.hot.exchange import Reply
 from gateway.http import bodies
+from gateway.http.quarted import asked
 from gateway.unified.parameters import Query, check_names
 
 
 def query(known: Collection[str]) -> Query:
     """Of this request. Raises GatewayError for a parameter that is not `known`."""
-    found: dict[str, list[str]] = request.args.to_dict(flat=False)
+    found: dict[str, list[str]] = asked().query.to_dict(flat=False)
     check_names(found, known)
     return found
 
 
-def answer(value: Any) -> Response:
+def answer(value: Any) -> Reply:
     """An answer with this value as JSON."""
-    return bodies.json_response(msgspec.json.encode(value))
+    return bodies.json_reply(msgspec.json.encode(value))

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from typing import Final
 
 import anyio
-from quart import Blueprint, Response, g
+from quart import Blueprint
 
 from gateway.catalog.catalog import Catalog
+from gateway.hot.exchange import Reply
 from gateway.http import admitted
 from gateway.http.health import PATIENCE
+from gateway.http.quarted import add, asked
 from gateway.http.v1.queries import answer, query
 from gateway.sessions import Sessions
 from gateway.unified import views
@@ -32,29 +34,29 @@ class ServersDoor:
     def blueprint(self) -> Blueprint:
         """`/api/v1/servers`."""
         routes = Blueprint("v1_servers", __name__, url_prefix="/api/v1/servers")
-        routes.add_url_rule("", "index", self.index, methods=["GET"], provide_automatic_options=False)
-        routes.add_url_rule("/<server>", "show", self.show, methods=["GET"], provide_automatic_options=False)
+        add(routes, "", "index", self.index, "GET")
+        add(routes, "/<server>", "show", self.show, "GET")
         return routes
 
-    async def index(self) -> Response:
+    async def index(self) -> Reply:
         """The servers that the caller may use, in the order of the configuration, and those that are disabled."""
         fresh = is_set(query({REFRESH}), REFRESH)
-        await admitted.admit_listing("")
+        await admitted.admit_listing(asked(), "")
         allows = self._sessions.oversight.permission
-        servers = [server for server in self._sessions.policies if allows(g.who, server).server]
-        found = await listings(self._catalog, servers, g.who, fresh=servers if fresh else ())
+        servers = [server for server in self._sessions.policies if allows(asked().sender, server).server]
+        found = await listings(self._catalog, servers, asked().sender, fresh=servers if fresh else ())
         reports = await self._reports()
         shown = [
             views.server(each, self._sessions.policy(each.server), reports.get(each.server, NOTHING)) for each in found
         ]
-        shown += [views.disabled(server) for server in self._catalog.disabled if allows(g.who, server).server]
+        shown += [views.disabled(server) for server in self._catalog.disabled if allows(asked().sender, server).server]
         return answer({"servers": shown, "total": len(shown)})
 
-    async def show(self, server: str) -> Response:
+    async def show(self, server: str) -> Reply:
         """One of them, with all that is known of it."""
         fresh = is_set(query({REFRESH}), REFRESH)
-        await admitted.admit_listing(server)
-        [found] = await listings(self._catalog, [server], g.who, fresh=[server] if fresh else ())
+        await admitted.admit_listing(asked(), server)
+        [found] = await listings(self._catalog, [server], asked().sender, fresh=[server] if fresh else ())
         reports = await self._reports()
         return answer(views.whole_server(found, self._sessions.policy(server), reports.get(server, NOTHING)))
 

@@ -7,11 +7,13 @@ of theirs is listed but what they name by its id.
 from collections.abc import Iterable
 from typing import Final
 
-from quart import Blueprint, Response, g
+from quart import Blueprint
 
 from common.reasons import Reason
+from gateway.hot.exchange import Reply
 from gateway.http import admitted, bodies
 from gateway.http.mcp import SESSION_QUERY
+from gateway.http.quarted import add, asked
 from gateway.http.v1.queries import answer, query
 from gateway.session import not_found
 from gateway.sessions import Sessions
@@ -33,19 +35,19 @@ class SessionsDoor:
         """`/api/v1/sessions`."""
         routes = Blueprint("v1_sessions", __name__, url_prefix="/api/v1/sessions")
         one = "/<handle>"
-        routes.add_url_rule("", "index", self.index, methods=["GET"], provide_automatic_options=False)
-        routes.add_url_rule(one, "show", self.show, methods=["GET"], provide_automatic_options=False)
-        routes.add_url_rule(one, "end", self.end, methods=["DELETE"], provide_automatic_options=False)
+        add(routes, "", "index", self.index, "GET")
+        add(routes, one, "show", self.show, "GET")
+        add(routes, one, "end", self.end, "DELETE")
         return routes
 
-    async def index(self) -> Response:
+    async def index(self) -> Reply:
         """A page of the caller's sessions, the oldest first."""
-        asked = query(PARAMETERS)
-        page = paging.page_of(asked, tuple[float, str])
-        await admitted.admit_listing("")
-        every = self._sessions.of(g.who.principal)
-        named = asked.get(SESSION_QUERY, ())
-        found = every if g.who.principal.subject and not named else self._named(named)
+        wanted = query(PARAMETERS)
+        page = paging.page_of(wanted, tuple[float, str])
+        await admitted.admit_listing(asked(), "")
+        every = self._sessions.of(asked().sender.principal)
+        named = wanted.get(SESSION_QUERY, ())
+        found = every if asked().sender.principal.subject and not named else self._named(named)
         by_handle = [(self._handles.of(each), each) for each in found]
         shown, cursor = paging.cut(by_handle, _key, page)
         body = {
@@ -56,12 +58,12 @@ class SessionsDoor:
         }
         return answer(body)
 
-    async def show(self, handle: str) -> Response:
+    async def show(self, handle: str) -> Reply:
         """One of them."""
         query(())
         return answer(listed.view(self._find(handle), handle))
 
-    async def end(self, handle: str) -> Response:
+    async def end(self, handle: str) -> Reply:
         """End it, and every child that it has."""
         query(())
         self._find(handle).end(Reason.CLIENT_CLOSED)
@@ -69,13 +71,13 @@ class SessionsDoor:
 
     def _find(self, handle: str) -> Listed:
         """Raises GatewayError, always the same, for somebody else's, too."""
-        found = self._handles.find(handle, self._sessions.of(g.who.principal))
+        found = self._handles.find(handle, self._sessions.of(asked().sender.principal))
         if found is None:
             raise not_found(remedy=_REMEDY)
         return found
 
     def _named(self, ids: Iterable[str]) -> list[Listed]:
-        found = {id_: self._sessions.named(id_, g.who.principal) for id_ in ids}
+        found = {id_: self._sessions.named(id_, asked().sender.principal) for id_ in ids}
         return [each for each in found.values() if each is not None]
 
 

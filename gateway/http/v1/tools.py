@@ -3,11 +3,13 @@
 from collections.abc import Set
 from typing import Final
 
-from quart import Blueprint, Response, g
+from quart import Blueprint
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.offers import Tool
+from gateway.hot.exchange import Reply
 from gateway.http import admitted
+from gateway.http.quarted import add, asked
 from gateway.http.v1.queries import answer, query
 from gateway.http.v1.servers import REFRESH
 from gateway.sessions import Sessions
@@ -31,17 +33,17 @@ class ToolsDoor:
     def blueprint(self) -> Blueprint:
         """`/api/v1/tools`."""
         routes = Blueprint("v1_tools", __name__, url_prefix="/api/v1")
-        routes.add_url_rule("/tools", "index", self.index, methods=["GET"], provide_automatic_options=False)
+        add(routes, "/tools", "index", self.index, "GET")
         return routes
 
-    async def index(self) -> Response:
+    async def index(self) -> Reply:
         """A page of the tools that the caller may use, by the names of their servers and their own."""
-        asked = query(PARAMETERS)
-        page = paging.page_of(asked, tuple[str, str])
-        fresh, searched = is_set(asked, REFRESH), words(asked, SEARCH)
-        await admitted.admit_listing("")
-        servers = self._servers(frozenset(asked.get(SERVER, ())), frozenset(asked.get(TAG, ())))
-        found = await listings(self._catalog, servers, g.who, fresh=servers if fresh else ())
+        wanted = query(PARAMETERS)
+        page = paging.page_of(wanted, tuple[str, str])
+        fresh, searched = is_set(wanted, REFRESH), words(wanted, SEARCH)
+        await admitted.admit_listing(asked(), "")
+        servers = self._servers(frozenset(wanted.get(SERVER, ())), frozenset(wanted.get(TAG, ())))
+        found = await listings(self._catalog, servers, asked().sender, fresh=servers if fresh else ())
         tools = [(each.server, tool) for each in found for tool in each.tools if views.matches(tool, searched)]
         shown, cursor = paging.cut(tools, _key, page)
         body = {
@@ -56,11 +58,13 @@ class ToolsDoor:
         """Those that are meant. Raises GatewayError for one that the caller may not use, the same as for none."""
         policies, allows = self._sessions.policies, self._sessions.oversight.permission
         for server in sorted(named):
-            self._sessions.check(g.who, server)
+            self._sessions.check(asked().sender, server)
         return [
             server
             for server, policy in policies.items()
-            if allows(g.who, server).server and (not named or server in named) and views.is_tagged(policy, tags)
+            if allows(asked().sender, server).server
+            and (not named or server in named)
+            and views.is_tagged(policy, tags)
         ]
 
 

@@ -1,0 +1,143 @@
+"""Which requests are hot, and their answers: what clients of a live session ask for, in the ways in which most ask.
+
+Nothing is decided here but that. The checks and the doors are those of every other request (`gateway.http`), so a hot
+request is answered as it would be elsewhere; it only gets there by a shorter way. What is rare takes the longer one:
+opening a session, answers as bytes, calls with a key, and whatever is of revision 2026-07-28.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from common.config.values import RESERVED_NAMES
+from gateway.errors import GatewayError
+from gateway.hot.exchange import Head, Reply
+from gateway.http.asked import Asked, quality
+from gateway.http.bodies import EVENT_STREAM, JSON
+from gateway.http.checks import Checks
+from gateway.http.front import Front
+from gateway.http.mcp import SESSION_HEADER, SESSION_QUERY
+from gateway.http.rest import RestDoor
+from gateway.http.sse import SseDoor
+from gateway.http.streamable import StreamableDoor
+from gateway.modern.envelope import has_envelope
+from gateway.rest.wishes import KEY
+from gateway.specification import MCP_PROTOCOL_VERSION_HEADER as _VERSION_HEADER
+from gateway.specification import MODERN_PROTOCOL_VERSIONS
+
+_SERVER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_TOOL: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+"""Names that stand in a path as they are, and that no router reads in two ways. Others take the longer way."""
+
+_VERSIONS: Final = frozenset({"1.1", "2", "3"})
+_SESSION_HEADER: Final = SESSION_HEADER.lower()
+_KEY: Final = KEY.lower()
+_NOT_HOT: Final = frozenset({"upgrade", "expect", "content-encoding", _KEY})
+"""Headers with which nearly nobody asks. Nor does anybody send one twice."""
+_AS_BYTES: Final = ("content", "raw")
+"""In a query: parameters with which an answer may be no JSON."""
+
+Headers = Mapping[str, str]
+"""By their names; none of them was sent twice."""
+
+_Handler = Callable[[Asked], Awaitable[Reply]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    door: str
+    endpoint: str
+    server: str
+    handler: _Handler
+    is_shared: bool = True
+    """Whether clients of revision 2026-07-28 come there, too."""
+
+
+class HotDoors:
+    """A `gateway.hot.exchange.HotApp` over these doors, whose requests pass the `checks`."""
+
+    def __init__(
+        self, checks: Checks, *, front: Front, streamable: StreamableDoor, sse: SseDoor, rest: RestDoor
+    ) -> None:
+        self._checks = checks
+        self._rest = rest
+        self._front = {"POST": front.post, "GET": front.get}
+        self._below = {
+            ("POST", "mcp"): ("streamable", streamable.post),
+            ("GET", "mcp"): ("streamable", streamable.get),
+            ("POST", "message"): ("sse", sse.post),
+            ("GET", "sse"): ("sse", sse.get_sse),
+        }
+
+    def __repr__(self) -> str:
+        return "<HotDoors>"
+
+    def takes(self, head: Head) -> bool:
+        """Whether a request with this head may be a hot one. Costs little, asks nobody, does nothing, raises nothing."""
+        return self._route(head) is not None
+
+    async def __call__(self, head: Head, body: bytes) -> Reply | None:
+        """The answer to a whole request; None where it is none of these after all, and then nothing was done about it.
+
+        Raises nothing. Cancellation means that the client hung up.
+        """
+        route = self._route(head)
+        if route is None or (route.is_shared and has_envelope(body)):
+            return None
+        asked = Asked(head, body, self._checks, door=route.door, server=route.server, endpoint=route.endpoint)
+        try:
+            reply = await self._checks.check(asked) or await route.handler(asked)
+        except GatewayError as error:
+            reply = self._checks.failed(asked, error)
+        except Exception as error:  # noqa: BLE001 - as the framework does, for its own
+            reply = self._checks.faulty(asked, error)
+        self._checks.mark(asked, reply.status, reply.headers)
+        return reply
+
+    def _route(self, head: Head) -> _Route | None:
+        headers = dict(head.headers)
+        if len(headers) < len(head.headers) or not _NOT_HOT.isdisjoint(headers):
+            return None
+        if head.http_version not in _VERSIONS or not head.query.isascii():
+            return None
+        match head.path.split("/"):
+            case ["", "api", server, tool] if head.method == "POST":
+                return self._call(head, headers, server, tool)
+            case ["", server, last]:
+                return self._message(head, headers, server, last)
+            case ["", server]:
+                return self._message(head, headers, server, "")
+        return None
+
+    def _message(self, head: Head, headers: Headers, server: str, last: str) -> _Route | None:
+        method = head.method
+        if last:
+            door, handler = self._below.get((method, last), ("", None))
+        else:
+            door, handler = "front", self._front.get(method)
+        is_named = _SESSION_HEADER in headers or (door != "streamable" and SESSION_QUERY in head.query)
+        if handler is None or not (is_named or method == "GET") or not _is_server(server):
+            return None
+        if headers.get(_VERSION_HEADER) in MODERN_PROTOCOL_VERSIONS:
+            return None
+        return _Route(door, f"{door}.{method.lower()}", server, partial(handler, server=server), door != "sse")
+
+    def _call(self, head: Head, headers: Headers, server: str, tool: str) -> _Route | None:
+        if SESSION_QUERY not in head.query or not _is_server(server) or not _TOOL.fullmatch(tool):
+            return None
+        if any(each in head.query for each in _AS_BYTES) or not _is_plain(headers):
+            return None
+        return _Route("rest", "rest.call", server, partial(self._rest.call, server=server, tool=tool), is_shared=False)
+
+
+def _is_server(name: str) -> bool:
+    return name not in RESERVED_NAMES and _SERVER.fullmatch(name) is not None
+
+
+def _is_plain(headers: Headers) -> bool:
+    """Whether its answer is wanted as JSON, above all."""
+    accept = headers.get("accept", "")
+    as_json = quality(accept, JSON)
+    return as_json >= 1 and as_json >= quality(accept, EVENT_STREAM)
