@@ -25,7 +25,7 @@ class Amounts:
     alone: int
     """Openings one at a time."""
     counts: tuple[int, ...]
-    """Numbers of sessions at which calls are measured; the first is 1."""
+    """Numbers of sessions at which calls are measured; the first is 1, the second at least 5 more than `alone`."""
     calls: int
     """At each number of sessions."""
     warm_up: int
@@ -51,6 +51,7 @@ class _Cell:
     def __init__(self, cell: dict[str, Any], program: Running, load: Client, amounts: Amounts) -> None:
         self._cell, self._program, self._load, self._amounts = cell, program, load, amounts
         self._first = Memory()
+        self._open_now = 1
 
     def fill(self) -> None:
         """All of it, in its order. Raises Failed where not even one session can be had."""
@@ -71,14 +72,14 @@ class _Cell:
 
     def _grow(self, count: int) -> bool:
         """Have so many sessions; whether there are."""
-        if count == 10:
-            # The first ten are opened so that it can be told how long one takes, and four at once.
-            alone = min(self._amounts.alone, 5)
-            return self._open("alone", alone, 1) and self._open("four", 9 - alone, 4)
+        # The first ones are opened so that it can be told how long one takes, and four at once.
+        if count > 1 and not self._cell["open"] and not self._open_first():
+            return False
         missing = count - self._open_now
         return missing <= 0 or self._open(str(count), missing, 4)
 
-    _open_now = 1
+    def _open_first(self) -> bool:
+        return self._open("alone", self._amounts.alone, 1) and self._open("four", 4, 4)
 
     def _open(self, name: str, count: int, at_once: int, pause: float = 0.0) -> bool:
         before = processor_seconds(self._program.tree().own)
@@ -128,7 +129,10 @@ def why_of(faults: Mapping[str, int]) -> str:
 
 
 def settle(program: Running, load: Client) -> None:
-    """Open a first session, as soon as the program can serve one: it may listen before its child is ready. Raises Failed."""
+    """Open a first session, as soon as the program can serve one: it may listen before its child is ready.
+
+    Raises Failed.
+    """
     load.do("target", **program.target())
     until = time.monotonic() + START_PATIENCE
     while True:
@@ -150,9 +154,9 @@ IDLE: Final = 5
 
 
 def left_behind(way: Way, child: Child, sessions: int, wait: float) -> dict[str, Any]:
-    """What is left of `sessions` whose clients have vanished, and of as many whose bridge was killed, after `wait` seconds.
+    """What is left of `sessions` whose clients have vanished, and of as many whose bridge was killed.
 
-    Each server has a helper of its own: two processes for each session at most.
+    It is given `wait` seconds to be gone. Each server has a helper of its own: two processes for each session at most.
     """
     row: dict[str, Any] = {"way": way.name, "sessions": sessions}
     if why := missing(child):

@@ -56,9 +56,9 @@ FULL: Final = Plan(
 SMALL: Final = Plan(
     rounds=1,
     amounts={
-        "trivial": Amounts(alone=2, counts=(1, 4), calls=40, warm_up=4, pause=0.1),
-        "everything": Amounts(alone=1, counts=(1, 2), calls=10, warm_up=2, pause=0.2),
-        "time": Amounts(alone=1, counts=(1, 2), calls=10, warm_up=2, pause=0.2),
+        "trivial": Amounts(alone=2, counts=(1, 7), calls=40, warm_up=4, pause=0.1),
+        "everything": Amounts(alone=1, counts=(1, 6), calls=12, warm_up=2, pause=0.2),
+        "time": Amounts(alone=1, counts=(1, 6), calls=12, warm_up=2, pause=0.2),
     },
     growth=(),
     left=2,
@@ -74,7 +74,10 @@ def run(plan: Plan, ways: Sequence[Way], children: Sequence[Child], directory: P
         begun = time.monotonic()
         cell = {"round": number, **measure(way, child, amounts)}
         results["cells"].append(cell)
-        print(f"round {number}  {child.name:<11}{way.name:<22}{time.monotonic() - begun:6.1f} s  {_briefly(cell)}", flush=True)
+        print(
+            f"round {number}  {child.name:<11}{way.name:<22}{time.monotonic() - begun:6.1f} s  {_briefly(cell)}",
+            flush=True,
+        )
         write(results, directory)
     if plan.left:
         _look_what_is_left(plan, ways, results)
@@ -110,7 +113,7 @@ def facts(ways: Sequence[Way]) -> dict[str, Any]:
         "date": datetime.now(UTC).date().isoformat(),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "cores": os.process_cpu_count() if sys.version_info >= (3, 13) else len(os.sched_getaffinity(0)),
+        "cores": len(os.sched_getaffinity(0)),
         "versions": {way.program: way.version() for way in ways if way.version()},
     }
 
@@ -143,7 +146,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--children", default=",".join(CHILDREN), metavar="NAME,…", help="of: %(default)s")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIRECTORY", help="default: benchmarks/results")
     parser.add_argument("--again", action="store_true", help="no run: the table and plots of the last one again")
-    parser.add_argument("--publish", action="store_true", help="no run: the last table and plots into README.md and docs")
+    parser.add_argument(
+        "--publish", action="store_true", help="no run: the last table and plots into README.md and docs"
+    )
     arguments = parser.parse_args(argv)
     if arguments.again or arguments.publish:
         results = json.loads((arguments.output / "results.json").read_text())

@@ -20,8 +20,8 @@ VERSION: Final = "2025-06-18"
 _HELLO: Final = b'{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"benchmark","version":"1"}}'
 _INITIALIZED: Final = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
 
-# One row of numbers for all sessions: where a program gives one session's answers to another, nobody takes them for theirs.
-# They begin here so that all have as many digits.
+# One row of numbers for all sessions: where a program gives one session's answers to another, nobody takes them for
+# theirs. They begin here so that all have as many digits.
 _numbers = itertools.count(1_000_001)
 
 
@@ -235,7 +235,7 @@ class Pipe(Door):
         self._rest = b""
 
     async def _hello(self, number: int) -> None:
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: ASYNC220  # asyncio's would cost what is measured
             self.target.child.command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,7 +1,7 @@
 """As much of an HTTP/1.1 client as a benchmark needs, and no more, so that what is measured is not the client.
 
-A connection is kept alive and has one request on its way at a time, whose bytes are given whole. The answer is read by its
-`Content-Length`, in chunks, or to the end of the connection. An event stream is read event by event.
+A connection is kept alive and has one request on its way at a time, whose bytes are given whole. The answer is read by
+its `Content-Length`, in chunks, or to the end of the connection. An event stream is read event by event.
 """
 
 import asyncio

@@ -3,7 +3,8 @@
 `python -m benchmarks.load`. A line is a JSON object with `do`:
 
 - `target`: the door, the port, the paths, the child and the tool from now on.
-- `open`: so many (`count`) more sessions, `at_once` at a time, with a `pause` before each, and for `patience` seconds at most.
+- `open`: so many (`count`) more sessions, `at_once` at a time, with a `pause` before each, and for `patience` seconds
+  at most.
 - `call`: so many (`count`) calls, over all open sessions in turn, `at_once` at a time.
 - `close`: end every session, as a client should. `vanish`: hang up without a word.
 

@@ -1,4 +1,4 @@
-"""What the kernel says of a program's processes: their processor time, their memory, their descriptors, and who is left."""
+"""What the kernel says of processes: their processor time, their memory, their descriptors, and who is left."""
 
 import os
 import signal
@@ -50,10 +50,11 @@ class Tree:
 def tree(root: int, program: str, marks: Collection[str]) -> Tree:
     """All processes below `root` and itself.
 
-    A stdio server is one that executes the file `program` with all `marks` among its arguments, as long as it is not the root. All others
-    are the bridge's own: its parts, and the shells and helpers that it starts for each session.
+    A stdio server is one that executes the file `program` with all `marks` among its arguments, as long as it is not
+    the root. All others are the bridge's own: its parts, and the shells and helpers that it starts for each session.
     """
-    own, children = set(), set()
+    own: set[Process] = set()
+    children: set[Process] = set()
     parents = _parents()
     for process in _below(root, parents):
         mine = process.pid != root and _executes(process.pid, program, marks)
@@ -92,7 +93,7 @@ def _below(root: int, parents: dict[int, tuple[int, int]]) -> Iterable[Process]:
 
 def _executes(pid: int, program: str, marks: Collection[str]) -> bool:
     try:
-        if os.readlink(PROC / str(pid) / "exe") != program:
+        if str((PROC / str(pid) / "exe").readlink()) != program:
             return False
         arguments = (PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
     except OSError:
@@ -134,7 +135,9 @@ def descriptors(processes: Iterable[Process]) -> int:
 
 def alive(processes: Iterable[Process]) -> frozenset[Process]:
     """Those that still are, and are not merely waiting to be buried."""
-    return frozenset(each for each in processes if (f := _stat(each.pid)) and int(f[19]) == each.started and f[0] != "Z")
+    return frozenset(
+        each for each in processes if (f := _stat(each.pid)) and int(f[19]) == each.started and f[0] != "Z"
+    )
 
 
 def kill(processes: Iterable[Process]) -> None:

@@ -1,7 +1,7 @@
 """The programs that are compared: how each is started, where it listens, and what of its processes is its own.
 
-All get the same child and the same environment, and are as quiet as they can be made. Otherwise they are as they come, but for
-the idle timeout when it is asked what is left of clients that vanish.
+All get the same child and the same environment, and are as quiet as they can be made. Otherwise they are as they come,
+but for the idle timeout when it is asked what is left of clients that vanish.
 """
 
 import json
@@ -193,9 +193,7 @@ def _ours(name: str, door: str, paths: tuple[str, ...], **more: Any) -> Way:
     return Way(name, OURS, door, paths, version=_gateway_version, parts=_PARTS, **more)
 
 
-def _theirs(
-    name: str, program: str, door: str, path: str, command: Callable[[Start], list[str]], **more: Any
-) -> Way:
+def _theirs(name: str, program: str, door: str, path: str, command: Callable[[Start], list[str]], **more: Any) -> Way:
     package = program.split()[0]
     version = _python_version if "PyPI" in program else _node_version
     return Way(name, program, door, (path,), command, lambda: version(package), **more)
@@ -208,7 +206,9 @@ WAYS: Final[Mapping[str, Way]] = {
         _ours("ours-http", "Streamable HTTP", (f"/{_SERVER}/mcp",)),
         _ours("ours-sse", "HTTP+SSE", (f"/{_SERVER}/sse",)),
         _ours("ours-rest", "REST", ("/api/sessionid", f"/api/{_SERVER}/{{tool}}?sessionId={{id}}")),
-        _ours("ours-warm", "Streamable HTTP", (f"/{_SERVER}/mcp",), warm=True, command=lambda start: _gateway(start, 4)),
+        _ours(
+            "ours-warm", "Streamable HTTP", (f"/{_SERVER}/mcp",), warm=True, command=lambda start: _gateway(start, 4)
+        ),
         _theirs(
             *("supergateway-http", "supergateway (npm)", "Streamable HTTP", "/mcp", _supergateway("streamableHttp")),
             grows=True,
