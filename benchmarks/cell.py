@@ -149,20 +149,18 @@ def settle(program: Running, load: Client) -> None:
 _WITH_HELPER: Final = ("/bin/sh", "-c", 'sleep 1000 & exec "$0" "$@"')
 """A server that has started something of its own, as those do that start a browser or a compiler."""
 
-IDLE: Final = 5
-"""Seconds after which a silent session may be ended, in programs that know such a thing."""
 
-
-def left_behind(way: Way, child: Child, sessions: int, wait: float) -> dict[str, Any]:
+def left_behind(way: Way, child: Child, sessions: int, idle: int, wait: float) -> dict[str, Any]:
     """What is left of `sessions` whose clients have vanished, and of as many whose bridge was killed.
 
-    It is given `wait` seconds to be gone. Each server has a helper of its own: two processes for each session at most.
+    A session that is silent for `idle` seconds may be ended, where a program knows such a thing, and all are given
+    `wait` seconds to be gone. Each server has a helper of its own: two processes for each session at most.
     """
     row: dict[str, Any] = {"way": way.name, "sessions": sessions}
     if why := missing(child):
         return {**row, "failure": why}
     try:
-        with running(way, child, command=(*_WITH_HELPER, *child.command), idle=IDLE) as program, client() as load:
+        with running(way, child, command=(*_WITH_HELPER, *child.command), idle=idle) as program, client() as load:
             settle(program, load)
             load.do("close")
             row["vanished"] = _vanish(program, load, sessions, wait)

@@ -38,6 +38,8 @@ class Plan:
     """Numbers of sessions beyond, in the first round, for the ways that grow."""
     left: int
     """So many sessions when it is looked what is left behind; 0 for not at all."""
+    idle: int
+    """Seconds after which a silent session may be ended then."""
     wait: float
     """Seconds until what is there is what is left behind."""
 
@@ -51,6 +53,7 @@ FULL: Final = Plan(
     },
     growth=(500, 1000),
     left=20,
+    idle=5,
     wait=15.0,
 )
 SMALL: Final = Plan(
@@ -62,6 +65,7 @@ SMALL: Final = Plan(
     },
     growth=(),
     left=2,
+    idle=1,
     wait=3.0,
 )
 
@@ -102,7 +106,7 @@ def _look_what_is_left(plan: Plan, ways: Sequence[Way], results: dict[str, Any])
     child = CHILDREN["trivial"]
     asked = [way for way in ways if way.door != "pipe" and not way.warm]
     with ThreadPoolExecutor(4) as pool:
-        for row in pool.map(lambda way: left_behind(way, child, plan.left, plan.wait), asked):
+        for row in pool.map(lambda way: left_behind(way, child, plan.left, plan.idle, plan.wait), asked):
             results["left"].append(row)
             print(f"left behind          {row['way']:<22}{_briefly(row) or json.dumps(row['vanished'])}", flush=True)
 

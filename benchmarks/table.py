@@ -45,8 +45,8 @@ def _called(sessions: int, of: Callable[[Mapping[str, Any]], float | None]) -> P
 
 
 def processor(sessions: int) -> Pick:
-    """Milliseconds of processor time of the bridge for one call."""
-    return _called(sessions, lambda calls: 1000 * calls["processor"] / calls["calls"])
+    """Milliseconds of processor time of the bridge for one call; None where there is no bridge."""
+    return _called(sessions, lambda calls: 1000 * calls["processor"] / calls["calls"] if calls["own"]["pss"] else None)
 
 
 def rate(sessions: int) -> Pick:
@@ -76,19 +76,24 @@ class Figure:
     """What one box of a table says."""
 
     spread: Spread
+    rounds: int
+    """Of how many."""
     ratio: float | None
     """To ours; None for ours itself, and where there is nothing to compare it with."""
 
 
 def figure(results: Results, way: str, child: str, pick: Pick) -> Figure | None:
-    """The figure of a way over all rounds, None where there is none."""
+    """The figure of a way over all rounds, None where there is none.
+
+    It is compared with ours at the same door.
+    """
     theirs = by_round(results, way, child, pick)
     found = spread(theirs.values())
     if found is None:
         return None
     base = _BASE[WAYS[way].door]
     compared = [] if way == base else ratios(theirs, by_round(results, base, child, pick))
-    return Figure(found, statistics.median(compared) if compared else None)
+    return Figure(found, len(theirs), statistics.median(compared) if compared else None)
 
 
 def by_round(results: Results, way: str, child: str, pick: Pick) -> dict[int, float]:
@@ -111,7 +116,9 @@ def box(found: Figure | None) -> str:
     """A figure as the text of a box."""
     if found is None:
         return NOTHING
-    middle = f"{number(found.spread.median)} ({number(found.spread.least)}–{number(found.spread.most)})"
+    middle, least, most = (number(each) for each in (found.spread.median, found.spread.least, found.spread.most))
+    if found.rounds > 1:
+        middle += f" ({least}–{most})"
     return middle if found.ratio is None else f"{middle} **{number(found.ratio)}×**"
 
 
@@ -169,15 +176,23 @@ def has_own_child(results: Results, way: Way) -> str:
 
 
 def openings(results: Results) -> str:
-    """How long it takes to open a session, by the child."""
+    """How long it takes to open a session, by the child; only those that start a child are compared."""
     children = children_in(results)
     head = ["ms, the list of tools included", "a child for each session"]
     head += [f"{CHILDREN[child].title}{how}" for child in children for how in (", one at a time", ", four at once")]
     body = []
     for way in ways_in(results):
-        boxes = [box(figure(results, way.name, child, opening(how))) for child in children for how in ("alone", "four")]
+        boxes = [box(opened(results, way, child, how)) for child in children for how in ("alone", "four")]
         body.append([name_of(way), has_own_child(results, way), *boxes])
     return rows(head, body)
+
+
+def opened(results: Results, way: Way, child: str, how: str) -> Figure | None:
+    """The figure of an opening; it is compared with ours only where it starts a child, as ours does."""
+    found = figure(results, way.name, child, opening(how))
+    if found is None or has_own_child(results, way) != "no":
+        return found
+    return Figure(found.spread, found.rounds, None)
 
 
 def at_counts(results: Results, unit: str, pick: Callable[[int], Pick], counts: Sequence[int]) -> str:
@@ -307,13 +322,9 @@ def summary(results: Results) -> str:
     ]
     body = []
     for way in ways_in(results):
-        picks = [
-            (slow, opening("alone")),
-            ("trivial", processor(ten)),
-            ("trivial", rate(ten)),
-            ("trivial", weight(many)),
-        ]
-        boxes = [_brief(figure(results, way.name, child, pick)) for child, pick in picks]
+        picks = (processor(ten), rate(ten), weight(many))
+        boxes = [_brief(opened(results, way, slow, "alone"))]
+        boxes += [_brief(figure(results, way.name, "trivial", pick)) for pick in picks]
         body.append([name_of(way), has_own_child(results, way), *boxes])
     return rows(head, body)
 
