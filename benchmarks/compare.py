@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import random
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 from benchmarks import plots, publish, table
@@ -134,6 +136,10 @@ def _briefly(cell: dict[str, Any]) -> str:
     return f"stopped at {cell['stopped']['at']}: {cell['stopped']['why']}" if "stopped" in cell else ""
 
 
+def _ended(number: int, _: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
 def _chosen(what: str, names: str, known: Sequence[str]) -> list[str]:
     chosen = [each for each in names.split(",") if each]
     if unknown := [each for each in chosen if each not in known]:
@@ -166,6 +172,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         plan = Plan(**{**vars(plan), "rounds": arguments.rounds})
     ways = [WAYS[name] for name in _chosen("program", arguments.only, list(WAYS))]
     children = [CHILDREN[name] for name in _chosen("child", arguments.children, list(CHILDREN))]
+    # However it is ended, it ends what it has started; a shell has jobs in the background ignore the first of these.
+    signal.signal(signal.SIGINT, _ended)
+    signal.signal(signal.SIGTERM, _ended)
     begun = time.monotonic()
     run(plan, ways, children, arguments.output)
     print(f"{arguments.output}/table.md, after {(time.monotonic() - begun) / 60:.1f} minutes")
