@@ -4,91 +4,14 @@ Every answer is looked at: an answer that is not the one to this very request ra
 """
 
 import asyncio
-import itertools
 import json
 import subprocess
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final
 from urllib.parse import urljoin
 
-from benchmarks.children import Child
+from benchmarks.door import HELLO, INITIALIZED, VERSION, Door, Target, Wrong, answers, numbers, request, result, short
 from benchmarks.http1 import Answer, Closed, Connection, Events, Stream, delete, get, path_of, post
-
-VERSION: Final = "2025-06-18"
-_HELLO: Final = b'{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"benchmark","version":"1"}}'
-_INITIALIZED: Final = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
-
-# One row of numbers for all sessions: where a program gives one session's answers to another, nobody takes them for
-# theirs. They begin here so that all have as many digits.
-_numbers = itertools.count(1_000_001)
-
-
-class Wrong(Exception):
-    """The answer is not what it should be."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where a program listens, what stands behind it, and what it calls the child's tool."""
-
-    port: int
-    paths: tuple[str, ...]
-    """One, or two where a session is got at the first and used at the second; `{id}` stands for the session's id."""
-    child: Child
-    tool: str
-
-
-def request(number: int, method: bytes, params: bytes = b"{}") -> bytes:
-    """A JSON-RPC request."""
-    return b'{"jsonrpc":"2.0","id":%d,"method":"%b","params":%b}' % (number, method, params)
-
-
-class Door(ABC):
-    """One session. `foreign` counts messages that were another session's."""
-
-    def __init__(self, target: Target) -> None:
-        self.target = target
-        self.foreign = 0
-
-    async def open(self) -> None:
-        """Open the session, as far as the list of tools. Raises Wrong, Closed and OSError."""
-        await self._hello(next(_numbers))
-        number = next(_numbers)
-        tools = _result(await self._ask(number, request(number, b"tools/list"))).get("tools", [])
-        if self.target.tool not in (tool["name"] for tool in tools):
-            raise Wrong(f"no tool {self.target.tool} among {len(tools)}")
-
-    async def call(self) -> None:
-        """One call, and its answer. Raises Wrong, Closed and OSError."""
-        number = next(_numbers)
-        text = f"n{number}"
-        params = b'{"name":"%b","arguments":%b}' % (self.target.tool.encode(), self.target.child.call(text))
-        answer = await self._ask(number, request(number, b"tools/call", params))
-        # The text is another one each time, so it is enough to look for it.
-        if self.target.child.expected(text) not in answer or b'"isError":true' in answer:
-            raise Wrong(_short(answer))
-
-    @abstractmethod
-    async def _hello(self, number: int) -> None:
-        """`initialize` and `notifications/initialized`."""
-
-    @abstractmethod
-    async def _ask(self, number: int, message: bytes) -> bytes:
-        """The bytes of the message that answers the request with this number."""
-
-    @abstractmethod
-    def vanish(self) -> None:
-        """Hang up without a word."""
-
-    async def close(self) -> None:  # noqa: B027
-        """End the session, where the door has a way to say so."""
-
-    @property
-    def reconnects(self) -> int:
-        """How many connections were made anew."""
-        return 0
 
 
 class Streamable(Door):
@@ -101,14 +24,14 @@ class Streamable(Door):
         self._headers = b""
 
     async def _hello(self, number: int) -> None:
-        answer = await self._connection.request(post(self._path, request(number, b"initialize", _HELLO)))
-        version = _result(_message(answer, number)).get("protocolVersion", VERSION)
+        answer = await self._connection.request(post(self._path, request(number, b"initialize", HELLO)))
+        version = result(_message(answer, number)).get("protocolVersion", VERSION)
         self._headers = b"Mcp-Protocol-Version: %b\r\n" % version.encode()
         if id_ := answer.header(b"mcp-session-id"):
             self._headers += b"Mcp-Session-Id: %b\r\n" % id_
-        taken = await self._connection.request(post(self._path, _INITIALIZED, self._headers))
+        taken = await self._connection.request(post(self._path, INITIALIZED, self._headers))
         if taken.status not in (200, 202, 204):
-            raise Wrong(f"{taken.status} {_short(taken.body)}")
+            raise Wrong(f"{taken.status} {short(taken.body)}")
 
     async def _ask(self, number: int, message: bytes) -> bytes:
         return _message(await self._connection.request(post(self._path, message, self._headers)), number)
@@ -156,13 +79,13 @@ class Sse(Door):
         if status != 200:
             raise Wrong(f"{status} for the stream")
         self._path = path_of(urljoin(self.target.paths[0], await self._endpoint))
-        _result(await self._ask(number, request(number, b"initialize", _HELLO)))
-        await self._post(_INITIALIZED)
+        result(await self._ask(number, request(number, b"initialize", HELLO)))
+        await self._post(INITIALIZED)
 
     async def _post(self, message: bytes) -> None:
         answer = await self._connection.request(post(self._path, message))
         if answer.status not in (200, 202, 204):
-            raise Wrong(f"{answer.status} {_short(answer.body)}")
+            raise Wrong(f"{answer.status} {short(answer.body)}")
 
     async def _ask(self, number: int, message: bytes) -> bytes:
         answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -199,14 +122,14 @@ class Rest(Door):
         if len(self.target.paths) > 1:
             answer = await self._connection.request(get(self.target.paths[0]))
             if answer.status != 200:
-                raise Wrong(f"{answer.status} {_short(answer.body)}")
+                raise Wrong(f"{answer.status} {short(answer.body)}")
             self._path = self._path.replace("{id}", json.loads(answer.body)["sessionId"])
 
     async def call(self) -> None:
-        text = f"n{next(_numbers)}"
+        text = f"n{next(numbers)}"
         answer = await self._connection.request(post(self._path, self.target.child.call(text)))
         if answer.status != 200 or self.target.child.expected(text) not in answer.body:
-            raise Wrong(f"{answer.status} {_short(answer.body)}")
+            raise Wrong(f"{answer.status} {short(answer.body)}")
 
     async def _ask(self, number: int, message: bytes) -> bytes:
         raise NotImplementedError
@@ -244,8 +167,8 @@ class Pipe(Door):
         )
         assert self._process.stdout is not None
         asyncio.get_running_loop().add_reader(self._process.stdout, self._read)
-        _result(await self._ask(number, request(number, b"initialize", _HELLO)))
-        self._write(_INITIALIZED)
+        result(await self._ask(number, request(number, b"initialize", HELLO)))
+        self._write(INITIALIZED)
 
     def _write(self, message: bytes) -> None:
         assert self._process is not None
@@ -298,7 +221,7 @@ DOORS: Final[dict[str, Callable[[Target], Door]]] = {
 def _message(answer: Answer, number: int) -> bytes:
     """The message in an answer on Streamable HTTP that answers the request `number`."""
     if answer.status != 200:
-        raise Wrong(f"{answer.status} {_short(answer.body)}")
+        raise Wrong(f"{answer.status} {short(answer.body)}")
     if b"text/event-stream" not in answer.head.lower():
         found = [answer.body]
     else:
@@ -306,21 +229,4 @@ def _message(answer: Answer, number: int) -> bytes:
     for message in found:
         if answers(message, number):
             return message
-    raise Wrong(f"no answer to {number} in {_short(answer.body)}")
-
-
-def answers(message: bytes, number: int) -> bool:
-    """Whether a message answers the request with this number, without reading all of it: no other has such an id."""
-    return b'"id":%d' % number in message or b'"id": %d' % number in message
-
-
-def _result(message: bytes) -> dict[str, Any]:
-    """The result in a message that is read whole. Raises Wrong where it is an error."""
-    answer = json.loads(message)
-    if "result" not in answer:
-        raise Wrong(_short(message))
-    return cast("dict[str, Any]", answer["result"])
-
-
-def _short(text: bytes) -> str:
-    return text[:160].decode("utf-8", "replace").strip()
+    raise Wrong(f"no answer to {number} in {short(answer.body)}")

@@ -21,7 +21,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from benchmarks.children import CHILDREN
-from benchmarks.doors import DOORS, Door, Target, Wrong
+from benchmarks.door import Door, Target, Wrong
+from benchmarks.doors import DOORS
 from benchmarks.http1 import Closed, Malformed
 
 PATIENCE = 60.0

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from benchmarks import table
+from benchmarks import figures, table
 from benchmarks.children import CHILDREN
 from benchmarks.programs import OURS, Way
 
@@ -49,8 +49,10 @@ def draw(results: Results, directory: Path) -> None:
     """All plots, into `directory`; one of which nothing is known is not drawn."""
     with mpl.rc_context(_STYLE):
         _save(_opening(results), directory / OPENING)
-        _save(_lines(results, table.processor, "Processor time of the bridge for one call, ms"), directory / PROCESSOR)
-        _save(_lines(results, table.weight, "Memory of the bridge for each session, KiB"), directory / MEMORY)
+        _save(
+            _lines(results, figures.processor, "Processor time of the bridge for one call, ms"), directory / PROCESSOR
+        )
+        _save(_lines(results, figures.weight, "Memory of the bridge for each session, KiB"), directory / MEMORY)
 
 
 def _save(figure: Figure | None, path: Path) -> None:
@@ -63,7 +65,7 @@ def _save(figure: Figure | None, path: Path) -> None:
 def _colour(results: Results, way: Way) -> str:
     if way.program == OURS:
         return _OURS
-    return _OWN_CHILD if table.has_own_child(results, way) in ("yes", table.NOTHING) else _SHARED
+    return _OWN_CHILD if figures.has_own_child(results, way) in ("yes", figures.NOTHING) else _SHARED
 
 
 def _label(way: Way) -> str:
@@ -71,8 +73,8 @@ def _label(way: Way) -> str:
 
 
 def _opening(results: Results) -> Figure | None:
-    children = table.children_in(results)
-    ways = [way for way in table.ways_in(results) if any(_has_opening(results, way, child) for child in children)]
+    children = figures.children_in(results)
+    ways = [way for way in figures.ways_in(results) if any(_has_opening(results, way, child) for child in children)]
     if not ways:
         return None
     # The quickest on the child that takes longest to start is at the top.
@@ -98,14 +100,14 @@ def _has_opening(results: Results, way: Way, child: str) -> bool:
 
 
 def _median(results: Results, way: Way, child: str) -> float | None:
-    found = table.figure(results, way.name, child, table.opening("alone"))
+    found = figures.figure(results, way.name, child, figures.opening("alone"))
     return found.spread.median if found else None
 
 
 def _bars(axes: Axes, results: Results, ways: Sequence[Way], child: str) -> None:
     widest = 0.0
     for place, way in enumerate(ways):
-        found = table.figure(results, way.name, child, table.opening("alone"))
+        found = figures.figure(results, way.name, child, figures.opening("alone"))
         if found is None:
             continue
         middle, least, most = found.spread.median, found.spread.least, found.spread.most
@@ -132,10 +134,10 @@ def _key(figure: Figure) -> None:
 
 
 def _lines(results: Results, pick: Any, title: str) -> Figure | None:
-    counts = table.counts_in(results)
+    counts = figures.counts_in(results)
     lines = []
-    for way in table.ways_in(results):
-        found = {count: table.figure(results, way.name, "trivial", pick(count)) for count in counts}
+    for way in figures.ways_in(results):
+        found = {count: figures.figure(results, way.name, "trivial", pick(count)) for count in counts}
         points = {count: each.spread for count, each in found.items() if each}
         if points and way.door != "pipe" and not way.warm:
             lines.append((way, points))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks import table
+from benchmarks import figures, table
 from tests.benchmarks.results import cell, results
 
 SHARED = "mcp-proxy-npm-http"
@@ -23,7 +23,7 @@ def row(text: str, name: str) -> list[str]:
 
 
 def test_a_figure_has_its_spread_and_the_ratio_of_each_round() -> None:
-    text = table.at_counts(RUN, "ms", table.processor, [1, 10])
+    text = table.at_counts(RUN, "ms", figures.processor, [1, 10])
     assert row(text, "mcp-gateway, Streamable HTTP") == ["1.1 (0.20–2.0)"] * 2
     assert row(text, "supergateway (npm), Streamable HTTP") == ["4.3 (0.60–8.0) **3.5×**"] * 2
 
@@ -35,14 +35,14 @@ def test_an_opening_is_the_middle_of_its_cell_and_not_compared_where_no_child_is
 
 
 def test_memory_is_what_each_session_has_added() -> None:
-    text = table.at_counts(RUN, "KiB", table.weight, [10])
+    text = table.at_counts(RUN, "KiB", figures.weight, [10])
     assert row(text, "mcp-proxy (npm), Streamable HTTP") == ["30.0 **1.0×**"]
 
 
 def test_what_failed_is_a_row_and_a_note_and_no_figure() -> None:
     failed = {"round": 1, "way": "mcpo", "child": "trivial", "failure": "it ended at its start: no such module"}
     text = table.whole(results(cell("ours-http", 1, 0.2), failed))
-    assert row(table.at_counts(results(failed), "ms", table.processor, [1]), "mcpo (PyPI), REST") == ["–"]
+    assert row(table.at_counts(results(failed), "ms", figures.processor, [1]), "mcpo (PyPI), REST") == ["–"]
     assert "- mcpo (PyPI), REST, a trivial server: it ended at its start: no such module\n" in text
 
 
@@ -50,8 +50,8 @@ def test_calls_with_an_error_among_them_have_no_figure() -> None:
     broken: dict[str, Any] = cell("ours-http", 1, 0.2)
     broken["calls"][1]["faults"] = {"500": 1}
     broken["stopped"] = {"at": "calls of 10 sessions", "why": "500"}
-    assert table.figure(results(broken), "ours-http", "trivial", table.processor(1)) is not None
-    assert table.figure(results(broken), "ours-http", "trivial", table.processor(10)) is None
+    assert figures.figure(results(broken), "ours-http", "trivial", figures.processor(1)) is not None
+    assert figures.figure(results(broken), "ours-http", "trivial", figures.processor(10)) is None
     assert "stopped at calls of 10 sessions, because: 500" in table.notes(results(broken))
 
 
