@@ -25,7 +25,7 @@ class Amounts:
     alone: int
     """Openings one at a time."""
     counts: tuple[int, ...]
-    """Numbers of sessions at which calls are measured; the first is 1, the second at least 5 more than `alone`."""
+    """Numbers of sessions at which calls are measured; but for 1 at least 5 more than `alone`."""
     calls: int
     """At each number of sessions."""
     warm_up: int
@@ -50,7 +50,7 @@ def measure(way: Way, child: Child, amounts: Amounts) -> dict[str, Any]:
 class _Cell:
     def __init__(self, cell: dict[str, Any], program: Running, load: Client, amounts: Amounts) -> None:
         self._cell, self._program, self._load, self._amounts = cell, program, load, amounts
-        self._first = Memory()
+        self._first: Memory | None = None
         self._open_now = 1
 
     def fill(self) -> None:
@@ -101,7 +101,7 @@ class _Cell:
         used = processor_seconds(own) - before
         tree = self._program.tree()
         held = memory(tree.own)
-        self._first = self._first if count > 1 else held
+        self._first = self._first or held
         children = sorted(tree.children)
         some = children[:: max(1, len(children) // LOOKED_AT)]
         self._cell["calls"].append(

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -34,10 +34,12 @@ class Plan:
     """What a run does."""
 
     rounds: int
+    minutes: float
+    """After which nothing further is begun, in the second round and later."""
     amounts: dict[str, Amounts]
     """By the child."""
     growth: tuple[int, ...]
-    """Numbers of sessions beyond, in the first round, for the ways that grow."""
+    """Numbers of sessions beyond, in the first round, by the main ways."""
     left: int
     """So many sessions when it is looked what is left behind; 0 for not at all."""
     idle: int
@@ -48,10 +50,11 @@ class Plan:
 
 FULL: Final = Plan(
     rounds=3,
+    minutes=16,
     amounts={
-        "trivial": Amounts(alone=5, counts=(1, 10, 100), calls=1500, warm_up=300, pause=0.3),
-        "everything": Amounts(alone=4, counts=(1, 10), calls=500, warm_up=200, pause=1.0),
-        "time": Amounts(alone=3, counts=(1, 10), calls=300, warm_up=100, pause=2.0),
+        "trivial": Amounts(alone=5, counts=(1, 10, 100), calls=1000, warm_up=300, pause=0.3),
+        "everything": Amounts(alone=4, counts=(10,), calls=400, warm_up=100, pause=1.0),
+        "time": Amounts(alone=3, counts=(10,), calls=200, warm_up=50, pause=2.0),
     },
     growth=(500, 1000),
     left=20,
@@ -60,10 +63,11 @@ FULL: Final = Plan(
 )
 SMALL: Final = Plan(
     rounds=1,
+    minutes=16,
     amounts={
         "trivial": Amounts(alone=2, counts=(1, 7), calls=40, warm_up=4, pause=0.1),
-        "everything": Amounts(alone=1, counts=(1, 6), calls=12, warm_up=2, pause=0.2),
-        "time": Amounts(alone=1, counts=(1, 6), calls=12, warm_up=2, pause=0.2),
+        "everything": Amounts(alone=1, counts=(6,), calls=12, warm_up=2, pause=0.2),
+        "time": Amounts(alone=1, counts=(6,), calls=12, warm_up=2, pause=0.2),
     },
     growth=(),
     left=2,
@@ -76,8 +80,15 @@ def run(plan: Plan, ways: Sequence[Way], children: Sequence[Child], directory: P
     """All cells, and what is left behind; `results.json`, the table and the plots are in `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {"facts": facts(ways), "plan": asdict(plan), "cells": [], "left": []}
+    until = time.monotonic() + 60 * plan.minutes
+    # First, because it is soon done, and brings into memory what all of them need.
+    if plan.left:
+        _look_what_is_left(plan, ways, results)
     for number, child, way, amounts in _turns(plan, ways, children):
         begun = time.monotonic()
+        if number > 1 and begun > until:
+            print(f"round {number} is left, because {plan.minutes} minutes are over")
+            break
         cell = {"round": number, **measure(way, child, amounts)}
         results["cells"].append(cell)
         print(
@@ -85,8 +96,6 @@ def run(plan: Plan, ways: Sequence[Way], children: Sequence[Child], directory: P
             flush=True,
         )
         write(results, directory)
-    if plan.left:
-        _look_what_is_left(plan, ways, results)
     write(results, directory)
     plots.draw(results, directory)
     return results
@@ -97,9 +106,11 @@ def _turns(plan: Plan, ways: Sequence[Way], children: Sequence[Child]) -> Iterat
     for number in range(1, plan.rounds + 1):
         for child in children:
             for way in order.sample(list(ways), len(ways)):
+                if child.name != "trivial" and not way.main:
+                    continue
                 amounts = plan.amounts[child.name]
-                if number == 1 and child.name == "trivial" and way.grows:
-                    amounts = Amounts(**{**vars(amounts), "counts": (*amounts.counts, *plan.growth)})
+                if number == 1 and child.name == "trivial" and way.main:
+                    amounts = replace(amounts, counts=(*amounts.counts, *plan.growth))
                 yield number, child, way, amounts
 
 
@@ -107,7 +118,7 @@ def _look_what_is_left(plan: Plan, ways: Sequence[Way], results: dict[str, Any])
     """Several at a time: nothing is timed here, and most of it is waiting."""
     child = CHILDREN["trivial"]
     asked = [way for way in ways if way.door != "pipe" and not way.warm]
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(6) as pool:
         for row in pool.map(lambda way: left_behind(way, child, plan.left, plan.idle, plan.wait), asked):
             results["left"].append(row)
             print(f"left behind          {row['way']:<22}{_briefly(row) or json.dumps(row['vanished'])}", flush=True)
@@ -147,11 +158,14 @@ def _chosen(what: str, names: str, known: Sequence[str]) -> list[str]:
     return chosen
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run, and write; or write again, from what a run has left."""
+def options() -> argparse.ArgumentParser:
+    """What the command may be told."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description="This gateway and others, side by side.")
     parser.add_argument("--small", action="store_true", help="a minute, to see that it works: its figures say nothing")
     parser.add_argument("--rounds", type=int, metavar="N", help=f"how often all take turns (default: {FULL.rounds})")
+    parser.add_argument(
+        "--minutes", type=float, metavar="M", help=f"after which no round goes on (default: {FULL.minutes})"
+    )
     parser.add_argument("--only", default=",".join(WAYS), metavar="NAME,…", help="of: %(default)s")
     parser.add_argument("--children", default=",".join(CHILDREN), metavar="NAME,…", help="of: %(default)s")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIRECTORY", help="default: benchmarks/results")
@@ -159,7 +173,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--publish", action="store_true", help="no run: the last table and plots into README.md and docs"
     )
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run, and write; or write again, from what a run has left."""
+    arguments = options().parse_args(argv)
     if arguments.again or arguments.publish:
         results = json.loads((arguments.output / "results.json").read_text())
         write(results, arguments.output)
@@ -168,8 +187,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             publish.publish(results, arguments.output)
         return 0
     plan = SMALL if arguments.small else FULL
-    if arguments.rounds:
-        plan = Plan(**{**vars(plan), "rounds": arguments.rounds})
+    plan = replace(plan, rounds=arguments.rounds or plan.rounds, minutes=arguments.minutes or plan.minutes)
     ways = [WAYS[name] for name in _chosen("program", arguments.only, list(WAYS))]
     children = [CHILDREN[name] for name in _chosen("child", arguments.children, list(CHILDREN))]
     # However it is ended, it ends what it has started; a shell has jobs in the background ignore the first of these.

@@ -52,8 +52,8 @@ class Way:
     paths: tuple[str, ...]
     command: Callable[[Start], list[str]]
     version: Callable[[], str]
-    grows: bool = False
-    """Whether it is asked for hundreds of sessions, too: one door of each program is, and all of ours."""
+    main: bool = True
+    """Whether it is measured with all servers and hundreds of sessions: one door of each program is, and all of ours."""
     warm: bool = False
     """Whether it keeps spares; then only openings are measured, with a pause before each."""
     tool: Callable[[str], str] = str
@@ -189,7 +189,7 @@ _PARTS: Final = ("supervisor.launcher", "supervisor", "gateway")
 
 
 def _ours(name: str, door: str, paths: tuple[str, ...], **more: Any) -> Way:
-    more = {"command": _gateway, "grows": True, **more}
+    more = {"command": _gateway, **more}
     return Way(name, OURS, door, paths, version=_gateway_version, parts=_PARTS, **more)
 
 
@@ -210,25 +210,23 @@ WAYS: Final[Mapping[str, Way]] = {
             "ours-warm", "Streamable HTTP", (f"/{_SERVER}/mcp",), warm=True, command=lambda start: _gateway(start, 4)
         ),
         _theirs(
-            *("supergateway-http", "supergateway (npm)", "Streamable HTTP", "/mcp", _supergateway("streamableHttp")),
-            grows=True,
+            *("supergateway-http", "supergateway (npm)", "Streamable HTTP", "/mcp", _supergateway("streamableHttp"))
         ),
-        _theirs("supergateway-sse", "supergateway (npm)", "HTTP+SSE", "/sse", _supergateway("sse")),
-        _theirs("mcp-proxy-npm-http", "mcp-proxy (npm)", "Streamable HTTP", "/mcp", _mcp_proxy_of_npm, grows=True),
-        _theirs("mcp-proxy-npm-sse", "mcp-proxy (npm)", "HTTP+SSE", "/sse", _mcp_proxy_of_npm),
-        _theirs("mcp-hub", "mcp-hub (npm)", "HTTP+SSE", "/mcp", _mcp_hub, grows=True, tool=f"{_SERVER}__{{}}".format),
-        _theirs("mcp-proxy-pypi-http", "mcp-proxy (PyPI)", "Streamable HTTP", "/mcp", _mcp_proxy_of_pypi, grows=True),
-        _theirs("mcp-proxy-pypi-sse", "mcp-proxy (PyPI)", "HTTP+SSE", "/sse", _mcp_proxy_of_pypi),
+        _theirs("supergateway-sse", "supergateway (npm)", "HTTP+SSE", "/sse", _supergateway("sse"), main=False),
+        _theirs("mcp-proxy-npm-http", "mcp-proxy (npm)", "Streamable HTTP", "/mcp", _mcp_proxy_of_npm),
+        _theirs("mcp-proxy-npm-sse", "mcp-proxy (npm)", "HTTP+SSE", "/sse", _mcp_proxy_of_npm, main=False),
+        _theirs("mcp-hub", "mcp-hub (npm)", "HTTP+SSE", "/mcp", _mcp_hub, tool=f"{_SERVER}__{{}}".format),
+        _theirs("mcp-proxy-pypi-http", "mcp-proxy (PyPI)", "Streamable HTTP", "/mcp", _mcp_proxy_of_pypi),
+        _theirs("mcp-proxy-pypi-sse", "mcp-proxy (PyPI)", "HTTP+SSE", "/sse", _mcp_proxy_of_pypi, main=False),
         _theirs(
             "streamablehttp-proxy",
             "mcp-streamablehttp-proxy (PyPI)",
             "Streamable HTTP",
             "/mcp",
             _streamable_proxy,
-            grows=True,
         ),
-        _theirs("fastmcp", "fastmcp (PyPI), its proxy", "Streamable HTTP", "/mcp", _fastmcp, grows=True),
-        _theirs("mcpo", "mcpo (PyPI)", "REST", "/{tool}", _mcpo, grows=True),
+        _theirs("fastmcp", "fastmcp (PyPI), its proxy", "Streamable HTTP", "/mcp", _fastmcp),
+        _theirs("mcpo", "mcpo (PyPI)", "REST", "/{tool}", _mcpo),
     )
 }
 

@@ -41,8 +41,11 @@ class Client:
         """Let the client do something (see `benchmarks.load`), and what came of it. Raises Failed if it is gone."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"do": what, **more}) + "\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(json.dumps({"do": what, **more}) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise Failed("the client has ended") from None
         readable, _, _ = select.select([self._process.stdout], [], [], ORDER_PATIENCE)
         if not readable or not (line := self._process.stdout.readline()):
             raise Failed("the client did not answer")

@@ -1,6 +1,7 @@
 """The comparison runs, from its command to its tables and plots. It is not looked at who is faster."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import plots
+from benchmarks.compare import options
 from benchmarks.programs import OURS, WAYS
 from tests.support.gateway import ROOT
 
@@ -48,3 +50,15 @@ def test_a_program_that_nobody_knows_is_refused_by_its_name() -> None:
     done = compare("--only", "pipe,nonsense")
     assert done.returncode == 1
     assert "there is no program nonsense; there are pipe, ours-http" in done.stderr
+
+
+def test_the_page_tells_of_each_option() -> None:
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    told = set(re.findall(r"^\| `(--\w+)", page, re.MULTILINE))
+    assert told == set(re.findall(r"--\w+", options().format_usage()))
+
+
+def test_the_page_tells_of_each_program() -> None:
+    page = (ROOT / "docs" / "benchmarks.md").read_text().partition("## What is compared")[2].partition("\n## ")[0]
+    for way in WAYS.values():
+        assert way.program.split(" (")[0].split(",")[0] in page
