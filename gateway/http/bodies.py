@@ -1,6 +1,7 @@
 """Request bodies, bounded and checked, and what a JSON answer looks like."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -10,6 +11,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from common.reasons import Reason
 from gateway.errors import GatewayError
+from gateway.large import Data, Result, pieces
 
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"
@@ -24,6 +26,10 @@ A connection with an unread request can carry no other one, and whoever is still
 
 DISCARDING: Final = 2.0
 """Seconds that this may take."""
+
+
+PARTS_AT_ONCE: Final = 4
+"""Parts of a long answer that are sent in one go."""
 
 
 async def read_json(limit: int) -> bytes:
@@ -75,9 +81,24 @@ def accepts(kind: str) -> bool:
     return not accepted or bool(accepted[kind])
 
 
-def json_response(data: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """An answer whose body is the JSON `data`."""
-    return Response(data, status=status, content_type=JSON, headers=dict(headers or {}))
+def json_response(data: Data | Result, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer whose body is the JSON `data`, which is sent as the client takes it."""
+    if isinstance(data, bytes):
+        return Response(data, status=status, content_type=JSON, headers=dict(headers or {}))
+    response = Response(paced(pieces(data)), status=status, content_type=JSON, headers=dict(headers or {}))
+    response.content_length = len(data)
+    return response
+
+
+async def paced(parts: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """`parts`, one after another, and others get their turn in between.
+
+    Who sends them waits only where the connection is full. One that takes megabytes at once would have all of them.
+    """
+    for number, part in enumerate(parts, start=1):
+        yield part
+        if number % PARTS_AT_ONCE == 0:
+            await asyncio.sleep(0)
 
 
 def empty(status: int, headers: Mapping[str, str] | None = None) -> Response:

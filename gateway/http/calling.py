@@ -14,6 +14,7 @@ from gateway.http.bodies import EVENT_STREAM, JSON
 from gateway.http.callstream import CallStream
 from gateway.http.contents import Wish
 from gateway.http.streams import afterwards
+from gateway.large import Result
 from gateway.rest.checking import checker_of
 from gateway.rest.parked import Call
 from gateway.rest.replays import Name
@@ -46,7 +47,7 @@ async def call_tool(
     if stream is not None:
         call.on_question = stream.ask
 
-    async def run() -> bytes:
+    async def run() -> Result:
         return await caller.call(tool, arguments, who, within=wishes.timeout, listener=stream, asks=call.hear)
 
     if is_once or not wishes.key:
@@ -68,7 +69,7 @@ async def _answer(call: Call, run: Run, stream: CallStream | None, wanted: Wish)
 
 
 async def _answer_again(
-    made: "asyncio.Future[bytes]", stream: CallStream | None, wanted: Wish, *, is_replay: bool
+    made: "asyncio.Future[Result]", stream: CallStream | None, wanted: Wish, *, is_replay: bool
 ) -> Response:
     """The same for a call that may be asked for again; an error that was is told to be so, too."""
     headers = {REPLAYED: "true"} if is_replay else {}
@@ -87,7 +88,7 @@ async def _answer_again(
     return response
 
 
-async def _streamed(made: "asyncio.Future[bytes]", stream: CallStream) -> Response:
+async def _streamed(made: "asyncio.Future[Result]", stream: CallStream) -> Response:
     """The stream of a call that goes on without it: then somebody else may be told what is asked."""
     leave = questions.leaving(made, stream.ask)
     try:

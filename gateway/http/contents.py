@@ -8,6 +8,7 @@ from quart import Response, request
 
 from gateway.errors import bad_request
 from gateway.http import bodies
+from gateway.large import Result
 from gateway.rest import decoding, naming
 from gateway.rest.contents import blocks, chosen, failed, is_json, sent_as
 
@@ -38,13 +39,14 @@ def wish() -> Wish:
     return Wish(int(index) if index is not None else None, _YES[raw])
 
 
-def response(answer: bytes, wanted: Wish) -> Response:
+def response(answer: Result, wanted: Wish) -> Response:
     """`answer`, the result of a call or of reading a resource, as it is wanted.
 
     Raises GatewayError where it has nothing of that kind. The words of a tool that failed are JSON, whatever is wanted.
     """
     if is_json(_quality, wanted.index, raw=wanted.raw):
         return bodies.json_response(answer)
+    answer = bytes(answer)
     found = blocks(answer)
     if not found and failed(answer):
         return bodies.json_response(answer)

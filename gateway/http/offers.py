@@ -13,6 +13,7 @@ from gateway.caller import Caller
 from gateway.errors import GatewayError, bad_request
 from gateway.http import admitted, bodies, contents, questions
 from gateway.http.mcp import SESSION_QUERY, optional_id
+from gateway.large import Result
 from gateway.rest.lists import listed
 from gateway.session_sets import SessionSet
 from gateway.sessions import Sessions
@@ -99,18 +100,18 @@ class OfferDoor:
             caller = await session_set.caller(server, g.who)
 
             async def ask(params: dict[str, str]) -> bytes:
-                return await caller.fetch(method, params, g.who)
+                return bytes(await caller.fetch(method, params, g.who))
 
             limit = self._policy_bytes(server)
             return bodies.json_response(await listed(ask, key, request.args.get("cursor"), limit))
 
-    async def _asked(self, server: str, method: str, params: dict[str, Any]) -> bytes:
+    async def _asked(self, server: str, method: str, params: dict[str, Any]) -> Result:
         who, declines = g.who, questions.declines()
         async with self._session_set(server, method) as session_set:
             caller = await session_set.caller(server, g.who)
             call = questions.attend(session_set, server, caller, declines=declines)
 
-            async def run() -> bytes:
+            async def run() -> Result:
                 try:
                     return await caller.fetch(method, params, who, call.hear)
                 except GatewayError as error:

@@ -13,6 +13,7 @@ from gateway.caller import Caller
 from gateway.errors import GatewayError, bad_request
 from gateway.http import admitted, bodies, contents
 from gateway.http.mcp import SESSION_QUERY, optional_id
+from gateway.large import Result
 from gateway.rest import answering
 from gateway.rest.parked import Call, Parked, Question
 from gateway.session_sets import SessionSet
@@ -27,13 +28,13 @@ def attend(session_set: SessionSet, server: str, caller: Caller, *, declines: bo
     return _parked().attend(session_set, server, caller, declines=declines)
 
 
-async def outcome(made: "asyncio.Future[bytes]") -> bytes:
+async def outcome(made: "asyncio.Future[Result]") -> Result:
     """What comes next of a call that is being made whoever waits for it, or that is over. Raises GatewayError."""
     call = _parked().call_of(made)
     return await (call.outcome() if call is not None else asyncio.shield(made))
 
 
-def tell(made: "asyncio.Future[bytes]", ask: Callable[[Question], None]) -> None:
+def tell(made: "asyncio.Future[Result]", ask: Callable[[Question], None]) -> None:
     """From now on what is asked of a call that is being made goes to `ask`; now, what is open."""
     if (call := _parked().call_of(made)) is not None:
         call.on_question = ask
@@ -41,7 +42,7 @@ def tell(made: "asyncio.Future[bytes]", ask: Callable[[Question], None]) -> None
             ask(question)
 
 
-def leaving(made: "asyncio.Future[bytes]", ask: Callable[[Question], None]) -> Callable[[], None]:
+def leaving(made: "asyncio.Future[Result]", ask: Callable[[Question], None]) -> Callable[[], None]:
     """What is to be called when `ask` is to be told of nothing any more; whoever else waits for the answer is, then."""
     call = _parked().call_of(made)
     return partial(call.leave, ask) if call is not None else lambda: None

@@ -31,6 +31,7 @@ from gateway.http.streams import EventStream, event_stream
 from gateway.identity.principal import ANONYMOUS
 from gateway.jsonrpc import Notification, Request, decode
 from gateway.jsonrpc import Response as RpcResponse
+from gateway.large import Data, LargeAnswer
 from gateway.meta import CLIENT_INFO, meta_of
 from gateway.modern import cookies
 from gateway.modern.affinity import Asked, heeds_cookies
@@ -176,7 +177,7 @@ def _when_over(callback: Callable[[], None]) -> None:
     task.add_done_callback(lambda _: callback())
 
 
-async def _answer(outbox: Outbox, through: Callable[[bytes], bytes], fit: Fit) -> Response:
+async def _answer(outbox: Outbox, through: Callable[[Data], Data], fit: Fit) -> Response:
     """The answer in `outbox`: JSON if it comes soon and alone, else an event stream."""
     takes_stream = bodies.accepts(EVENT_STREAM)
     if not await outbox.settle(COMMIT if takes_stream else _PATIENT) and takes_stream:
@@ -188,10 +189,10 @@ async def _answer(outbox: Outbox, through: Callable[[bytes], bytes], fit: Fit) -
     return _ready(data, outbox.failure.modern_status if outbox.failure is not None else _status(data))
 
 
-def _ready(data: bytes, status: int = 200) -> Response:
+def _ready(data: Data, status: int = 200) -> Response:
     """An answer that is here, in whichever way the client takes it."""
     if status == 200 and not bodies.accepts(JSON):
-        return Response(sse.message(data), content_type=EVENT_STREAM)
+        return Response(bodies.paced(sse.pieces(data)), content_type=EVENT_STREAM)
     return bodies.json_response(data, status)
 
 
@@ -199,8 +200,12 @@ class _Error(msgspec.Struct):
     code: int = 0
 
 
-def _status(answer: bytes) -> int:
+def _status(answer: Data) -> int:
     """The status for what the child answered."""
+    if isinstance(answer, LargeAnswer):
+        if not answer.is_error:
+            return 200
+        answer = bytes(answer)
     if b'"error":' not in answer:
         return 200
     message = decode(answer)

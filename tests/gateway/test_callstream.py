@@ -13,12 +13,13 @@ from gateway.http import callstream
 from gateway.http.callstream import CallStream, event_of
 from gateway.http.streams import afterwards
 from gateway.jsonrpc import notification
+from gateway.large import Result
 from tests.support.processes import PATIENCE
 
 LOUD = notification("notifications/message", {"level": "info", "data": "x" * 400_000})
 
 
-async def response_of(stream: CallStream, answer: "asyncio.Future[bytes]", *, is_own: bool = True) -> Response:
+async def response_of(stream: CallStream, answer: "asyncio.Future[Result]", *, is_own: bool = True) -> Response:
     async with Quart(__name__).app_context():
         return await stream.response(answer, is_own=is_own)
 
@@ -31,7 +32,7 @@ async def said(response: Response) -> bytes:
             return b"".join([bytes(part) async for part in body])
 
 
-def future() -> "asyncio.Future[bytes]":
+def future() -> "asyncio.Future[Result]":
     return asyncio.get_running_loop().create_future()
 
 
