@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgspec
+from msgspec import Raw
 
-from gateway.jsonrpc import ENDS, Malformed, NotJson, on_one_line
+from gateway.jsonrpc import ABSENT, ENDS, Malformed, NotJson, on_one_line
 from gateway.outline import Outline
 from gateway.ropes import Rope
 
@@ -29,16 +30,25 @@ _MEMBER: Final = rb"(?:%b|%b)" % (_VERSION, _ID)
 _HEAD: Final = re.compile(rb'\s*\{\s*(?:%b\s*,\s*)*"(result|error)"\s*:\s*' % _MEMBER)
 _TAIL: Final = re.compile(rb"\s*(?:,\s*%b\s*)*\}\s*\Z" % _MEMBER)
 _VERSIONS: Final = re.compile(_VERSION)
-_ASKS: Final = b'"input_required"'
+_ASKS: Final = "input_required"
 _IDS: Final = re.compile(rb'"id"\s*:\s*(\d+)')
+
+
+class _Members(msgspec.Struct):
+    result: Raw = ABSENT
+    error: Raw = ABSENT
 
 
 class _Result(msgspec.Struct):
     isError: bool = False  # noqa: N815 - the protocol's spelling
+    resultType: str = ""  # noqa: N815
 
 
-class _Answer(msgspec.Struct):
-    result: _Result | None = None
+_members_decoder: Final = msgspec.json.Decoder(_Members)
+_WORDS: Final = (b"isError", b"resultType")
+_NOTHING: Final = _Result()
+_UNKNOWN: Final = _Result(resultType=_ASKS)
+"""Of a result that has another form; whoever asks for more has to read it as a whole."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,40 +107,31 @@ class LargeLine:
     head: bytes
     tail: bytes
     rope: Rope = field(default_factory=lambda: Rope(()))
-    outline: bytearray = field(default_factory=bytearray, repr=False)
+    outside: int = 0
+    """How many of its bytes belong to neither its result nor its error."""
+    says: _Result = _UNKNOWN
+    """What its result says of itself."""
     fault: Malformed | None = None
 
     def __bytes__(self) -> bytes:
-        return bytes(self.rope).removesuffix(b"\r")
+        return bytes(self.rope)
 
     def answer(self) -> LargeAnswer | None:
         """The answer that it is, to a request with a number for an id; None where its envelope is not a usual one.
 
-        What stands before the result, from the first byte on, and behind it, up to the last, is matched as a whole; and
-        the line is JSON. So the result is all that lies between, and there is no member but these.
+        What stands before the result, from the first byte on, and behind it, up to the last, is matched as a whole, and
+        is all that does not belong to it. So there is no member but these.
         """
         head, tail = _HEAD.match(self.head), _TAIL.search(self.tail)
-        if head is None or tail is None:
+        if head is None or tail is None or head.end() + len(tail[0]) != self.outside:
             return None
         around = head[0] + tail[0]
         ids = _IDS.findall(around)
         if len(ids) != 1 or len(_VERSIONS.findall(around)) != 1:
             return None
         body = self.rope.part(head.end(), self.size - len(tail[0]))
-        if len(body) < LARGE // 2:  # the long part is not in it
-            return None
         is_error = head[1] == b"error"
-        failed = not is_error and self._says_error()
-        return LargeAnswer(ids[0], _on_one_line(body), is_error, failed, _ASKS in self.outline)
-
-    def _says_error(self) -> bool:
-        if b'"isError"' not in self.outline:
-            return False
-        try:
-            answer = msgspec.json.decode(self.outline, type=_Answer)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return False
-        return answer.result is not None and answer.result.isError
+        return LargeAnswer(ids[0], body, is_error, self.says.isError, self.says.resultType == _ASKS)
 
 
 class LargeLineBegun:
@@ -171,8 +172,8 @@ class LargeLineBegun:
         self._gather()
         if self._fault is None:
             try:
-                outline = self._outline.finish()
-                return LargeLine(self._size, self.head, self._tail, Rope(self._pieces), outline)
+                outside, says = _known(self._outline)
+                return LargeLine(self._size, self.head, self._tail, Rope(self._pieces), outside, says)
             except NotJson as error:
                 self._fault = error
         return LargeLine(self._size, self.head, self._tail, fault=self._fault)
@@ -186,11 +187,22 @@ class LargeLineBegun:
     def _keep(self, piece: bytes) -> None:
         try:
             self._outline.add(piece)
-            self._pieces.append(piece)
+            self._pieces.append(on_one_line(piece))
         except NotJson as error:
             self._fault = error
             self._pieces.clear()
 
 
-def _on_one_line(rope: Rope) -> Rope:
-    return Rope(map(on_one_line, rope.pieces))
+def _known(outline: Outline) -> tuple[int, _Result]:
+    """What is known of the text with that outline: `outside` and `says` of LargeLine. Raises NotJson."""
+    found = outline.finish(_members_decoder)
+    if found is None:
+        return 0, _UNKNOWN
+    value = memoryview(found.result) or memoryview(found.error)
+    outside = len(outline.kept) - len(value)
+    if not any(word in outline.kept for word in _WORDS):
+        return outside, _NOTHING
+    try:
+        return outside, msgspec.json.decode(value, type=_Result)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return outside, _UNKNOWN
