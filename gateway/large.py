@@ -141,7 +141,7 @@ class LargeLineBegun:
         self._pieces: list[bytes] = []
         self._loose: list[bytes] = []
         self._loose_size = 0
-        self._outline = Outline()
+        self._outline = Outline(_WORDS)
         self._fault: Malformed | None = None
         self._size = 0
         self.head = b"".join(begun)[:ENDS]
@@ -200,7 +200,7 @@ def _known(outline: Outline) -> tuple[int, _Result]:
         return 0, _UNKNOWN
     value = memoryview(found.result) or memoryview(found.error)
     outside = len(outline.kept) - len(value)
-    if not any(word in outline.kept for word in _WORDS):
+    if not outline.has_word:
         return outside, _NOTHING
     try:
         return outside, msgspec.json.decode(value, type=_Result)

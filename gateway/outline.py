@@ -13,6 +13,7 @@ once, and left out of the **outline**. The outline is valid JSON exactly when th
 
 import re
 from codecs import getincrementaldecoder
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, TypeVar
 
@@ -45,9 +46,12 @@ _object_decoder: Final = msgspec.json.Decoder(_Anything)
 
 
 class Outline:
-    """The outline of a text that is yet to come."""
+    """The outline of a text that is yet to come, and whether any of the `words` stands in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, words: Sequence[bytes] = ()) -> None:
+        self.has_word = False
+        self._words = words
+        self._longest_word = max(map(len, words), default=0)
         self.kept = bytearray()
         """The outline, as far as the text has come."""
         self._is_within = False
@@ -73,7 +77,7 @@ class Outline:
 
         This reads the whole outline: where nothing could be left out, a millisecond or two for each MiB of the text.
         """
-        self.kept += self._rest
+        self._keep(self._rest)
         try:
             self._decoder.decode(b"", final=True)
         except UnicodeDecodeError:
@@ -94,6 +98,11 @@ class Outline:
             raise NotJson("it is not JSON in UTF-8") from None
         self._is_between = bool(self._decoder.getstate()[0])
 
+    def _keep(self, part: bytes) -> None:
+        before = max(len(self.kept) - self._longest_word, 0)
+        self.kept += part
+        self.has_word = self.has_word or any(self.kept.find(word, before) >= 0 for word in self._words)
+
     def _look(self, part: bytes) -> None:
         if self._rest:
             part = self._rest + part
@@ -104,7 +113,7 @@ class Outline:
         if self._is_within and not marks:
             _check_inside(part)
         else:
-            self.kept += part
+            self._keep(part)
             self._is_within ^= marks % 2 == 1
 
 

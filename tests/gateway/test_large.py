@@ -165,7 +165,12 @@ def test_what_a_result_says_of_itself_is_known_without_reading_it() -> None:
     assert not answer_in(envelope % (b'["%b"]' % TEXT)).asks
     # Of what is not what it should be, nobody can say so.
     assert answer_in(envelope % result(more=b',"resultType":1')).asks
-    assert answer_in(envelope % result(more=b',"resultType":"%b"' % ("é".encode() * LONG))).asks
+
+
+@pytest.mark.parametrize("shift", range(3))
+def test_a_long_text_where_a_short_one_is_looked_for_does_no_harm(shift: int) -> None:
+    odd = result(more=b',"resultType":"%b"' % (b"x" * shift + "€".encode() * LONG))
+    assert bytes(answer_in(b'{"jsonrpc":"2.0","id":7,"result":%b}' % odd).body) == odd
 
 
 def test_lines_before_and_behind_a_large_one_are_what_they_were() -> None:
