@@ -10,6 +10,7 @@ from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.identity.who import Who
 from gateway.jsonrpc import Malformed, Message, Notification, Request, Response, decode
+from gateway.large import Data, LargeAnswer, Result
 from gateway.outbox import Outbox
 from gateway.relay import Relay
 from gateway.specification import INVALID_PARAMS
@@ -49,7 +50,7 @@ async def ask(
     within: float | None = None,
     listener: Listener | None = None,
     asks: Asks | None = None,
-) -> bytes:
+) -> Result:
     """The result of `message`, which is of `who`, or the gateway's own; `within` seconds, and `request_timeout`.
 
     What the child asks before it answers goes to `asks`, if that is there; else it takes another way. Raises GatewayError
@@ -68,12 +69,16 @@ async def ask(
         raise outbox.failure
     if response is None:
         raise GatewayError(Reason.INTERNAL_ERROR, "the call ended without an answer")
+    if isinstance(response, LargeAnswer):
+        if response.is_error:
+            raise _as_gateway_error(bytes(response.body), server)
+        return response.body
     if response.error:
         raise _as_gateway_error(response.error, server)
     return response.result
 
 
-async def _response(outbox: Outbox, listener: Listener | None, asks: Asks | None) -> Response | None:
+async def _response(outbox: Outbox, listener: Listener | None, asks: Asks | None) -> Response | LargeAnswer | None:
     """What comes in the end, after all that `listener` and `asks` hear; None where the outbox ends without it."""
     stale = outbox.waiting  # what the child said when nobody listened: it is about no request of ours
     if listener is not None and outbox.failure is None:
@@ -83,7 +88,7 @@ async def _response(outbox: Outbox, listener: Listener | None, asks: Asks | None
             message = _read(await outbox.take(_NO_BOUND) or b"")
         except anyio.EndOfStream:
             return None
-        if isinstance(message, Response):
+        if isinstance(message, Response | LargeAnswer):
             return message
         if isinstance(message, Request) and asks is not None:
             asks(message)
@@ -91,8 +96,10 @@ async def _response(outbox: Outbox, listener: Listener | None, asks: Asks | None
             await listener.hear(message)
 
 
-def _read(answer: bytes) -> Message:
+def _read(answer: Data) -> Message | LargeAnswer:
     """What the relay has read before; but it reads nearer to the bottom of the stack, so deeper into the JSON."""
+    if isinstance(answer, LargeAnswer):
+        return answer
     try:
         return decode(answer)
     except Malformed:

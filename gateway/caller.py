@@ -18,6 +18,7 @@ from gateway.catalog.reading import MAX_BYTES, Collected, Malformed, TooLarge, d
 from gateway.errors import GatewayError, mebibytes
 from gateway.identity.who import Who
 from gateway.jsonrpc import Response, notification, request
+from gateway.large import Result
 from gateway.meta import LOG_LEVEL, PROGRESS
 from gateway.relay import Relay
 from gateway.specification import LATEST_HANDSHAKE_VERSION, METHOD_NOT_FOUND
@@ -88,7 +89,7 @@ class Caller:
         within: float | None = None,
         listener: Listener | None = None,
         asks: Asks | None = None,
-    ) -> bytes:
+    ) -> Result:
         """The result of `tool`, as MCP gives it to `who`; `arguments` is the JSON of an object.
 
         `within` is how many seconds the child has for it, where that is less than `request_timeout`. A `listener` hears
@@ -101,12 +102,12 @@ class Caller:
         params: dict[str, object] = {"name": tool, "arguments": Raw(arguments)}
         if listener is not None:
             params["_meta"] = {PROGRESS: self._last_id + 1, LOG_LEVEL: _LOG_LEVEL}
-        return await self.ask(CALL, params, who, within=within, listener=listener, asks=asks)
+        return await self._ask(CALL, params, who, within=within, listener=listener, asks=asks)
 
-    async def fetch(self, method: str, params: object, who: Who, asks: Asks | None = None) -> bytes:
+    async def fetch(self, method: str, params: object, who: Who, asks: Asks | None = None) -> Result:
         """The result of any request of `who`, as `call` gives it. Raises GatewayError, also for one too many."""
         self._relay.calls.check(of_tool=False)
-        return await self.ask(method, params, who, asks=asks)
+        return await self._ask(method, params, who, asks=asks)
 
     @property
     def questions(self) -> Set[bytes]:
@@ -157,20 +158,20 @@ class Caller:
         """The child's prompts. Raises GatewayError."""
         return [*(await self._list("prompts/list", "prompts", Prompt)).values()]
 
-    async def ask(
+    async def ask(self, method: str, params: object, who: Who | None = None) -> bytes:
+        """The result of one request of `who`, or the gateway's own, as a whole. Raises GatewayError, as `call` does."""
+        return bytes(await self._ask(method, params, who))
+
+    async def _ask(
         self,
         method: str,
         params: object,
-        who: Who | None = None,
+        who: Who | None,
         *,
         within: float | None = None,
         listener: Listener | None = None,
         asks: Asks | None = None,
-    ) -> bytes:
-        """The result of one request of `who`, or the gateway's own. Raises GatewayError for an error, whoever's.
-
-        Cancellation cancels the request, and the child is told so.
-        """
+    ) -> Result:
         self._last_id += 1
         message = request(self._last_id, method, params)
         try:

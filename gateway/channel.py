@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 from gateway.framing import LineSplitter, Oversized
 from gateway.hotstate import NoNotes, Notes
+from gateway.large import LargeLine
 
 _READ: Final = 65536
 
@@ -37,6 +38,9 @@ class Listener(Protocol):
 
     def on_line(self, line: bytes) -> None:
         """The child wrote a line."""
+
+    def on_large(self, line: LargeLine) -> None:
+        """The child wrote a long line."""
 
     def on_oversized(self, line: Oversized) -> None:
         """The child wrote a line over the limit; it was dropped."""
@@ -140,10 +144,12 @@ class Channel:
             self._listener.on_closed()
             return 0
         for line in self._splitter.feed(data):
-            if isinstance(line, Oversized):
-                self._listener.on_oversized(line)
-            else:
+            if isinstance(line, bytes):
                 self._listener.on_line(line)
+            elif isinstance(line, LargeLine):
+                self._listener.on_large(line)
+            else:
+                self._listener.on_oversized(line)
             if self._stdout < 0:
                 break
         return len(data)

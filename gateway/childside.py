@@ -16,10 +16,11 @@ from loguru import logger
 from common.reasons import Reason
 from gateway import errors
 from gateway.channel import Channel, ChildNotReading
-from gateway.framing import ENDS, Oversized
+from gateway.framing import Oversized
 from gateway.hotstate import Notes, UnderWay
-from gateway.jsonrpc import Malformed, Message, Notification, answered_id, decode, encode
-from gateway.noise import Noise
+from gateway.jsonrpc import ENDS, Malformed, Message, Notification, answered_id, decode, encode
+from gateway.large import LargeAnswer, LargeLine
+from gateway.noise import SHOWN, Noise
 from gateway.resumption import first_words
 from gateway.translation.interpreter import Interpreter
 from gateway.translation.steps import Translator
@@ -48,6 +49,9 @@ class Hearer(Protocol):
 
     def hear(self, message: Message, line: bytes, about: int | None = None) -> None:
         """The child says `message`, which is `line`, of the call `about` where a translator knows that."""
+
+    def hear_large(self, answer: LargeAnswer) -> bool:
+        """The child says a long answer. Where that is to be heard as a whole, False, and nothing is done."""
 
     def hold(self) -> None:
         """Keep the idle clock from running, until `unhold`."""
@@ -148,13 +152,7 @@ class ChildSide:
         try:
             message = decode(line)
         except Malformed as error:
-            if self._resuming:
-                self._resuming = False  # of one line only can an earlier gateway have read the beginning
-                return  # no end of a JSON object is one, so this is exact
-            self._counters["noise"] += 1
-            self._noise.malformed(error, line)
-            if id_ := answered_id(line[:ENDS], line[-ENDS:]):
-                self.on_line(errors.unreadable(id_))
+            self._on_noise(error, line[:ENDS], line[-ENDS:], line[:SHOWN], len(line))
             return
         if isinstance(message, Notification) and message.method in _CHANGES:
             self._hearer.on_offer_changed()
@@ -168,6 +166,17 @@ class ChildSide:
         if self._interpreter.is_over:
             self._interpreter = None
 
+    def on_large(self, line: LargeLine) -> None:
+        """One long line. What is no answer, and what a translator is to see, is read as a whole."""
+        if line.fault is not None:
+            self._on_noise(line.fault, line.head, line.tail, line.head, line.size)
+            return
+        answer = line.answer() if self._interpreter is None else None
+        if answer is None or not self._hearer.hear_large(answer):
+            self.on_line(bytes(line))
+        else:
+            self._resuming = False
+
     def on_oversized(self, line: Oversized) -> None:
         """A line over the limit. Where it was an answer, whoever waits for it is told."""
         self._counters["oversized"] += 1
@@ -180,6 +189,15 @@ class ChildSide:
         self._awaited_exit = self._loop.call_later(self._exit_news, self._hearer.end, Reason.CHILD_CLOSED_STDOUT)
 
     # Within.
+
+    def _on_noise(self, error: Malformed, head: bytes, tail: bytes, shown: bytes, size: int) -> None:
+        if self._resuming:
+            self._resuming = False  # of one line only can an earlier gateway have read the beginning
+            return  # no end of a JSON object is one, so this is exact
+        self._counters["noise"] += 1
+        self._noise.malformed(error, shown, size)
+        if id_ := answered_id(head, tail):
+            self.on_line(errors.unreadable(id_))
 
     def _interpret(self, translator: Translator, notes: Notes) -> Interpreter:
         def hear(message: Message, about: int | None) -> None:

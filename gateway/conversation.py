@@ -39,6 +39,7 @@ from gateway.jsonrpc import (
     reported_token,
     with_cancelled_id,
 )
+from gateway.large import LargeAnswer
 from gateway.rawjson import members
 from gateway.sizes import client_name
 from gateway.specification import METHOD_NOT_FOUND
@@ -230,6 +231,17 @@ class Conversation:
             case Notification():
                 return self._tell(line, self._stream_for(message.method, about))
 
+    def large(self, answer: LargeAnswer) -> list[Effect] | None:
+        """The child gave a long answer; None where more of it is to be known than whose it is."""
+        call = _own(answer.id)
+        if self.opens(call):
+            return None
+        found = self._forget(call)
+        if found is None:
+            self.counters["answer_to_nobody"] += 1
+            return []
+        return [Answered(found.stream, answer.under(found.client_id), call)]
+
     # What time and faults say.
 
     def expire(self, call: int, error: GatewayError) -> list[Effect]:
@@ -279,7 +291,7 @@ class Conversation:
         return found
 
     def _answer(self, message: Response) -> list[Effect]:
-        call = int(message.id) if message.id.isdigit() and len(message.id) <= _LONGEST_ID else 0
+        call = _own(message.id)
         found = self._forget(call)
         if found is None:
             self.counters["answer_to_nobody"] += 1
@@ -369,6 +381,11 @@ class Conversation:
         self._unheard.clear()
         self._unheard_bytes = 0
         return heard
+
+
+def _own(id_: bytes) -> int:
+    """The call whose id this is; 0, which is none, where it cannot be one of ours."""
+    return int(id_) if id_.isdigit() and len(id_) <= _LONGEST_ID else 0
 
 
 def _negotiated(answer: Response) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gateway.errors import GatewayError
+from gateway.large import Data
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Answered:
     """
 
     stream: int
-    data: bytes
+    data: Data
     call: int
     failure: GatewayError | None = None
 

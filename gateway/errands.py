@@ -14,6 +14,7 @@ from gateway.effects import Answered, Effect
 from gateway.errors import GatewayError
 from gateway.identity.who import Who
 from gateway.jsonrpc import Request
+from gateway.large import Data, LargeAnswer
 from gateway.toollists import LIST, filtered, permitted
 
 
@@ -86,16 +87,16 @@ class Errands:
             audit = self._audit() if self._audit is not None else None
             self._errands[call] = _Errand(who, message, permission, self._now(), audit)
 
-    def answered(self, call: int, answer: bytes, failure: GatewayError | None) -> bytes:
+    def answered(self, call: int, answer: Data, failure: GatewayError | None) -> Data:
         """The answer to `call`, as the client gets it; `failure` is set where it is the gateway's own."""
         errand = self._errands.pop(call, None)
         if errand is None:
             return answer
         if errand.audit is not None:
-            self._called(errand, call, outcome(answer, failure))
+            self._called(errand, call, _outcome(answer, failure))
         if errand.permission.every_tool:
             return answer
-        return filtered(answer, errand.message.id, errand.permission.tool)
+        return filtered(bytes(answer), errand.message.id, errand.permission.tool)
 
     def cancelled(self, call: int) -> None:
         """The client wants no answer to `call` any more."""
@@ -107,3 +108,9 @@ class Errands:
         if errand.audit is not None:
             took = (self._now() - errand.began) * 1000
             errand.audit.called(errand.who.principal, errand.message, call, came, took)
+
+
+def _outcome(answer: Data, failure: GatewayError | None) -> Outcome:
+    if isinstance(answer, LargeAnswer) and not answer.is_error:
+        return {"outcome": "tool_error" if answer.tool_failed else "ok"}
+    return outcome(bytes(answer), failure)

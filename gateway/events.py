@@ -20,6 +20,8 @@ from typing import Final
 
 import msgspec
 
+from gateway.large import Data
+
 STREAM_EVENTS: Final = 1024
 STREAM_BYTES: Final = 2 * 1024 * 1024
 """What is kept of one stream, but for its answer. More than an outbox holds before the child is slowed down."""
@@ -68,7 +70,7 @@ class Place:
 class Event:
     """A message of a stream. `id` is empty where the stream cannot be resumed."""
 
-    data: bytes
+    data: Data
     id: bytes = b""
     number: int = 0
 
@@ -117,9 +119,9 @@ class Log:
     """Bytes that are kept, with EVENT_BYTES for each message."""
     given_again: int = 0
     """How often somebody came back for the rest since it was finished."""
-    kept: deque[tuple[int, bytes]] = field(default_factory=deque)
+    kept: deque[tuple[int, Data]] = field(default_factory=deque)
 
-    def add(self, data: bytes) -> Event:
+    def add(self, data: Data) -> Event:
         """One more message."""
         self.last += 1
         self.kept.append((self.last, data))
@@ -154,7 +156,7 @@ class Log:
             self.store.counters["event_dropped"] += 1
         return size
 
-    def _event(self, number: int, data: bytes) -> Event:
+    def _event(self, number: int, data: Data) -> Event:
         return Event(data, self.id_of(number), number)
 
 

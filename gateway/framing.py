@@ -1,11 +1,13 @@
-"""Bytes of a pipe into lines: one JSON-RPC message each, as MCP's stdio transport frames them. No I/O."""
+"""Bytes of a pipe into lines: one JSON-RPC message each, as MCP's stdio transport frames them. No I/O.
+
+A large line is not put together: it comes out in the pieces in which it came (`gateway.large`).
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
 
-ENDS: Final = 256
-"""Bytes of either end of an oversized line that are kept: its envelope, as most libraries write one."""
+from gateway.jsonrpc import ENDS
+from gateway.large import LARGE, LargeLine, LargeLineBegun
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,17 @@ class LineSplitter:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._chunks: list[bytes] = []
+        self._large: LargeLineBegun | None = None
+        """What the chunks have become, once they are large."""
         self._size = 0
         self._head = b""
         self._tail = b""
 
-    def feed(self, data: bytes) -> Iterator[bytes | Oversized]:
+    def feed(self, data: bytes) -> Iterator[bytes | LargeLine | Oversized]:
         """The lines that `data` completes, without their newline and a carriage return before it; no empty ones."""
+        if self._size and b"\n" not in data:
+            self._add(data)
+            return
         *complete, rest = data.split(b"\n")
         for piece in complete:
             self._add(piece)
@@ -44,19 +51,33 @@ class LineSplitter:
     def _add(self, piece: bytes) -> None:
         self._size += len(piece)
         if self._size > self._limit:
-            if not self._head:
-                self._head = b"".join((*self._chunks[:ENDS], piece))[:ENDS]
-            self._tail = (self._tail + piece[-ENDS:])[-ENDS:]
-            self._chunks.clear()
+            self._let_go(piece)
+        elif self._large is not None:
+            self._large.add(piece)
         elif piece:
             self._chunks.append(piece)
+            if self._size > LARGE:
+                self._large = LargeLineBegun(self._chunks)
+                self._chunks.clear()
 
-    def _take(self) -> bytes | Oversized:
+    def _let_go(self, piece: bytes) -> None:
+        """The line is over the limit, and goes on with `piece`."""
+        if self._large is not None:
+            self._head, self._large = self._large.head, None
+        elif not self._head:
+            self._head = b"".join((*self._chunks[:ENDS], piece))[:ENDS]
+        self._tail = (self._tail + piece[-ENDS:])[-ENDS:]
+        self._chunks.clear()
+
+    def _take(self) -> bytes | LargeLine | Oversized:
         size, self._size = self._size, 0
         if size > self._limit:
             oversized = Oversized(size, self._head, self._tail)
             self._head = self._tail = b""
             return oversized
+        if self._large is not None:
+            large, self._large = self._large, None
+            return large.finish()
         line = b"".join(self._chunks)
         self._chunks.clear()
         return line.removesuffix(b"\r")

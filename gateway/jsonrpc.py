@@ -136,6 +136,10 @@ _OUTCOME_FIRST: Final = re.compile(rb"\s*\{\s*(?:%b\s*,\s*)?%b" % (_VERSION, _OU
 _ID_LAST: Final = re.compile(rb",\s*(?:%b\s*,\s*)?%b\s*(?:,\s*%b\s*)?\}\s*\Z" % (_VERSION, _ID, _VERSION))
 
 
+ENDS: Final = 256
+"""Bytes of either end of a long line that are looked at: its envelope, as most libraries write one."""
+
+
 def answered_id(head: bytes, tail: bytes) -> bytes:
     """The id of the response that begins with `head` and ends with `tail`, where that is certain; else nothing.
 

@@ -23,6 +23,9 @@ LOGGED_PER_SECOND: Final = 0.2
 LOGGED_BYTES: Final = 200
 """Bytes of a line that the log gets to see."""
 
+SHOWN: Final = 2 * LOGGED_BYTES
+"""Bytes of a line that are looked at for that."""
+
 _redacted = Redactor({})
 
 
@@ -43,13 +46,13 @@ class Noise:
     def __repr__(self) -> str:
         return f"<Noise: {self._untold} lines were not logged>"
 
-    def malformed(self, why: Exception, line: bytes) -> None:
-        """It wrote `line`, which is no message."""
+    def malformed(self, why: Exception, line: bytes, size: int | None = None) -> None:
+        """It wrote `line`, which is no message; of a long one, of `size` bytes, that is the beginning."""
         if not self._quotes:
-            self._log("wrote what is no message ({}), of {} bytes", why, len(line))
+            self._log("wrote what is no message ({}), of {} bytes", why, len(line) if size is None else size)
             return
         # Redacted before it is cut: half a secret has no shape any more. Twice what is shown is looked at, and not all.
-        shown = _redacted(line[: 2 * LOGGED_BYTES].decode(errors="replace"))[:LOGGED_BYTES]
+        shown = _redacted(line[:SHOWN].decode(errors="replace"))[:LOGGED_BYTES]
         self._log("wrote what is no message ({}): {!r}", why, shown)
 
     def oversized(self, size: int, limit: int) -> None:

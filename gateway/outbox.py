@@ -16,6 +16,7 @@ import anyio
 from gateway.bell import FOR_EVER, Bell
 from gateway.errors import GatewayError
 from gateway.events import Event, Log
+from gateway.large import Data
 
 HIGH_WATER: Final = 1024 * 1024
 LOW_WATER: Final = 256 * 1024
@@ -89,7 +90,7 @@ class Outbox:
         if log.finished:
             self.close()
 
-    def put(self, data: bytes) -> None:
+    def put(self, data: Data) -> None:
         """One more message; dropped where nobody will take it, and where it would be kept for another outbox."""
         if self._closed:
             return
@@ -123,7 +124,7 @@ class Outbox:
         if self._cut_off is not None:
             self._cut_off.set()
 
-    async def take(self, within: float) -> bytes | None:
+    async def take(self, within: float) -> Data | None:
         """The next message; None where none came `within` seconds. Raises EndOfStream after the last one."""
         event = await self.take_event(within)
         return event.data if event is not None else None

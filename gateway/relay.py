@@ -26,6 +26,7 @@ from gateway.errors import GatewayError
 from gateway.hotstate import NoNotes, Notes, UnderWay
 from gateway.identity.who import Who
 from gateway.jsonrpc import Message, Notification, Request, Response, notification
+from gateway.large import LargeAnswer
 from gateway.outbox import Outbox
 from gateway.performer import Patience, Performer
 from gateway.pressure import Pressure
@@ -359,6 +360,16 @@ class Relay:
             self._supervisor.keep(self.lease, "")  # ready; what else there is to keep, its session knows
             self.on_ready()
         self._performer.perform(effects)
+
+    def hear_large(self, answer: LargeAnswer) -> bool:
+        """The child gives a long answer; False where it is to be heard as a whole."""
+        if self.ended is not None:
+            return True
+        effects = self._conversation.large(answer)
+        if effects is None:
+            return False
+        self._performer.perform(effects)
+        return True
 
     def on_ending(self, reason: Reason, exit_: Exit | None, certificate: str = "") -> None:
         """The supervisor is ending the child, or says that it ended."""

@@ -11,16 +11,17 @@ from time import monotonic
 
 from gateway.caller import Caller
 from gateway.identity.principal import Principal
+from gateway.large import Result
 from gateway.rest.replays import Kept, Name, Replays
 
-Run = Callable[[], Awaitable[bytes]]
+Run = Callable[[], Awaitable[Result]]
 """A call that is yet to be made. Raises GatewayError in place of a result."""
 
 
-def begin(run: Run, name: str) -> "asyncio.Task[bytes]":
+def begin(run: Run, name: str) -> "asyncio.Task[Result]":
     """The call, which is being made; its context is its own, for the request's holds all of the request."""
 
-    async def perform() -> bytes:
+    async def perform() -> Result:
         return await run()
 
     return asyncio.get_running_loop().create_task(perform(), name=name, context=Context())
@@ -32,14 +33,14 @@ class Retries:
     def __init__(self, replays: Replays | None = None, now: Callable[[], float] = monotonic) -> None:
         self._replays = replays or Replays()
         self._now = now
-        self._tasks: set[asyncio.Task[bytes]] = set()
+        self._tasks: set[asyncio.Task[Result]] = set()
 
     def __repr__(self) -> str:
         return f"<Retries: {len(self._tasks)} calls, {self._replays!r}>"
 
     def join(
         self, caller: Caller, owner: Principal, name: Name, arguments: bytes, run: Run
-    ) -> tuple["asyncio.Future[bytes]", bool]:
+    ) -> tuple["asyncio.Future[Result]", bool]:
         """The answer to the call that `name` stands for; and whether it was asked for before.
 
         `run` makes it, where it was not. Raises GatewayError where the key stands for another call. Whoever waits for
@@ -61,7 +62,7 @@ class Retries:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _finish(self, kept: Kept, task: "asyncio.Task[bytes]") -> None:
+    def _finish(self, kept: Kept, task: "asyncio.Task[Result]") -> None:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # whoever waited has it; perhaps nobody does

@@ -14,6 +14,7 @@ import msgspec
 from common.config.model import ServerPolicy
 from gateway.errors import mebibytes
 from gateway.jsonrpc import Response, decode, encode
+from gateway.large import Data, LargeAnswer
 from gateway.rawjson import members, text
 from gateway.specification import INTERNAL_ERROR
 
@@ -68,11 +69,11 @@ class Fit:
         """Bytes that the answer on a stream never needs, and what comes before it may have."""
         self._counters = counters
 
-    def alone(self, data: bytes) -> bytes:
+    def alone(self, data: Data) -> Data:
         """The answer `data` as it is to be sent with nothing around it."""
         return _bounded(data, self._result, RESULT)
 
-    def event(self, data: bytes) -> bytes:
+    def event(self, data: Data) -> Data:
         """The message `data` as it is to be sent as an event; empty where it is no answer and there is no room for it."""
         if self._longest is None:
             return data
@@ -80,18 +81,18 @@ class Fit:
             if self._spare is not None:
                 self._spare -= len(data)
             return data
-        if isinstance(decode(data), Response):
+        if isinstance(data, LargeAnswer) or isinstance(decode(data), Response):
             return _bounded(data, self._longest, self._name)
         self._counters["oversized"] += 1
         return b""
 
 
-def _bounded(data: bytes, bound: int | None, key: str) -> bytes:
+def _bounded(data: Data, bound: int | None, key: str) -> Data:
     """`data`, or an error in the place of the answer that is too long; what is no answer, as it is."""
     if bound is None or len(data) <= bound:
         return data
-    message = decode(data)
-    if not isinstance(message, Response):
+    message = data if isinstance(data, LargeAnswer) else decode(data)
+    if not isinstance(message, Response | LargeAnswer):
         return data
     sentence = (
         f"the server's answer has {mebibytes(len(data))}, and its client takes no more than {mebibytes(bound)} "

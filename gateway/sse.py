@@ -1,6 +1,9 @@
 """Server-sent events, as the HTML standard writes them on the wire. No I/O."""
 
+from collections.abc import Iterator
 from typing import Final
+
+from gateway.large import Data
 
 COMMENT: Final = b": \n\n"
 """An event that no client sees and every proxy passes: it keeps a quiet stream alive."""
@@ -14,6 +17,23 @@ def message(data: bytes, id_: bytes = b"") -> bytes:
     """One JSON-RPC message, which has no line breaks, as an event."""
     event = b"event: message\ndata: %b\n\n" % data
     return b"id: %b\n%b" % (id_, event) if id_ else event
+
+
+def pieces(data: Data, id_: bytes = b"") -> Iterator[bytes]:
+    """The same in pieces, where it is long."""
+    if isinstance(data, bytes):
+        yield message(data, id_)
+        return
+    before = b"id: %b\nevent: message\ndata: " % id_ if id_ else b"event: message\ndata: "
+    for piece in data.pieces:
+        yield before + piece if before else piece
+        before = b""
+    yield b"\n\n"
+
+
+def size(data: Data) -> int:
+    """How many bytes there are in all of the pieces of one without an id."""
+    return len(data) + len(message(b""))
 
 
 def named(name: bytes, data: bytes) -> bytes:

@@ -11,6 +11,7 @@ Only outboxes are seen to here. What the conversation has to know of it, its cal
 from collections import Counter
 
 from gateway.errors import GatewayError
+from gateway.large import Data
 from gateway.outbox import Outbox
 from gateway.pressure import Pressure
 from gateway.redelivery import Redelivery, Resumed
@@ -104,7 +105,7 @@ class Streams:
         if (outbox := self._outboxes.get(stream)) is not None:
             outbox.put(data)
 
-    def answer(self, stream: int, data: bytes, failure: GatewayError | None) -> None:
+    def answer(self, stream: int, data: Data, failure: GatewayError | None) -> None:
         """The same for an answer; `failure` is set where it is the gateway's own. `finish` comes next."""
         if (outbox := self._outboxes.get(stream)) is not None:
             outbox.put(data)

@@ -11,6 +11,7 @@ from typing import Protocol
 from gateway.effects import Effect
 from gateway.errors import GatewayError
 from gateway.jsonrpc import Message, Notification, Request, Response
+from gateway.large import LargeAnswer
 
 
 class Talk(Protocol):
@@ -57,6 +58,9 @@ class Talk(Protocol):
 
     def from_child(self, message: Message, line: bytes, about: int | None = None) -> list[Effect]:
         """The child said `message`, which stood in `line`, of the call `about` where that is known."""
+
+    def large(self, answer: LargeAnswer) -> list[Effect] | None:
+        """The child gave this long answer. None where it is to be read as a whole, and then nothing has changed."""
 
     def expire(self, call: int, error: GatewayError) -> list[Effect]:
         """`call` takes too long: its client gets `error`, the child is told to stop."""

@@ -1,14 +1,43 @@
 """A request and its answer, as the hot doors have them, whoever carries them: see `gateway.hot`."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 Body = bytes | AbstractAsyncContextManager[AsyncIterator[bytes]]
 """All of a body, or parts of it as they come. Whoever carries such an answer enters the manager, and leaves it also when
 the client hangs up or takes nothing more; one that is never begun it enters and leaves all the same.
 """
+
+PARTS_AT_ONCE: Final = 4
+"""Parts of a long body that are sent in one go."""
+
+
+async def paced(parts: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """`parts`, one after another, and others get their turn in between.
+
+    Who sends them waits only where the connection is full. One that takes megabytes at once would have all of them.
+    """
+    for number, part in enumerate(parts, start=1):
+        yield part
+        if number % PARTS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+
+
+class Parts(AbstractAsyncContextManager[AsyncIterator[bytes]]):
+    """A body of `length` bytes that is not made, or not put together, before it is sent."""
+
+    def __init__(self, parts: Iterable[bytes], length: int) -> None:
+        self.length = length
+        self._parts = parts
+
+    async def __aenter__(self) -> AsyncIterator[bytes]:
+        return paced(self._parts)
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing is left of it."""
 
 
 @dataclass(frozen=True, slots=True)

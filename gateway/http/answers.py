@@ -106,7 +106,7 @@ async def _all_at_once(outbox: Outbox, fit: Fit) -> Reply:
     """What is in an outbox that has ended: an array, unless there is more than answers, where a member was cancelled."""
     messages: list[bytes] = []
     while outbox.waiting:
-        messages.append(fit.alone(await outbox.take(0) or b""))
+        messages.append(bytes(fit.alone(await outbox.take(0) or b"")))
     if not messages:
         return bodies.empty(202)
     if all(isinstance(decode(each), Answer) for each in messages):

@@ -5,8 +5,9 @@ from typing import Final
 
 from common.reasons import Reason
 from gateway.errors import GatewayError
-from gateway.hot.exchange import Reply
+from gateway.hot.exchange import Parts, Reply
 from gateway.http.asked import Asked
+from gateway.large import Data, Result, pieces
 
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"
@@ -56,9 +57,10 @@ def too_large(limit: int) -> GatewayError:
     return GatewayError(Reason.MESSAGE_TOO_LARGE, f"expected a body of at most {limit} bytes", maxMessageBytes=limit)
 
 
-def json_reply(data: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
-    """An answer whose body is the JSON `data`."""
-    return Reply(status, data, [("Content-Type", JSON), *(headers or {}).items()])
+def json_reply(data: Data | Result, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
+    """An answer whose body is the JSON `data`, which is sent as the client takes it."""
+    body = data if isinstance(data, bytes) else Parts(pieces(data), len(data))
+    return Reply(status, body, [("Content-Type", JSON), *(headers or {}).items()])
 
 
 def empty(status: int, headers: Mapping[str, str] | None = None) -> Reply:

@@ -15,6 +15,7 @@ from gateway.http.bodies import EVENT_STREAM, JSON
 from gateway.http.callstream import CallStream
 from gateway.http.contents import Wish
 from gateway.http.streams import afterwards
+from gateway.large import Result
 from gateway.rest.checking import checker_of
 from gateway.rest.parked import Call, Parked
 from gateway.rest.replays import Name
@@ -54,7 +55,7 @@ class ToolCalls:
         if stream is not None:
             call.on_question = stream.ask
 
-        async def run() -> bytes:
+        async def run() -> Result:
             return await caller.call(tool, arguments, who, within=wishes.timeout, listener=stream, asks=call.hear)
 
         if is_once or not wishes.key:
@@ -68,7 +69,7 @@ class ToolCalls:
     async def _answer_again(
         self,
         asked: Asked,
-        made: "asyncio.Future[bytes]",
+        made: "asyncio.Future[Result]",
         stream: CallStream | None,
         wanted: Wish,
         *,
@@ -90,7 +91,7 @@ class ToolCalls:
             reply.put(REPLAYED, "true")
         return reply
 
-    async def _streamed(self, made: "asyncio.Future[bytes]", stream: CallStream) -> Reply:
+    async def _streamed(self, made: "asyncio.Future[Result]", stream: CallStream) -> Reply:
         """The stream of a call that goes on without it: then somebody else may be told what is asked."""
         leave = questions.leaving(self._parked, made, stream.ask)
         try:

@@ -16,6 +16,7 @@ from gateway.errors import GatewayError
 from gateway.hot.exchange import Reply
 from gateway.http.streams import EventStream, event_stream
 from gateway.jsonrpc import Notification, on_one_line
+from gateway.large import Result
 from gateway.meta import PROGRESS
 from gateway.outbox import LOW_WATER, Outbox
 from gateway.pressure import STALL
@@ -30,7 +31,7 @@ class CallStream:
         self._outbox = Outbox()
         self._taken = anyio.Event()
         self._asked = asyncio.Event()
-        self._task: asyncio.Future[bytes] | None = None
+        self._task: asyncio.Future[Result] | None = None
         """What is cancelled when the client is gone."""
 
     # What is heard.
@@ -58,7 +59,7 @@ class CallStream:
 
     # What is answered.
 
-    async def reply(self, answer: "asyncio.Future[bytes]", *, is_own: bool) -> Reply:
+    async def reply(self, answer: "asyncio.Future[Result]", *, is_own: bool) -> Reply:
         """The stream that ends with `answer`, once the child has been asked; where it `is_own`, it ends with the stream.
 
         Raises GatewayError where it is known by then that there is no result. Cancellation means that the client hung
@@ -77,14 +78,14 @@ class CallStream:
         reply.put("Cache-Control", "no-store, no-transform")
         return reply
 
-    async def _until_asked(self, answer: "asyncio.Future[bytes]") -> None:
+    async def _until_asked(self, answer: "asyncio.Future[Result]") -> None:
         asked = asyncio.ensure_future(self._asked.wait())
         try:
             await asyncio.wait((asked, answer), return_when=asyncio.FIRST_COMPLETED)
         finally:
             asked.cancel()
 
-    def _finish(self, answer: "asyncio.Future[bytes]") -> None:
+    def _finish(self, answer: "asyncio.Future[Result]") -> None:
         if not answer.cancelled():
             self._outbox.put(_last(answer))
         self._outbox.close()
@@ -112,10 +113,10 @@ def event_of(message: Notification) -> bytes:
     return b""
 
 
-def _last(answer: "asyncio.Future[bytes]") -> bytes:
+def _last(answer: "asyncio.Future[Result]") -> bytes:
     error = answer.exception()
     if error is None:
-        return sse.named(b"result", on_one_line(answer.result()))
+        return sse.named(b"result", on_one_line(bytes(answer.result())))
     if not isinstance(error, GatewayError):
         logger.opt(exception=error).error("a call failed")
         error = GatewayError(Reason.INTERNAL_ERROR, "the gateway failed; its log says how")

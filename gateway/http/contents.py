@@ -1,14 +1,13 @@
 """A child's answer over HTTP: as JSON, or one thing of it as bytes, as the client wants it."""
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.errors import bad_request
-from gateway.hot.exchange import Reply
+from gateway.hot.exchange import Parts, Reply
 from gateway.http import bodies
 from gateway.http.asked import Asked
+from gateway.large import Result
 from gateway.rest import decoding, naming
 from gateway.rest.contents import blocks, chosen, failed, is_json, sent_as
 
@@ -39,36 +38,20 @@ def wish(asked: Asked) -> Wish:
     return Wish(int(index) if index is not None else None, _YES[raw])
 
 
-class Pieces(AbstractAsyncContextManager[AsyncIterator[bytes]]):
-    """A body of which `length` is known, and which is made as it is sent."""
-
-    def __init__(self, body: decoding.Body) -> None:
-        self.length = body.length
-        self._pieces = body.pieces
-
-    async def __aenter__(self) -> AsyncIterator[bytes]:
-        return self._sent()
-
-    async def __aexit__(self, *_: object) -> None:
-        """Nothing is left of it."""
-
-    async def _sent(self) -> AsyncIterator[bytes]:
-        for piece in self._pieces:
-            yield piece
-
-
-def response(asked: Asked, answer: bytes, wanted: Wish) -> Reply:
+def response(asked: Asked, answer: Result, wanted: Wish) -> Reply:
     """`answer`, the result of a call or of reading a resource, as it is wanted.
 
     Raises GatewayError where it has nothing of that kind. The words of a tool that failed are JSON, whatever is wanted.
     """
     if is_json(asked.quality, wanted.index, raw=wanted.raw):
         return bodies.json_reply(answer)
+    answer = bytes(answer)
     found = blocks(answer)
     if not found and failed(answer):
         return bodies.json_reply(answer)
     block = chosen(found, asked.quality, wanted.index, raw=wanted.raw)
     if block is None:
         return bodies.json_reply(answer)
+    body = decoding.body(block)
     headers = naming.headers(block, sent_as(block, asked.quality))
-    return Reply(200, Pieces(decoding.body(block)), [*headers.items()])
+    return Reply(200, Parts(body.pieces, body.length), [*headers.items()])

@@ -15,6 +15,7 @@ from gateway.hot.exchange import Reply
 from gateway.http import admitted, bodies, contents, questions
 from gateway.http.mcp import SESSION_QUERY, optional_id
 from gateway.http.quarted import add, asked
+from gateway.large import Result
 from gateway.rest.lists import listed
 from gateway.rest.parked import Parked
 from gateway.session_sets import SessionSet
@@ -104,18 +105,18 @@ class OfferDoor:
             caller = await session_set.caller(server, asked().sender)
 
             async def ask(params: dict[str, str]) -> bytes:
-                return await caller.fetch(method, params, asked().sender)
+                return bytes(await caller.fetch(method, params, asked().sender))
 
             limit = self._policy_bytes(server)
             return bodies.json_reply(await listed(ask, key, asked().query.get("cursor"), limit))
 
-    async def _asked(self, server: str, method: str, params: dict[str, Any]) -> bytes:
+    async def _asked(self, server: str, method: str, params: dict[str, Any]) -> Result:
         who, declines = asked().sender, questions.declines(asked())
         async with self._session_set(server, method) as session_set:
             caller = await session_set.caller(server, asked().sender)
             call = self._parked.attend(session_set, server, caller, declines=declines)
 
-            async def run() -> bytes:
+            async def run() -> Result:
                 try:
                     return await caller.fetch(method, params, who, call.hear)
                 except GatewayError as error:

@@ -17,10 +17,10 @@ from quart.wrappers.response import ResponseBody
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from gateway.hot.exchange import Head, Reply, value_of
+from gateway.hot.exchange import Head, Parts, Reply, value_of
 from gateway.http.asked import Asked
 from gateway.http.checks import Checks
-from gateway.http.contents import SENDING, Pieces
+from gateway.http.contents import SENDING
 from gateway.http.streams import abandon
 
 CHECKS: Final = "checks"
@@ -95,7 +95,7 @@ def response(reply: Reply) -> Response:
         del made.headers["Content-Type"]  # the framework's own guess
     if reply.status == HTTPStatus.NOT_MODIFIED:
         del made.headers["Content-Length"]  # it would be that of what the client has
-    if isinstance(reply.body, Pieces):
+    if isinstance(reply.body, Parts):
         made.content_length = reply.body.length
         made.timeout = SENDING
     elif not isinstance(reply.body, bytes):

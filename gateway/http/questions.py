@@ -14,6 +14,7 @@ from gateway.hot.exchange import Reply
 from gateway.http import admitted, bodies, contents, quarted
 from gateway.http.asked import Asked
 from gateway.http.mcp import SESSION_QUERY, optional_id
+from gateway.large import Result
 from gateway.rest import answering
 from gateway.rest.parked import Parked, Question
 from gateway.sessions import Sessions
@@ -22,13 +23,13 @@ _WISHES = {"ask": False, "decline": True}
 _LIST = "questions/list"
 
 
-async def outcome(parked: Parked, made: "asyncio.Future[bytes]") -> bytes:
+async def outcome(parked: Parked, made: "asyncio.Future[Result]") -> Result:
     """What comes next of a call that is being made whoever waits for it, or that is over. Raises GatewayError."""
     call = parked.call_of(made)
     return await (call.outcome() if call is not None else asyncio.shield(made))
 
 
-def tell(parked: Parked, made: "asyncio.Future[bytes]", ask: Callable[[Question], None]) -> None:
+def tell(parked: Parked, made: "asyncio.Future[Result]", ask: Callable[[Question], None]) -> None:
     """From now on what is asked of a call that is being made goes to `ask`; now, what is open."""
     if (call := parked.call_of(made)) is not None:
         call.on_question = ask
@@ -36,7 +37,7 @@ def tell(parked: Parked, made: "asyncio.Future[bytes]", ask: Callable[[Question]
             ask(question)
 
 
-def leaving(parked: Parked, made: "asyncio.Future[bytes]", ask: Callable[[Question], None]) -> Callable[[], None]:
+def leaving(parked: Parked, made: "asyncio.Future[Result]", ask: Callable[[Question], None]) -> Callable[[], None]:
     """What is to be called when `ask` is to be told of nothing any more; whoever else waits for the answer is, then."""
     call = parked.call_of(made)
     return partial(call.leave, ask) if call is not None else lambda: None

@@ -26,13 +26,14 @@ from common.reasons import Reason
 from gateway import sse
 from gateway.admittance import CALL, use_of
 from gateway.errors import GatewayError
-from gateway.hot.exchange import Reply
+from gateway.hot.exchange import Parts, Reply
 from gateway.http import admitted, audited, bodies, quarted
 from gateway.http.bodies import EVENT_STREAM, JSON
 from gateway.http.streams import EventStream, event_stream
 from gateway.identity.principal import ANONYMOUS
 from gateway.jsonrpc import Notification, Request, decode
 from gateway.jsonrpc import Response as RpcResponse
+from gateway.large import Data, LargeAnswer
 from gateway.meta import CLIENT_INFO, meta_of
 from gateway.modern import cookies
 from gateway.modern.affinity import Asked, heeds_cookies
@@ -190,7 +191,7 @@ def _when_over(callback: Callable[[], None]) -> None:
     task.add_done_callback(lambda _: callback())
 
 
-async def _answer(outbox: Outbox, through: Callable[[bytes], bytes], fit: Fit) -> Reply:
+async def _answer(outbox: Outbox, through: Callable[[Data], Data], fit: Fit) -> Reply:
     """The answer in `outbox`: JSON if it comes soon and alone, else an event stream."""
     takes_stream = quarted.asked().accepts(EVENT_STREAM)
     if not await outbox.settle(COMMIT if takes_stream else _PATIENT) and takes_stream:
@@ -202,10 +203,11 @@ async def _answer(outbox: Outbox, through: Callable[[bytes], bytes], fit: Fit) -
     return _ready(data, outbox.failure.modern_status if outbox.failure is not None else _status(data))
 
 
-def _ready(data: bytes, status: int = 200) -> Reply:
+def _ready(data: Data, status: int = 200) -> Reply:
     """An answer that is here, in whichever way the client takes it."""
     if status == 200 and not quarted.asked().accepts(JSON):
-        return Reply(200, sse.message(data), [("Content-Type", EVENT_STREAM)])
+        body = sse.message(data) if isinstance(data, bytes) else Parts(sse.pieces(data), sse.size(data))
+        return Reply(200, body, [("Content-Type", EVENT_STREAM)])
     return bodies.json_reply(data, status)
 
 
@@ -213,8 +215,12 @@ class _Error(msgspec.Struct):
     code: int = 0
 
 
-def _status(answer: bytes) -> int:
+def _status(answer: Data) -> int:
     """The status for what the child answered."""
+    if isinstance(answer, LargeAnswer):
+        if not answer.is_error:
+            return 200
+        answer = bytes(answer)
     if b'"error":' not in answer:
         return 200
     message = decode(answer)

@@ -8,8 +8,9 @@ from typing import Final
 import anyio
 
 from gateway import sse
-from gateway.hot.exchange import Body, Reply
+from gateway.hot.exchange import Body, Reply, paced
 from gateway.http.bodies import EVENT_STREAM
+from gateway.large import Data, LargeAnswer
 from gateway.outbox import Outbox
 
 KEEP_ALIVE: Final = 15.0
@@ -28,7 +29,7 @@ class EventStream(AbstractAsyncContextManager[AsyncIterator[bytes]]):
     Whoever waits for anything between making it and beginning it must `abandon` its answer where the wait is cancelled:
     else it is never begun, never ends, and whatever is to end with it lives on.
     Every message passes `through` on its way; one of which nothing is left there is not sent. `write` makes an event of
-    what is left and its id.
+    what is left and its id, unless it is long.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class EventStream(AbstractAsyncContextManager[AsyncIterator[bytes]]):
         outbox: Outbox,
         on_close: Callable[[], None],
         opening: bytes = sse.COMMENT,
-        through: Callable[[bytes], bytes] = bytes,
+        through: Callable[[Data], Data] = lambda data: data,
         write: Callable[[bytes, bytes], bytes] = sse.message,
     ) -> None:
         self._outbox = outbox
@@ -76,7 +77,14 @@ class EventStream(AbstractAsyncContextManager[AsyncIterator[bytes]]):
             except anyio.EndOfStream:
                 return
             data = self._through(event.data) if event is not None else b""
-            yield self._write(data, event.id) if event is not None and data else sse.COMMENT
+            if event is None or not data:
+                yield sse.COMMENT
+            elif isinstance(data, LargeAnswer):
+                async for piece in paced(sse.pieces(data, event.id)):
+                    yield piece
+            else:
+                yield self._write(data, event.id)
+            del event, data  # which may be long, and the next one may be long in coming
 
 
 def event_stream(body: EventStream) -> Reply:

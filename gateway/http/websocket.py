@@ -177,7 +177,7 @@ class _Exchange:
             except anyio.EndOfStream:
                 return self._session.ended or Reason.CLIENT_STALLED
             if data is not None:
-                await websocket.send(data.decode())
+                await websocket.send(bytes(data).decode())
             if self._outbox.held <= LOW_WATER:
                 self._link.resume()
 

@@ -25,7 +25,7 @@ from hypercorn.config import Config
 from hypercorn.typing import AppWrapper, LifespanState
 from loguru import logger
 
-from gateway.hot.exchange import HotApp, Reply
+from gateway.hot.exchange import HotApp, Parts, Reply
 from gateway.lane import answer
 from gateway.lane.clock import Clock
 from gateway.lane.cold import LINGER, Cold
@@ -340,14 +340,16 @@ class Connection(asyncio.Protocol):
     async def _write_parts(
         self, reply: Reply, body: AbstractAsyncContextManager[AsyncIterator[bytes]], *, last: bool
     ) -> None:
+        length = body.length if isinstance(body, Parts) else None
         async with body as parts:
-            self.transport.write(answer.head(reply.status, reply.headers, None, self._around.dates.now(), last=last))
+            self.transport.write(answer.head(reply.status, reply.headers, length, self._around.dates.now(), last=last))
             async for part in parts:
                 if part:
-                    self.transport.write(answer.chunk(part))
+                    self.transport.write(answer.chunk(part) if length is None else part)
                     await self.room()
-            self.transport.write(answer.LAST_CHUNK)
-            await self.room()
+            if length is None:
+                self.transport.write(answer.LAST_CHUNK)
+                await self.room()
 
     def _go_on(self, unread: bytes | None) -> None:
         """The request is answered, or is Hypercorn's with all of its bytes, `unread`."""

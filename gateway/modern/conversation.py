@@ -39,6 +39,7 @@ from gateway.jsonrpc import (
     notification,
     reported_token,
 )
+from gateway.large import LargeAnswer
 from gateway.meta import LOG_LEVEL, PROGRESS, SUBSCRIPTION_ID, meta_of, with_meta
 from gateway.rawjson import members, text
 from gateway.specification import LATEST_MODERN_VERSION, METHOD_NOT_FOUND
@@ -173,6 +174,17 @@ class ModernConversation:
                 return self._log(message, about)
             case Notification():
                 return self._publish(message)
+
+    def large(self, answer: LargeAnswer) -> list[Effect] | None:
+        """The child gave a long answer; None where more of it is to be known than whose it is."""
+        call = _number(answer.id)
+        found = self._calls.get(call)
+        if found is None:
+            return self._drop("answer_to_nobody")
+        if found.listens or call == self._opening:
+            return None
+        del self._calls[call]
+        return [Answered(found.stream, answer.under(found.client_id), call)]
 
     # What time and faults say.
 

@@ -25,6 +25,7 @@ from gateway.errors import GatewayError
 from gateway.framing import Oversized
 from gateway.grants import grant
 from gateway.jsonrpc import Malformed, Response, decode, encode, request
+from gateway.large import LargeLine
 from gateway.personal import NOTHING, Personal
 from gateway.specification import LATEST_MODERN_VERSION
 from supervisor.client import Grant, SupervisorClient
@@ -60,6 +61,9 @@ class Ear:
         if isinstance(message, Response) and message.id == _ID and not self.answered.is_set():
             self.speaks_modern = _says_so(message)
             self.answered.set()
+
+    def on_large(self, line: LargeLine) -> None:
+        """No answer."""
 
     def on_oversized(self, line: Oversized) -> None:
         """No answer."""

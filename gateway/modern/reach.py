@@ -14,6 +14,7 @@ import msgspec
 
 from common.reasons import Reason
 from gateway.jsonrpc import Malformed, Request, Response, decode, encode
+from gateway.large import Data
 from gateway.meta import envelope_of
 from gateway.modern import handles
 from gateway.modern.affinity import Asked, affinity, by_header, for_capabilities
@@ -62,7 +63,7 @@ class Reached:
 
     relay: Relay
     message: Request
-    through: Callable[[bytes], bytes]
+    through: Callable[[Data], Data]
     is_ephemeral: bool
     """Whether the child is for this request alone."""
 
@@ -122,7 +123,7 @@ class Reach:
         if not whose.ephemeral and not self._rounds.knows(envelope.value("requestState"), asked.who.principal):
             key = self._key(whose.key, server, envelope)
             relay = await self._sessions.keyed.start(asked.who, server, key, who)
-            return Reached(relay, message, bytes, is_ephemeral=False)
+            return Reached(relay, message, _as_it_is, is_ephemeral=False)
         own = personal(asked.who, asked.policy)
         claimed = self._rounds.claim(asked.who.principal, server, envelope, own)
         session, message = claimed or (self._sessions.keyed.ephemeral(asked.who, server), message)
@@ -180,11 +181,11 @@ class Reach:
         return asked, key
 
     @staticmethod
-    def _injecting(envelope: Envelope, permits: Callable[[str], bool]) -> Callable[[bytes], bytes]:
+    def _injecting(envelope: Envelope, permits: Callable[[str], bool]) -> Callable[[Data], Data]:
         first = envelope.value("cursor") is None
 
-        def inject(answer: bytes) -> bytes:
-            message = _response(answer)
+        def inject(answer: Data) -> Data:
+            message = _response(bytes(answer))
             if message is None:
                 return answer
             result = handles.with_handles(members(message.result), permits, first_page=first)
@@ -202,7 +203,11 @@ def not_served(id_: bytes) -> Rejected:
     return Rejected(INVALID_REQUEST, _FALL_BACK, id_=id_)
 
 
-def _both(first: Callable[[bytes], bytes], then: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+def _as_it_is(answer: Data) -> Data:
+    return answer
+
+
+def _both(first: Callable[[Data], Data], then: Callable[[Data], Data]) -> Callable[[Data], Data]:
     return lambda answer: then(first(answer))
 
 

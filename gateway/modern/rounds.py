@@ -19,6 +19,7 @@ from msgspec import Raw
 from common.reasons import Reason
 from gateway.identity.principal import Principal
 from gateway.jsonrpc import Malformed, Request, Response, decode, encode
+from gateway.large import Data, LargeAnswer
 from gateway.modern.envelope import Envelope, Rejected
 from gateway.personal import NOTHING, Personal
 from gateway.rawjson import members
@@ -57,12 +58,13 @@ class Rounds:
     def __repr__(self) -> str:
         return f"<Rounds: {len(self._open)} open>"
 
-    def keep(self, session: Session, envelope: Envelope, answer: bytes) -> bytes:
+    def keep(self, session: Session, envelope: Envelope, answer: Data) -> Data:
         """`answer` as the client gets it. Where it asks something, its session is kept until the client comes back."""
         relay = session.relay
-        if relay is None or _ASKS not in answer:
+        asks = answer.asks if isinstance(answer, LargeAnswer) else _ASKS in answer
+        if relay is None or not asks:
             return answer
-        message = _decoded(answer)
+        message = _decoded(bytes(answer))
         result = members(message.result) if message is not None else {}
         if message is None or bytes(result.get("resultType", b"")) != _ASKS:
             return answer

@@ -139,7 +139,7 @@ async def _listed(relay: Relay, server: str, envelope: Members) -> Annotated:
     tools: Annotated = {}
     params: dict[str, object] = {"_meta": envelope}
     for _ in range(MAX_PAGES):
-        page = await ask(relay, server, request(0, "tools/list", params), who=None)
+        page = bytes(await ask(relay, server, request(0, "tools/list", params), who=None))
         try:
             listed = msgspec.json.decode(page, type=_Tools)
         except (msgspec.MsgspecError, RecursionError):

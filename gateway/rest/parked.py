@@ -26,6 +26,7 @@ from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
 from gateway.identity.who import Who
 from gateway.jsonrpc import Request, Response
+from gateway.large import Result
 from gateway.rest.answering import declined
 from gateway.session_sets import SessionSet
 
@@ -65,7 +66,7 @@ class Parked:
     def __init__(self) -> None:
         self._questions: dict[str, Question] = {}
         self._calls: dict[Call, None] = {}
-        self._by_task: dict[asyncio.Future[bytes], Call] = {}
+        self._by_task: dict[asyncio.Future[Result], Call] = {}
 
     def __repr__(self) -> str:
         return f"<Parked: {len(self._calls)} calls, {len(self._questions)} questions>"
@@ -86,17 +87,17 @@ class Parked:
         """The open questions that are `who`'s, oldest first; of the set `set_id` alone, where one is named."""
         return [each for each in self._questions.values() if _owns(each.call.session_set, who, set_id) and each.is_open]
 
-    def call_of(self, task: "asyncio.Future[bytes]") -> "Call | None":
+    def call_of(self, task: "asyncio.Future[Result]") -> "Call | None":
         """The call that `task` makes, while it does."""
         return self._by_task.get(task)
 
     # For Call.
 
-    def attach(self, call: "Call", task: "asyncio.Future[bytes]") -> None:
+    def attach(self, call: "Call", task: "asyncio.Future[Result]") -> None:
         """`call` is being made."""
         self._by_task[task] = call
 
-    def detach(self, task: "asyncio.Future[bytes]") -> None:
+    def detach(self, task: "asyncio.Future[Result]") -> None:
         """It is over."""
         self._by_task.pop(task, None)
 
@@ -141,7 +142,7 @@ class Call:
         self._parked = parked
         self._declines = declines
         self._asked: dict[bytes, Question] = {}
-        self._task: asyncio.Future[bytes] | None = None
+        self._task: asyncio.Future[Result] | None = None
         self._is_own = True
         self._waiting = 0
         self._news = anyio.Event()
@@ -173,14 +174,14 @@ class Call:
             self.on_question = None
             self._tell()
 
-    async def answer_or_ask(self, run: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def answer_or_ask(self, run: Callable[[], Awaitable[Result]]) -> Result:
         """What `run` returns, which is to make the call, and to let it `hear`.
 
         Raises GatewayError, as `run` does; and QUESTION_OPEN where the child asks first: then `run` goes on. Cancellation
         cancels it.
         """
 
-        async def perform() -> bytes:
+        async def perform() -> Result:
             return await run()
 
         # In a context of its own: the caller's holds the whole request.
@@ -188,7 +189,7 @@ class Call:
         self.attach(task)
         return await self.outcome()
 
-    def attach(self, task: "asyncio.Future[bytes]", *, is_own: bool = True) -> None:
+    def attach(self, task: "asyncio.Future[Result]", *, is_own: bool = True) -> None:
         """The call is being made by `task`; unless it `is_own`, it goes on whoever hangs up."""
         self._task, self._is_own = task, is_own
         self._parked.attach(self, task)
@@ -200,7 +201,7 @@ class Call:
         self._forget(question)
         self.caller.respond(answer)
 
-    async def outcome(self) -> bytes:
+    async def outcome(self) -> Result:
         """What comes next of a call that is made, as `answer_or_ask` has it."""
         assert self._task is not None
         self._waiting += 1
@@ -221,7 +222,7 @@ class Call:
         if self._task is not None:
             self._task.cancel()
 
-    async def _next(self, task: "asyncio.Future[bytes]") -> bytes:
+    async def _next(self, task: "asyncio.Future[Result]") -> Result:
         while not task.done():
             if self.on_question is None and (found := self.questions):
                 raise _question_open(found)
@@ -231,12 +232,12 @@ class Call:
             raise GatewayError(Reason.QUESTION_NOT_FOUND, "the call was given up, for want of an answer")
         return task.result()
 
-    async def _cancel(self, task: "asyncio.Future[bytes]") -> None:
+    async def _cancel(self, task: "asyncio.Future[Result]") -> None:
         self.give_up()
         with anyio.CancelScope(shield=True), anyio.move_on_after(UNWINDING):
             await asyncio.wait({task})
 
-    def _done(self, task: "asyncio.Future[bytes]") -> None:
+    def _done(self, task: "asyncio.Future[Result]") -> None:
         if not task.cancelled():
             task.exception()  # else asyncio would complain of one that nobody has come back for
         self._parked.unpark(self)

@@ -19,6 +19,7 @@ import msgspec
 
 from common.reasons import Reason
 from gateway.errors import GatewayError
+from gateway.large import Result
 from gateway.rest.checking import is_moderate
 
 KEPT_FOR: Final = 24 * 3600.0
@@ -62,7 +63,7 @@ class Kept:
     owner: Hashable
     name: Name
     arguments: bytes
-    answer: "Future[bytes]"
+    answer: "Future[Result]"
     until: float = 0.0
     size: int = 0
     too_large: bool = False
@@ -110,7 +111,7 @@ class Replays:
             raise _conflict(message)
         return found
 
-    def begin(self, session: object, owner: Hashable, name: Name, arguments: bytes, answer: "Future[bytes]") -> Kept:
+    def begin(self, session: object, owner: Hashable, name: Name, arguments: bytes, answer: "Future[Result]") -> Kept:
         """The call is being made; `answer` will have its result, or its error. `finish` comes next."""
         kept = Kept(session, owner, name, digest(arguments), answer)
         self._kept.setdefault(session, {})[name] = kept

@@ -12,6 +12,7 @@ from common.reasons import Reason
 from gateway.childside import ChildSide
 from gateway.hotstate import NoNotes, Notes, UnderWay
 from gateway.jsonrpc import Message, encode
+from gateway.large import LargeAnswer
 from gateway.sharing.lane import Lane
 from gateway.sharing.multiplexer import Handshake, Multiplexer, Step, ToChild
 from gateway.sharing.whose import Whose
@@ -204,6 +205,10 @@ class SharedChild:
         if self.is_ready and not was_ready:
             self._keeper.write(self)
         self._perform(steps, message, line)
+
+    def hear_large(self, answer: LargeAnswer) -> bool:  # noqa: ARG002
+        """False: what goes to a lane is read as a whole."""
+        return False
 
     def end(self, reason: Reason) -> None:
         """End it, and all of its sessions with it. May be called again."""

@@ -71,7 +71,7 @@ class Conversations(RuleBasedStateMachine):
             [answer] = effects
             assert isinstance(answer, Answered)
             assert answer.stream == stream
-            assert members(answer.data) == {"id": id_, "result": {}}
+            assert members(bytes(answer.data)) == {"id": id_, "result": {}}
             self.close_if_over(stream)
             return
         assert call not in self.ids_used
@@ -260,7 +260,7 @@ class Conversations(RuleBasedStateMachine):
                     self.to_stream(stream, data)
                 case Answered(stream=stream, data=data, call=call):
                     asked = self.asked.pop(call)
-                    answer = members(data)
+                    answer = members(bytes(data))
                     assert stream == asked.stream
                     assert same(answer["id"], asked.id)
                     assert ("result" in answer) != ("error" in answer)
@@ -322,7 +322,7 @@ def members(data: bytes) -> dict[str, Any]:
 def answer_in(effects: list[Effect]) -> bytes:
     """The one answer among them."""
     [answer] = [each for each in effects if isinstance(each, Answered)]
-    return answer.data
+    return bytes(answer.data)
 
 
 def same(one: object, other: object) -> bool:

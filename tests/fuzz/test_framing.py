@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.framing import LineSplitter, Oversized
+from gateway.large import LargeLine
 from tests.support.fuzz import ANY_BYTES, portions
 
 LINES = st.lists(st.one_of(ANY_BYTES, st.sampled_from([b"\n", b"\r\n", b"\r", b"\n\n"])), max_size=12).map(b"".join)
@@ -20,9 +21,9 @@ def expected(data: bytes, limit: int) -> list[bytes | Oversized]:
     return lines
 
 
-def shown(line: bytes | Oversized) -> bytes | int:
+def shown(line: bytes | LargeLine | Oversized) -> bytes | int:
     """A line, or the size of one that is too long."""
-    return line.size if isinstance(line, Oversized) else line
+    return line.size if isinstance(line, Oversized) else bytes(line)
 
 
 def kept(splitter: LineSplitter) -> int:
@@ -35,7 +36,7 @@ def test_any_bytes_in_any_portions_make_the_same_lines_as_the_whole(
     data: bytes, limit: int, draw: st.DataObject
 ) -> None:
     splitter = LineSplitter(limit)
-    lines: list[bytes | Oversized] = []
+    lines: list[bytes | LargeLine | Oversized] = []
     for portion in draw.draw(portions(data)):
         lines += splitter.feed(portion)
         assert kept(splitter) <= limit

@@ -90,7 +90,7 @@ class ModernConversations(RuleBasedStateMachine):
             return
         answer = effects[0]
         assert isinstance(answer, Answered)
-        said = members(answer.data)
+        said = members(bytes(answer.data))
         assert said.get("result", {}).get("mark") == outcome.get("result", {}).get("mark")
         self.follow(effects)
 
@@ -151,7 +151,7 @@ class ModernConversations(RuleBasedStateMachine):
                 case Answered(stream=stream, data=data, call=call):
                     asked = self.asked.pop(call)
                     assert stream == asked.stream
-                    assert same(members(data)["id"], asked.id)
+                    assert same(members(bytes(data))["id"], asked.id)
                     self.ended += 1
                 case Cancelled(stream=stream, call=call):
                     assert self.asked.pop(call).stream == stream

@@ -12,6 +12,7 @@ from gateway.http import callstream
 from gateway.http.callstream import CallStream, event_of
 from gateway.http.streams import afterwards
 from gateway.jsonrpc import notification
+from gateway.large import Result
 from tests.support.processes import PATIENCE
 
 LOUD = notification("notifications/message", {"level": "info", "data": "x" * 400_000})
@@ -25,7 +26,7 @@ async def said(reply: Reply) -> bytes:
             return b"".join([part async for part in body])
 
 
-def future() -> "asyncio.Future[bytes]":
+def future() -> "asyncio.Future[Result]":
     return asyncio.get_running_loop().create_future()
 
 

@@ -13,6 +13,7 @@ import pytest
 from gateway.channel import UNSENT_BYTES, Channel, ChildNotReading
 from gateway.framing import Oversized
 from gateway.hotstate import NoNotes
+from gateway.large import LargeLine
 from tests.support.processes import PATIENCE
 
 LIMIT = 1024 * 1024
@@ -24,12 +25,17 @@ class Heard:
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
+        self.large: list[LargeLine] = []
         self.oversized: list[int] = []
         self.closed = 0
         self._news = anyio.Event()
 
     def on_line(self, line: bytes) -> None:
         self.lines.append(line)
+        self._tell()
+
+    def on_large(self, line: LargeLine) -> None:
+        self.large.append(line)
         self._tell()
 
     def on_oversized(self, line: Oversized) -> None:

@@ -14,6 +14,7 @@ from gateway.channel import UNSENT_BYTES
 from gateway.childside import ChildSide
 from gateway.hotstate import NoNotes, UnderWay
 from gateway.jsonrpc import Message, Notification, Request, Response, encode, notification, request
+from gateway.large import LargeAnswer
 from gateway.translation.steps import Hear, Hold, Say, Step, StepAside, Translator
 from tests.support.processes import PATIENCE
 
@@ -46,6 +47,8 @@ class Relay:
 
     def __init__(self) -> None:
         self.heard: list[tuple[Message, bytes, int | None]] = []
+        self.large: list[LargeAnswer] = []
+        self.takes_large = True
         self.said: list[str] = []
         self.ended: Reason | None = None
         self.on_list_changed: Callable[[], None] = lambda: self.said.append("list changed")
@@ -56,6 +59,10 @@ class Relay:
 
     def hear(self, message: Message, line: bytes, about: int | None = None) -> None:
         self.heard.append((message, line, about))
+
+    def hear_large(self, answer: LargeAnswer) -> bool:
+        self.large.append(answer)
+        return self.takes_large
 
     def hold(self) -> None:
         self.said.append("hold")

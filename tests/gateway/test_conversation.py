@@ -119,7 +119,7 @@ def test_one_request_too_many_in_flight_gets_an_error_and_the_child_does_not_hea
         assert isinstance(talk.ask("tools/call", on=POST)[0], ToChild)
     [refused] = talk.ask("tools/call", on=ANOTHER, id="more")
     assert isinstance(refused, Answered)
-    error = decode(refused.data)
+    error = decode(bytes(refused.data))
     assert isinstance(error, Response)
     assert (refused.stream, error.id, b'"max_in_flight"' in error.error) == (ANOTHER, b'"more"', True)
     assert refused.failure is not None

@@ -27,7 +27,7 @@ def store() -> EventStore:
 
 def data(events: list[Event]) -> list[bytes]:
     """The messages of events."""
-    return [event.data for event in events]
+    return [bytes(event.data) for event in events]
 
 
 def take_all(log: Log) -> None:
@@ -188,7 +188,7 @@ def test_who_waits_for_an_answer_that_is_not_kept_is_told_so_once() -> None:
     kept = store()
     told = kept.lost(Place(Kind.REQUEST, 0, 9, 4, b'"abc"'))
     assert told is not None
-    assert told.data.startswith(b'{"jsonrpc":"2.0","id":"abc","error":{"code":-32000,')
+    assert bytes(told.data).startswith(b'{"jsonrpc":"2.0","id":"abc","error":{"code":-32000,')
     place = read_id(told.id.decode())
     assert place is not None
     assert place.kind is Kind.OVER

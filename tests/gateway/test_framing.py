@@ -2,10 +2,12 @@
 
 import pytest
 
-from gateway.framing import ENDS, LineSplitter, Oversized
+from gateway.framing import LineSplitter, Oversized
+from gateway.jsonrpc import ENDS
+from gateway.large import LargeLine
 
 
-def all_of(splitter: LineSplitter, *portions: bytes) -> list[bytes | Oversized]:
+def all_of(splitter: LineSplitter, *portions: bytes) -> list[bytes | LargeLine | Oversized]:
     """Every line that the portions complete."""
     return [line for portion in portions for line in splitter.feed(portion)]
 

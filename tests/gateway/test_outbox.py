@@ -8,6 +8,7 @@ import anyio.lowlevel
 import pytest
 
 from gateway.events import Event, EventStore, Kind, Log
+from gateway.large import Data
 from gateway.outbox import HIGH_WATER, LOW_WATER, Outbox
 from tests.support.processes import PATIENCE
 
@@ -20,7 +21,7 @@ async def taken(outbox: Outbox) -> list[bytes]:
     with anyio.fail_after(PATIENCE):
         try:
             while (data := await outbox.take(PATIENCE)) is not None:
-                messages.append(data)
+                messages.append(bytes(data))
         except anyio.EndOfStream:
             return messages
     raise AssertionError("it has no end")
@@ -45,7 +46,7 @@ async def test_the_end_is_the_end_however_often_it_is_asked_for() -> None:
 
 async def test_whoever_waits_gets_the_message_that_comes() -> None:
     outbox = Outbox()
-    got: list[bytes | None] = []
+    got: list[Data | None] = []
 
     async def wait() -> None:
         got.append(await outbox.take(PATIENCE))
@@ -61,7 +62,7 @@ async def test_whoever_waits_gets_the_message_that_comes() -> None:
 
 async def test_whoever_has_taken_a_message_waits_for_the_next_one() -> None:
     outbox = Outbox()
-    got: list[bytes | None] = []
+    got: list[Data | None] = []
 
     async def take_two() -> None:
         got.append(await outbox.take(PATIENCE))

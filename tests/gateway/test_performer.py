@@ -102,7 +102,7 @@ async def taken(outbox: Outbox) -> dict[str, Any]:
     """The next message there."""
     data = await outbox.take(PATIENCE)
     assert data is not None, "none came"
-    message: dict[str, Any] = msgspec.json.decode(data)
+    message: dict[str, Any] = msgspec.json.decode(bytes(data))
     return message
 
 

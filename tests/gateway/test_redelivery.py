@@ -69,7 +69,7 @@ async def test_who_waits_for_a_lost_answer_gets_an_error_once(place: Place) -> N
         lost = here.go_on(write_id(place).decode())
         event = await lost.outbox.take_event(0)
         assert event is not None
-        assert event.data.startswith(b'{"jsonrpc":"2.0","id":7,"error":')
+        assert bytes(event.data).startswith(b'{"jsonrpc":"2.0","id":7,"error":')
         assert await left(lost.outbox) == []
         again = here.go_on(event.id.decode())
         assert again.id == event.id, "without it the client comes back for the standing stream"
@@ -86,7 +86,7 @@ async def test_who_cannot_take_the_rest_of_an_ended_stream_is_told_that_it_is_lo
             assert await left(here.go_on(begins).outbox) == [b"answer"]
         event = await here.go_on(begins).outbox.take_event(0)
         assert event is not None
-        assert b'"id":7,"error":' in event.data
+        assert b'"id":7,"error":' in bytes(event.data)
         assert await here.go_on(event.id.decode()).outbox.take(0) is None
 
 

@@ -12,6 +12,6 @@ async def left(outbox: Outbox) -> list[bytes]:
         while True:
             data = await outbox.take(0)
             assert data is not None, "it has not ended"
-            messages.append(data)
+            messages.append(bytes(data))
     except anyio.EndOfStream:
         return messages

@@ -172,8 +172,8 @@ def test_what_takes_too_long_is_cancelled_and_its_client_told_in_a_code_of_this_
     talk.ask("tools/call", id="x")
     [answered, cancelled] = talk.state.expire(1, LATE)
     assert isinstance(answered, Answered)
-    assert (answered.failure, msgspec.json.decode(answered.data)["id"]) == (LATE, "x")
-    assert msgspec.json.decode(answered.data)["error"]["code"] == 1005
+    assert (answered.failure, msgspec.json.decode(bytes(answered.data))["id"]) == (LATE, "x")
+    assert msgspec.json.decode(bytes(answered.data))["error"]["code"] == 1005
     assert cancelled == cancellation(1, "the request timed out")
     assert talk.state.expire(1, LATE) == []
 

@@ -57,7 +57,7 @@ def asked(**result: object) -> bytes:
 
 def kept(rounds: Rounds, held: Held, **result: object) -> str:
     """The handle for a round that is open."""
-    answer = msgspec.json.decode(rounds.keep(cast("Session", held), envelope(), asked(**result)))
+    answer = msgspec.json.decode(bytes(rounds.keep(cast("Session", held), envelope(), asked(**result))))
     return str(answer["result"]["requestState"])
 
 

@@ -13,6 +13,7 @@ from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
 from gateway.identity.who import Who
 from gateway.jsonrpc import Request, Response
+from gateway.large import Result
 from gateway.rest.parked import MAX_PARKED, Call, Parked, Question
 from gateway.session_sets import SessionSet
 from tests.support.processes import PATIENCE
@@ -54,7 +55,7 @@ class Bench:
         self.child, self.set = child or Child(), Set(who)
         session_set, caller = cast("SessionSet", self.set), cast("Caller", self.child)
         self.call: Call = parked.attend(session_set, "light", caller, declines=declines)
-        self.done: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self.cancelled = False
         self.first: tuple[bytes, ...] = ()
 
@@ -62,7 +63,7 @@ class Bench:
         self.child.questions.add(id_)
         self.call.hear(Request(id_, method, b'{"message":"?"}'))
 
-    async def run(self) -> bytes:
+    async def run(self) -> Result:
         for id_ in self.first:
             self.ask(id_)
         try:
@@ -71,7 +72,7 @@ class Bench:
             self.cancelled = True
             raise
 
-    async def asked(self, coroutine: Coroutine[Any, Any, bytes]) -> Any:
+    async def asked(self, coroutine: Coroutine[Any, Any, Result]) -> Any:
         """What it is told that is a question."""
         with pytest.raises(GatewayError) as raised, anyio.fail_after(PATIENCE):
             await coroutine

@@ -6,6 +6,7 @@ import pytest
 
 from common.reasons import Reason
 from gateway.errors import GatewayError
+from gateway.large import Result
 from gateway.rest.replays import KEPT_FOR, LONGEST, Bounds, Name, Replays
 
 NAME = Name("tool", "key")
@@ -14,7 +15,7 @@ NAME = Name("tool", "key")
 def made(replays: Replays, session: object, name: Name = NAME, owner: str = "me", at: float = 0.0,
          said: bytes | Exception = b"done") -> None:  # fmt: skip
     """A call, from its beginning to its end."""
-    answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
     kept = replays.begin(session, owner, name, b"{}", answer)
     if isinstance(said, Exception):
         answer.set_exception(said)
@@ -38,7 +39,7 @@ async def test_an_answer_is_one_sessions_with_one_tool_and_one_key() -> None:
 
 async def test_a_call_that_runs_is_found_too() -> None:
     replays = Replays()
-    answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
     kept = replays.begin("one", "me", NAME, b'{"a": 1, "b": 2}', answer)
     assert replays.find("one", NAME, b'{"b":2,"a":1}', 0) is kept
     with pytest.raises(GatewayError) as refused:
@@ -106,7 +107,7 @@ async def test_the_oldest_go_first_each_principals_own_and_then_anybodys() -> No
 
 async def test_a_call_that_was_cancelled_may_be_made_again() -> None:
     replays = Replays()
-    answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
     kept = replays.begin("one", "me", NAME, b"{}", answer)
     answer.cancel()
     replays.finish(kept, 0)

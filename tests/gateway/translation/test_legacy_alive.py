@@ -18,6 +18,7 @@ import pytest
 from gateway.channel import Channel
 from gateway.framing import Oversized
 from gateway.jsonrpc import Message, Request, Response, decode, encode
+from gateway.large import LargeLine
 from gateway.translation.interpreter import Interpreter
 from gateway.translation.legacy_child import LegacyChild
 from tests.gateway.translation.playbook import CAPABILITIES, EVERYTHING, LEVEL, VERSION, line
@@ -80,6 +81,9 @@ class Conversation:
 
     def on_line(self, line: bytes) -> None:
         self._interpreter.from_child(decode(line))
+
+    def on_large(self, line: LargeLine) -> None:
+        raise AssertionError(line)
 
     def on_oversized(self, line: Oversized) -> None:
         raise AssertionError(line)
