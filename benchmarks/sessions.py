@@ -292,6 +292,7 @@ class Run:
             await anyio.sleep(max(0.0, began + self._plan.pace - time.monotonic()))
 
     async def _end_all(self) -> None:
+        self._line = await self._connect()  # the first one may have been silent for too long
         self._say(f"{'left':>8} {'':8} {'CPU ms an end':>18}")
         while self._ids:
             step, self._ids = self._ids[: self._steps], self._ids[self._steps :]

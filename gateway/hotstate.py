@@ -119,7 +119,10 @@ class Slot:
         self._state = state
         self._words = state.words
         self._base = base
-        self._free = list(range(base + _FIRST_ID, base + _FIRST_QUESTION))
+        self._free: list[int] = []
+        """Places that were used, and are free again."""
+        self._unused = base + _FIRST_QUESTION
+        """The end of those that were never used."""
         self._places: dict[int, int] = {}
         self._free_for_questions = [base + each for each in _QUESTIONS]
         self._asked: dict[bytes, int] = {}
@@ -127,8 +130,13 @@ class Slot:
     def begin(self, call: int) -> None:
         """Note that the request `call` is in flight; dropped where there is no place left."""
         if self._free:
-            place = self._places[call] = self._free.pop()
-            self._words[place] = call
+            place = self._free.pop()
+        elif self._unused > self._base + _FIRST_ID:
+            place = self._unused = self._unused - 1
+        else:
+            return
+        self._places[call] = place
+        self._words[place] = call
 
     def finish(self, call: int) -> None:
         """It no longer is."""

@@ -2,10 +2,13 @@
 
 import asyncio
 import fcntl
+import gc
 import os
 import select
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar, copy_context
 
 import anyio
 import pytest
@@ -567,3 +570,29 @@ async def test_a_line_that_was_begun_stays_noted_when_the_channel_is_given_up() 
         channel.write(LARGE)
         channel.close()
         assert noted.said == [True]
+
+
+class Request:
+    """What a caller has in its context, and is to be let go of."""
+
+
+async def test_a_channel_keeps_nothing_of_the_context_in_which_it_was_opened_and_written_to() -> None:
+    """Each session kept the whole request that had opened it."""
+    request: ContextVar[Request] = ContextVar("request")
+    made: list[weakref.ref[Request]] = []
+
+    def in_a_request(act: Callable[[], None]) -> None:
+        one = Request()
+        made.append(weakref.ref(one))
+        request.set(one)
+        act()
+
+    with ExitStack() as stack:
+        opened: list[Channel] = []
+        copy_context().run(in_a_request, lambda: opened.append(stack.enter_context(talking())[0]))
+        [channel] = opened
+        copy_context().run(in_a_request, lambda: fill_the_pipe(channel))
+        copy_context().run(in_a_request, channel.pause)
+        copy_context().run(in_a_request, channel.resume)
+        gc.collect()
+        assert [each() for each in made] == [None] * 4

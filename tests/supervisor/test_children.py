@@ -118,7 +118,7 @@ async def test_a_room_that_cannot_be_made_costs_nobody_else_a_place(tmp_path: Pa
 
 @pytest.mark.slow
 async def test_who_waits_for_a_server_that_goes_out_of_the_configuration_is_told(tmp_path: Path) -> None:
-    settings = supervisor_settings(server("cat"), server("cat", name="dog"), max_sessions=1, queue_timeout=0.5)
+    settings = supervisor_settings(server("cat"), server("cat", name="dog"), max_sessions=1, queue_timeout=2)
     async with (
         grounded(settings) as (ground, rooms),
         running_children(settings, Announcer(), ground, rooms) as children,

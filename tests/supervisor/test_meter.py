@@ -2,19 +2,27 @@
 
 import mmap
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import anyio
 import pytest
+from pydantic import ByteSize
 
+from common.config.model import Limits
+from common.reasons import Reason
 from supervisor import meter
 from supervisor.child import Child
+from supervisor.lifecycle import State
 from supervisor.linux import Census
 from supervisor.meter import Meter, usage_of
+from supervisor.spawn import _inherited_tag
+from supervisor.tags import make_tag
 from tests.support.processes import PATIENCE
 
 MIB = 1 << 20
@@ -170,3 +178,74 @@ async def test_without_a_child_it_sleeps_after_one_look(monkeypatch: pytest.Monk
             await anyio.wait_all_tasks_blocked()
             assert len(looks) == there
         tasks.cancel_scope.cancel()
+
+
+def measured(pid: int, tag: int, room: Path, limits: Limits) -> Child:
+    """A child, as far as a meter looks at one that it measures."""
+    tree = SimpleNamespace(tag=tag, leaf=None)
+    spec = SimpleNamespace(limits=limits)
+    made: Child = SimpleNamespace(  # type: ignore[assignment]
+        lease=1, pid=pid, tree=tree, spec=spec, state=State.RUNNING, room=SimpleNamespace(path=room)
+    )
+    return made
+
+
+async def test_a_tree_that_grows_between_two_looks_is_measured_and_no_other(tmp_path: Path) -> None:
+    tag, other = make_tag(7, 1), make_tag(7, 2)
+    over: list[Reason] = []
+    with sleeping(tag) as one, sleeping(other) as another:
+        few = Limits(tasks_max=1)
+        grows, stays = measured(one.pid, tag, tmp_path, few), measured(another.pid, other, tmp_path, few)
+        meter_of_both = Meter(
+            lambda: [grows, stays], lambda _, limit: over.append(limit), lambda _: None, measure_usage=True
+        )
+        await meter_of_both._look_at_all()
+        assert over == []
+        assert one.stdin is not None
+        assert one.stdout is not None
+        one.stdin.write(b"grow\n")
+        one.stdin.flush()
+        one.stdout.readline()
+        await meter_of_both._look_at_the_new()
+        assert over == [Reason.TASKS_MAX]
+        await meter_of_both._look_at_the_new()
+        assert over == [Reason.TASKS_MAX]
+
+
+@contextmanager
+def sleeping(tag: int) -> Iterator["subprocess.Popen[bytes]"]:
+    """A shell that bears `tag`, and has a child as soon as it reads a line."""
+    with _inherited_tag(tag):
+        shell = subprocess.Popen(
+            ["/bin/sh", "-c", "read -r line; sleep 1000 & echo $!; wait"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+    with shell:
+        yield shell
+        os.killpg(shell.pid, signal.SIGKILL)
+
+
+async def test_the_directory_of_a_tree_that_has_not_run_since_is_not_measured_again(tmp_path: Path) -> None:
+    over: list[Reason] = []
+    child = measured(os.getpid(), make_tag(7, 1), tmp_path, Limits(dir_size_max=ByteSize(1 << 16)))
+    measuring = Meter(lambda: [child], lambda _, limit: over.append(limit), lambda _: None, measure_usage=True)
+    assert measuring._may_have_written(child)  # nothing is known of it yet
+    measuring._seen[child.lease] = seen = meter._Seen(cpu=1.0, at=0.0, busy=1.0)
+    assert measuring._may_have_written(child)
+    assert not measuring._may_have_written(child)
+    seen.busy += 0.01
+    assert measuring._may_have_written(child)
+    (tmp_path / "large").write_bytes(b"x" * (1 << 17))
+    await measuring._measure_directories([child])
+    assert over == [Reason.DIR_SIZE_MAX]
+
+
+def test_time_of_a_processor_counts_as_work_also_for_those_that_were_waited_for() -> None:
+    before = usage_of(os.getpid())
+    subprocess.run(["/bin/sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done"], check=True)
+    after = usage_of(os.getpid())
+    assert before is not None
+    assert after is not None
+    assert after.busy - before.busy > after.cpu - before.cpu
