@@ -15,12 +15,15 @@ from typing import Final
 from supervisor.cgroups import Leaf
 from supervisor.walk import threads
 
-LOW_WEIGHT: Final = 10
+LOW_WEIGHT: Final = 33
 WEIGHT: Final = 100
 """Of a cgroup: what the kernel gives each that is not told otherwise."""
 
-STEP: Final = 10
-"""How much lower the priority is, in the units of nice(2)."""
+STEP: Final = 5
+"""How much lower the priority is, in the units of nice(2): a third of the processors that others get, as with the weight.
+
+With much less, no spare would ever be ready on a busy machine while sessions come.
+"""
 
 _CAP_SYS_NICE: Final = 23
 

@@ -54,6 +54,9 @@ SETTLED_AFTER: Final = 30.0
 COLD_FOR: Final = 5.0
 """Seconds for which a session's own child is taken to be starting, where it is not said to be ready before."""
 
+HANDED_FOR: Final = 0.5
+"""Seconds for which nothing is started after a spare was handed out, where its session is not ready before."""
+
 AGAIN: Final = 2.0
 """Seconds after which a start that was refused, or went wrong, is tried again at the earliest."""
 
@@ -127,6 +130,8 @@ class Warming:
         """Since when sessions wait for children of their own to be ready, by lease."""
         self.is_on = False
         """Whether spares are wanted now."""
+        self._handed: dict[int, float] = {}
+        """Since when sessions shake hands with what was a spare, by lease: none is replaced meanwhile."""
         self._scope: anyio.CancelScope | None = None
         self._changed = anyio.Event()
         self._told_of_budget: set[str] = set()
@@ -182,7 +187,8 @@ class Warming:
 
     def not_cold(self, lease: int) -> None:
         """It is ready, or has ended."""
-        if self._cold.pop(lease, None) is not None:
+        was_cold, was_handed = self._cold.pop(lease, None), self._handed.pop(lease, None)
+        if was_cold is not None or was_handed is not None:
             self.poke()
 
     def count(self) -> Counter[str]:
@@ -208,6 +214,7 @@ class Warming:
             "took a spare of {} (started {:.0f} s ago) for session {}", request.server, child.age, request.label
         )
         child.take_for(request.user, request.label)
+        self._handed[child.lease] = now
         self.poke()
         return child
 
@@ -262,6 +269,7 @@ class Warming:
         due += [at for server, at in self._again.items() if server in lacking and at > now]
         if lacking:
             due += [since + COLD_FOR for since in self._cold.values()]
+            due += [since + HANDED_FOR for since in self._handed.values()]
         due += [spare.child.started + self._oldest(spare) for spare in self._running()]
         if any(each.wanted for each in needs if self._settings.servers[each.server].warm == "auto"):
             due.append(now + REVIEW)
@@ -297,11 +305,12 @@ class Warming:
 
     def _start(self, needs: list[Need], now: float, starts: anyio.abc.TaskGroup) -> None:
         self._cold = {lease: since for lease, since in self._cold.items() if now - since < COLD_FOR}
+        self._handed = {lease: since for lease, since in self._handed.items() if now - since < HANDED_FOR}
         ready = [need for need in needs if self._may_be_tried(need.server, now)]
         used, budget = self._used() + self._promised(), self._budget()
         self._tell_of_budget(ready, budget)
         warming = self._starting.total() + sum(each.starts for each in self._running())
-        if self._gate.waiting or not may_start(self._cores, len(self._cold), warming):
+        if self._gate.waiting or self._handed or not may_start(self._cores, len(self._cold), warming):
             return
         server = next_to_start(ready, used, budget)
         if server is not None:

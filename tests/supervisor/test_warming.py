@@ -204,6 +204,17 @@ async def test_none_is_started_while_sessions_start_on_all_processors() -> None:
         assert at.spares() == {"cat": 1}
 
 
+async def test_none_is_started_while_a_session_shakes_hands_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warming, "HANDED_FOR", 1000.0)
+    async with here(server(warm=1)) as at:
+        await at.settled()
+        await at.open("cat")
+        await anyio.wait_all_tasks_blocked()
+        assert at.log.count("spawned cat") == 1
+        at.children.keep(1, "ready")
+        await at.settled(times=2)
+
+
 async def test_a_spare_that_dies_is_replaced_and_where_they_keep_dying_they_are_given_a_rest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
