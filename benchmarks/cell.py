@@ -50,7 +50,7 @@ def measure(way: Way, child: Child, amounts: Amounts) -> dict[str, Any]:
 class _Cell:
     def __init__(self, cell: dict[str, Any], program: Running, load: Client, amounts: Amounts) -> None:
         self._cell, self._program, self._load, self._amounts = cell, program, load, amounts
-        self._first: Memory | None = None
+        self._first: tuple[Memory, Memory] | None = None
         self._open_now = 1
 
     def fill(self) -> None:
@@ -100,8 +100,8 @@ class _Cell:
         done = self._load.do("call", count=self._amounts.calls, at_once=AT_ONCE)
         used = processor_seconds(own) - before
         tree = self._program.tree()
-        held = memory(tree.own)
-        self._first = self._first or held
+        held, lasting = memory(tree.own), memory(self._program.parts())
+        first, first_lasting = self._first = self._first or (held, lasting)
         children = sorted(tree.children)
         some = children[:: max(1, len(children) // LOOKED_AT)]
         self._cell["calls"].append(
@@ -110,7 +110,11 @@ class _Cell:
                 **done,
                 "processor": used,
                 "own": vars(held),
-                "added": {"pss": held.pss - self._first.pss, "uss": held.uss - self._first.uss},
+                "added": {
+                    "pss": held.pss - first.pss,
+                    "uss": held.uss - first.uss,
+                    "lasting": lasting.pss - first_lasting.pss,
+                },
                 "children": len(children),
                 "child": {name: size / max(1, len(some)) for name, size in vars(memory(some)).items()},
             }
