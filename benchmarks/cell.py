@@ -161,8 +161,9 @@ AFTER_THE_KILL: Final = 10.0
 def left_behind(way: Way, child: Child, sessions: int, idle: int, wait: float) -> dict[str, Any]:
     """What is left of `sessions` whose clients have vanished, and of as many whose bridge was killed.
 
-    A session that is silent for `idle` seconds may be ended, where a program knows such a thing, and those whose clients
-    have vanished are given `wait` seconds to be gone. Each server has a helper of its own: two processes for each session at most.
+    A session that is silent for `idle` seconds may be ended, where a program knows such a thing, and those whose
+    clients have vanished are given `wait` seconds to be gone. Each server has a helper of its own: two processes for
+    each session at most.
     """
     row: dict[str, Any] = {"way": way.name, "sessions": sessions}
     if why := missing(child):
