@@ -50,7 +50,7 @@ def measure(way: Way, child: Child, amounts: Amounts) -> dict[str, Any]:
 class _Cell:
     def __init__(self, cell: dict[str, Any], program: Running, load: Client, amounts: Amounts) -> None:
         self._cell, self._program, self._load, self._amounts = cell, program, load, amounts
-        self._first: Memory | None = None
+        self._first: tuple[Memory, Memory] | None = None
         self._open_now = 1
 
     def fill(self) -> None:
@@ -100,8 +100,8 @@ class _Cell:
         done = self._load.do("call", count=self._amounts.calls, at_once=AT_ONCE)
         used = processor_seconds(own) - before
         tree = self._program.tree()
-        held = memory(tree.own)
-        self._first = self._first or held
+        held, lasting = memory(tree.own), memory(self._program.parts())
+        first, first_lasting = self._first = self._first or (held, lasting)
         children = sorted(tree.children)
         some = children[:: max(1, len(children) // LOOKED_AT)]
         self._cell["calls"].append(
@@ -110,7 +110,11 @@ class _Cell:
                 **done,
                 "processor": used,
                 "own": vars(held),
-                "added": {"pss": held.pss - self._first.pss, "uss": held.uss - self._first.uss},
+                "added": {
+                    "pss": held.pss - first.pss,
+                    "uss": held.uss - first.uss,
+                    "lasting": lasting.pss - first_lasting.pss,
+                },
                 "children": len(children),
                 "child": {name: size / max(1, len(some)) for name, size in vars(memory(some)).items()},
             }
@@ -150,11 +154,16 @@ _WITH_HELPER: Final = ("/bin/sh", "-c", 'sleep 1000 & exec "$0" "$@"')
 """A server that has started something of its own, as those do that start a browser or a compiler."""
 
 
+AFTER_THE_KILL: Final = 10.0
+"""Seconds until what is there is left of a bridge that was killed: nobody is there any more who could look later."""
+
+
 def left_behind(way: Way, child: Child, sessions: int, idle: int, wait: float) -> dict[str, Any]:
     """What is left of `sessions` whose clients have vanished, and of as many whose bridge was killed.
 
-    A session that is silent for `idle` seconds may be ended, where a program knows such a thing, and all are given
-    `wait` seconds to be gone. Each server has a helper of its own: two processes for each session at most.
+    A session that is silent for `idle` seconds may be ended, where a program knows such a thing, and those whose
+    clients have vanished are given `wait` seconds to be gone. Each server has a helper of its own: two processes for
+    each session at most.
     """
     row: dict[str, Any] = {"way": way.name, "sessions": sessions}
     if why := missing(child):
@@ -166,7 +175,7 @@ def left_behind(way: Way, child: Child, sessions: int, idle: int, wait: float) -
             row["vanished"] = _vanish(program, load, sessions, wait)
         with running(way, child, command=(*_WITH_HELPER, *child.command), idle=1000) as program, client() as load:
             settle(program, load)
-            row["killed"] = _kill(program, load, sessions, wait)
+            row["killed"] = _kill(program, load, sessions)
     except (Failed, NotInstalled) as error:
         row["failure"] = without_paths(str(error))
     return row
@@ -192,12 +201,12 @@ def _added(program: Running, before: frozenset[Any], files: int) -> tuple[int, i
     return len(alive(program.seen) - before), max(0, descriptors(tree.own) - files)
 
 
-def _kill(program: Running, load: Client, sessions: int, wait: float) -> dict[str, Any]:
+def _kill(program: Running, load: Client, sessions: int) -> dict[str, Any]:
     opened = load.do("open", count=sessions, at_once=4)
     everybody = program.tree().everybody
     parts = program.parts()
     kill(parts)
-    until = time.monotonic() + wait
+    until = time.monotonic() + AFTER_THE_KILL
     while time.monotonic() < until and alive(everybody - parts):
         time.sleep(0.25)
     with suppress(Failed):

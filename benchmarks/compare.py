@@ -45,7 +45,7 @@ class Plan:
     idle: int
     """Seconds after which a silent session may be ended then."""
     wait: float
-    """Seconds until what is there is what is left behind."""
+    """Seconds until what is there is what clients have left behind; there are programs that look once a minute."""
 
 
 FULL: Final = Plan(
@@ -59,7 +59,7 @@ FULL: Final = Plan(
     growth=(500, 1000),
     left=20,
     idle=5,
-    wait=15.0,
+    wait=75.0,
 )
 SMALL: Final = Plan(
     rounds=1,

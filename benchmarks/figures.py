@@ -57,10 +57,18 @@ def latency(name: str, sessions: int) -> Pick:
 
 
 def weight(sessions: int, what: str = "pss") -> Pick:
-    """KiB of the bridge that each session has added to what it held with one; not below 0."""
-    return _called(
-        sessions, lambda calls: max(0.0, calls["added"][what]) / (sessions - 1) / 1024 if sessions > 1 else None
-    )
+    """KiB of the bridge that each session has added to what it held with one; not below 0.
+
+    `what` is `pss`, `uss`, or `lasting`: of those of its processes alone that are there without any session, too.
+    """
+
+    def added(calls: Mapping[str, Any]) -> float | None:
+        # With one session there is nothing to compare with, and without a bridge nothing to weigh.
+        if sessions == 1 or not calls["own"]["pss"] or what not in calls["added"]:
+            return None
+        return max(0.0, float(calls["added"][what])) / (sessions - 1) / 1024
+
+    return _called(sessions, added)
 
 
 def child_weight(sessions: int) -> Pick:

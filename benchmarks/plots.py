@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from benchmarks import figures, table
 from benchmarks.children import CHILDREN
 from benchmarks.programs import OURS, Way
+from benchmarks.spread import Spread
 
 OPENING: Final = "opening.png"
 PROCESSOR: Final = "processor.png"
@@ -134,15 +135,17 @@ def _key(figure: Figure) -> None:
 
 
 def _lines(results: Results, pick: Any, title: str) -> Figure | None:
-    counts = figures.counts_in(results)
-    lines = []
+    lines: list[tuple[Way, dict[int, Spread]]] = []
     for way in figures.ways_in(results):
-        found = {count: figures.figure(results, way.name, "trivial", pick(count)) for count in counts}
+        found = {
+            count: figures.figure(results, way.name, "trivial", pick(count)) for count in figures.counts_in(results)
+        }
         points = {count: each.spread for count, each in found.items() if each}
         if points and way.door != "pipe" and not way.warm:
             lines.append((way, points))
     if not lines:
         return None
+    counts = sorted({count for _, points in lines for count in points})
     figure, axes = pyplot.subplots(figsize=(10, 5), layout="constrained")
     for way, points in lines:
         colour, xs = _colour(results, way), list(points)

@@ -71,7 +71,8 @@ class Running:
 
     def parts(self) -> set[Process]:
         """Its own processes but for those that it starts for a session."""
-        assert self._process is not None
+        if self._process is None:
+            return set()
         own = self.tree().own
         return {each for each in own if each.pid == self._process.pid or self._is_part(each.pid)}
 

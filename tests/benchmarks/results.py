@@ -16,7 +16,7 @@ def calls(sessions: int, processor: float, children: int = 1, **more: Any) -> di
         "reconnects": 0,
         "processor": processor,
         "own": {"pss": 50 << 20, "uss": 40 << 20},
-        "added": {"pss": (sessions - 1) * 30 * 1024, "uss": 0},
+        "added": {"pss": (sessions - 1) * 30 * 1024, "uss": 0, "lasting": (sessions - 1) * 20 * 1024},
         "children": children,
         "child": {"pss": 6 << 20, "uss": 5 << 20},
         **more,

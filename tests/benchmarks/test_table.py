@@ -39,6 +39,19 @@ def test_memory_is_what_each_session_has_added() -> None:
     assert row(text, "mcp-proxy (npm), Streamable HTTP") == ["30.0 **1.0×**"]
 
 
+def test_what_lasts_without_a_session_is_weighed_by_itself() -> None:
+    assert figures.by_round(RUN, THEIRS, "trivial", figures.weight(10, "lasting")) == {1: 20.0, 2: 20.0}
+    assert figures.by_round(RUN, THEIRS, "trivial", figures.weight(1)) == {}
+
+
+def test_where_there_is_no_bridge_it_has_no_weight_and_no_time() -> None:
+    pipe = cell("pipe", 1, 0.0)
+    for calls in pipe["calls"]:
+        calls["own"] = {"pss": 0, "uss": 0}
+    for pick in (figures.processor(10), figures.weight(10)):
+        assert figures.figure(results(pipe), "pipe", "trivial", pick) is None
+
+
 def test_what_failed_is_a_row_and_a_note_and_no_figure() -> None:
     failed = {"round": 1, "way": "mcpo", "child": "trivial", "failure": "it ended at its start: no such module"}
     text = table.whole(results(cell("ours-http", 1, 0.2), failed))
