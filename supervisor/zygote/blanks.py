@@ -79,6 +79,10 @@ class Blank:
         if given.leaf is not None:
             given.leaf.procs.write_text(str(pid))
         set_tag(pid, given.tag)
+        if _children_of(
+            pid
+        ):  # made by what the server's modules do at a fork; they bear the zygote's tag, and end with it
+            raise ChildProcessError(f"the fork {pid} has processes below it that are not its session's")
         if given.core is not None:
             hard = resource.prlimit(pid, resource.RLIMIT_CORE)[1]
             resource.prlimit(pid, resource.RLIMIT_CORE, (0 if hard == 0 else given.core, hard))
@@ -116,6 +120,15 @@ async def fork(control: socket.socket, zygote_tag: int, program: Program) -> Bla
     except BaseException:
         ours.close()
         raise
+
+
+def _children_of(pid: int) -> bytes:
+    """The pids of its children, where the kernel tells them (CONFIG_PROC_CHILDREN)."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:  # noqa: PTH123
+            return file.read()
+    except FileNotFoundError:
+        return b""
 
 
 def _who_speaks(connection: socket.socket) -> int:

@@ -447,6 +447,7 @@ async def test_an_import_that_leaves_what_cannot_be_forked_is_refused(
         "import ctypes\nctypes.CDLL(None).prctl(36, 1, 0, 0, 0)",
         "os.fork, fork = (lambda: fork() or os._exit(7)), os.fork",
         "import socket\nsocket.recv_fds = lambda *_: os._exit(7)",
+        "import subprocess\nos.register_at_fork(after_in_child=lambda: subprocess.Popen(['sleep', '1000']))",
     ],
 )
 async def test_a_fork_that_is_not_what_it_should_be_becomes_nobody(lie: str, tmp_path: Path, said: Log) -> None:
