@@ -79,10 +79,6 @@ class Blank:
         if given.leaf is not None:
             given.leaf.procs.write_text(str(pid))
         set_tag(pid, given.tag)
-        if _children_of(
-            pid
-        ):  # made by what the server's modules do at a fork; they bear the zygote's tag, and end with it
-            raise ChildProcessError(f"the fork {pid} has processes below it that are not its session's")
         if given.core is not None:
             hard = resource.prlimit(pid, resource.RLIMIT_CORE)[1]
             resource.prlimit(pid, resource.RLIMIT_CORE, (0 if hard == 0 else given.core, hard))
@@ -158,4 +154,6 @@ def _verified(pid: int, zygote_tag: int) -> Process:
         raise NoFork("its fork has gone")
     if process.ppid != os.getpid() or not process.pid == process.sid == process.pgid or process.tag != zygote_tag:
         raise NoFork("what came is not a fork of it that this supervisor could wait for")
+    if _children_of(pid):  # they would bear the zygote's marks, and outlive the session
+        raise NoFork("what its modules do at a fork has started processes")
     return process
