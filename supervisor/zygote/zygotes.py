@@ -2,7 +2,8 @@
 
 A zygote is nobody's session: it counts for no cap, and nobody waits for it. While it is not there, sessions are started
 as without one. It is made when the supervisor starts or reloads, again when its program on disk is another, and after a
-rest when it has ended. One whose import left what may not be forked is not tried again until the configuration changes.
+rest when it has ended, while it imported, too. One whose import left what may not be forked is not tried again until
+the configuration changes.
 """
 
 import os
@@ -16,6 +17,7 @@ from typing import Any, Final
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 import msgspec
 from loguru import logger
 
@@ -178,7 +180,9 @@ class Zygotes:
             with scope:
                 while True:
                     began = time.monotonic()
-                    await self._live(await self._fetches.resolve(spec, patience=None))
+                    resolved = await self._fetches.resolve(spec, patience=None)
+                    await anyio.lowlevel.checkpoint_if_cancelled()  # what is known of a server that is gone is gone
+                    await self._live(resolved)
                     await anyio.sleep(rest)
                     lived_long = time.monotonic() - began > LONGEST_REST
                     rest = FIRST_REST if lived_long else min(2 * rest, LONGEST_REST)
@@ -219,11 +223,11 @@ class Zygotes:
         name = f"{spec.name} zygote pid {zygote.process.pid}"
         stderr = StderrTail(zygote.stderr, name, Births.redactor(template, room))
         try:
-            await self._import(kept)
-            _close_off(room)
-            self._kept[spec.name] = kept
-            logger.info("server {}: its zygote pid {} is ready", spec.name, zygote.process.pid)
-            await kept.over.wait()
+            if await self._import(kept):
+                _close_off(room)
+                self._kept[spec.name] = kept
+                logger.info("server {}: its zygote pid {} is ready", spec.name, zygote.process.pid)
+                await kept.over.wait()
         finally:
             if self._kept.get(spec.name) is kept:
                 del self._kept[spec.name]
@@ -233,25 +237,25 @@ class Zygotes:
                 await kept.ended.wait()
             stderr.close()
             self._vacate(room, place)
-        logger.info("server {}: its zygote has ended; it is made anew", spec.name)
+        logger.warning("server {}: its zygote has ended; it is made anew", spec.name)
 
     @staticmethod
-    async def _import(kept: _Kept) -> None:
-        """Tell it what to import, and wait until it is ready. Raises _Refused."""
+    async def _import(kept: _Kept) -> bool:
+        """Tell it what to import, and wait until it is ready; False where it has ended instead. Raises _Refused."""
         program, control = kept.zygote.program, kept.zygote.control
         job = {"parent": os.getpid(), "kind": program.kind, "name": program.name, "command": program.command}
         try:
             control.send(_TEMPLATE)
             control.send(msgspec.json.encode(job))
-        except OSError as error:
-            raise _Refused(f"its Python does not listen: {error.strerror}") from None
+        except (BrokenPipeError, ConnectionResetError):
+            return False
         with anyio.move_on_after(IMPORT_PATIENCE) as waiting:
             await anyio.wait_readable(control)
         if waiting.cancelled_caught:
             raise _Refused(f"its import takes longer than {IMPORT_PATIENCE:g} s")
         answer = _answer(control)
         if answer is None:
-            raise _Refused("its Python ended while it imported")
+            return False
         if not answer.ready:
             raise _Refused(answer.refused or "it gives no reason")
         if _threads(kept.zygote.process.pid) != 1:
@@ -263,8 +267,11 @@ class Zygotes:
                 "the supervisor may not mark processes of another user; give it CAP_SYS_RESOURCE, which containers "
                 "often lack, or take 'user' away"
             ) from None
+        except ProcessLookupError:
+            return False
         except OSError as error:
             raise _Refused(f"processes cannot be marked here: {error.strerror}") from None
+        return True
 
     def _vacate(self, room: Room, place: Place | None) -> None:
         """Nothing lives there any more."""
