@@ -32,7 +32,7 @@ from supervisor.linux import look
 from supervisor.protocol import Exit
 from supervisor.reaping import Reaping, find_programs
 from supervisor.wrapper import Inside
-from supervisor.zygote import blanks, zygotes
+from supervisor.zygote import blanks, importing, zygotes
 from supervisor.zygote.blanks import Forked
 from tests.support.ground import grounded
 from tests.support.processes import PATIENCE, watching
@@ -437,6 +437,23 @@ async def test_an_import_that_leaves_what_cannot_be_forked_is_refused(
         assert not session.is_forked
         assert await session.ask("1") == 1
         await session.end()
+
+
+async def test_an_import_that_takes_too_long_is_given_up(
+    tmp_path: Path, said: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "IMPORT_PATIENCE", 0.05)
+    async with running(server(tmp_path, "time.sleep(1000)"), said) as it:
+        assert "its import takes longer than 0.05 s" in await said.has("without a zygote")
+        assert it.children.zygotes._by_pid == {}
+
+
+async def test_no_secret_of_an_import_is_in_the_log(tmp_path: Path, said: Log) -> None:
+    spec = server(tmp_path, "raise ValueError(f'no key:\\n{os.environ[\"KEY\"]}')", env={"KEY": "s3cret-of-the-server"})
+    async with running(spec, said):
+        told = await said.has("without a zygote")
+    assert "ValueError: no key: " in told
+    assert not any("s3cret-of-the-server" in line for line in said.lines)
 
 
 async def test_one_that_is_killed_while_it_imports_is_made_anew(
