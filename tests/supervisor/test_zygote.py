@@ -7,6 +7,7 @@ import pwd
 import random
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -69,6 +70,14 @@ def subreaper() -> Iterator[None]:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     yield
     prctl(PR_SET_CHILD_SUBREAPER, 0)
+
+
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """A directory that every user may enter; pytest's own it closes again whenever it starts anywhere."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
 
 
 @pytest.fixture
@@ -604,14 +613,12 @@ async def test_in_a_namespace_there_is_none(tmp_path: Path, said: Log) -> None:
 
 
 async def test_a_session_is_its_users_where_the_supervisor_may_mark_what_is_another_users(
-    tmp_path: Path, said: Log
+    open_path: Path, said: Log
 ) -> None:
     nobody = pwd.getpwnam("nobody")
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
-    spec = server(tmp_path, python=SYSTEM_PYTHON, isolation=Isolation(user="nobody"))
+    spec = server(open_path, python=SYSTEM_PYTHON, isolation=Isolation(user="nobody"))
     async with running(spec, said) as it:
-        told = await said.has("zygote")
+        told = await said.has("server fs: its ")
         session = await it.open()
         assert session.is_forked == ("is ready" in told)
         assert session.is_forked or "may not mark processes of another user; give it CAP_SYS_RESOURCE" in told
@@ -625,18 +632,16 @@ async def test_a_session_is_its_users_where_the_supervisor_may_mark_what_is_anot
         await session.end()
 
 
-async def test_not_even_its_own_user_looks_into_a_zygote(tmp_path: Path, said: Log) -> None:
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
+async def test_not_even_its_own_user_looks_into_a_zygote(open_path: Path, said: Log) -> None:
     wait = f"""
         if "zygote" in open("/proc/self/cmdline").read():
-            open({str(tmp_path / "pid")!r}, "w").write(str(PID))
+            open({str(open_path / "pid")!r}, "w").write(str(PID))
             time.sleep(1000)
     """
-    os.mkfifo(tmp_path / "pid")
-    (tmp_path / "pid").chmod(0o666)
-    told = os.open(tmp_path / "pid", os.O_RDWR | os.O_NONBLOCK)
-    spec = server(tmp_path, wait, python=SYSTEM_PYTHON, isolation=Isolation(user="nobody"))
+    os.mkfifo(open_path / "pid")
+    (open_path / "pid").chmod(0o666)
+    told = os.open(open_path / "pid", os.O_RDWR | os.O_NONBLOCK)
+    spec = server(open_path, wait, python=SYSTEM_PYTHON, isolation=Isolation(user="nobody"))
     async with running(spec, said) as it:
         with anyio.fail_after(PATIENCE):
             await anyio.wait_readable(told)
