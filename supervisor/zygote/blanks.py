@@ -118,6 +118,15 @@ async def fork(control: socket.socket, zygote_tag: int, program: Program) -> Bla
         raise
 
 
+def _children_of(pid: int) -> bytes:
+    """The pids of its children, where the kernel tells them (CONFIG_PROC_CHILDREN)."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:  # noqa: PTH123
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
 def _who_speaks(connection: socket.socket) -> int:
     """The pid that the kernel gives for whoever has sent the byte that is there. Raises NoFork."""
     try:
@@ -145,4 +154,6 @@ def _verified(pid: int, zygote_tag: int) -> Process:
         raise NoFork("its fork has gone")
     if process.ppid != os.getpid() or not process.pid == process.sid == process.pgid or process.tag != zygote_tag:
         raise NoFork("what came is not a fork of it that this supervisor could wait for")
+    if _children_of(pid):  # they would bear the zygote's marks, and outlive the session
+        raise NoFork("what its modules do at a fork has started processes")
     return process

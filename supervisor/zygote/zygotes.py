@@ -2,21 +2,20 @@
 
 A zygote is nobody's session: it counts for no cap, and nobody waits for it. While it is not there, sessions are started
 as without one. It is made when the supervisor starts or reloads, again when its program on disk is another, and after a
-rest when it has ended. One whose import left what may not be forked is not tried again until the configuration changes.
+rest when it has ended, while it imported, too. One whose import left what may not be forked is not tried again until
+the configuration changes.
 """
 
-import os
 import signal
 import time
 from collections.abc import Callable, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import Any, Final
 
 import anyio
 import anyio.abc
-import msgspec
+import anyio.lowlevel
 from loguru import logger
 
 from common.config.model import ServerSpec, SupervisorSettings
@@ -28,7 +27,6 @@ from supervisor.ground import Ground
 from supervisor.placing import Place, Placer
 from supervisor.protocol import Exit
 from supervisor.rooms import Room, Rooms
-from supervisor.seal import set_tag
 from supervisor.spawn import Zygote, spawn_zygote
 from supervisor.stderr import StderrTail
 from supervisor.tags import make_tag
@@ -38,28 +36,12 @@ from supervisor.wiping import seal
 from supervisor.wrapper import Inside
 from supervisor.zygote import blanks
 from supervisor.zygote.blanks import Blank, NoFork
+from supervisor.zygote.importing import Refused, imported
 from supervisor.zygote.programs import NoProgram
-
-IMPORT_PATIENCE: Final = 120.0
-"""Seconds that an import may take; nobody waits for it."""
 
 FIRST_REST: Final = 1.0
 LONGEST_REST: Final = 60.0
 """Seconds between the end of one and the start of the next, twice as long each time."""
-
-_TEMPLATE: Final = resources.files("supervisor.zygote").joinpath("template.py").read_bytes()
-_LONGEST_ANSWER: Final = 1 << 14
-
-
-class _Refused(Exception):
-    """There can be no zygote of it as the configuration stands; the text says why."""
-
-
-class _Answer(msgspec.Struct):
-    """What a zygote says once it has imported."""
-
-    ready: bool = False
-    refused: str = ""
 
 
 @dataclass(eq=False)
@@ -183,20 +165,22 @@ class Zygotes:
             with scope:
                 while True:
                     began = time.monotonic()
-                    await self._live(await self._fetches.resolve_later(spec))
+                    resolved = await self._fetches.resolve_later(spec)
+                    await anyio.lowlevel.checkpoint_if_cancelled()  # what is known of a server that is gone is gone
+                    await self._live(resolved)
                     await anyio.sleep(rest)
                     lived_long = time.monotonic() - began > LONGEST_REST
                     rest = FIRST_REST if lived_long else min(2 * rest, LONGEST_REST)
-        except _Refused as refused:
+        except Refused as refused:
             logger.warning("server {}: its sessions are started without a zygote: {}", spec.name, refused)
         finally:
             self._running.discard(done)
             done.set()
 
     async def _live(self, spec: ServerSpec) -> None:
-        """One zygote, from its start until nothing is left of it. Raises _Refused."""
+        """One zygote, from its start until nothing is left of it. Raises Refused."""
         if self._mode.inside is not Inside.NOTHING or spec.isolation.sandbox or spec.isolation.uid_range:
-            raise _Refused(
+            raise Refused(
                 f"a fork cannot enter a namespace, a sandbox or a user id of its own (trees are kept whole by: "
                 f"{self._mode.mode}); say 'reaping: tagged', or run where there are cgroups"
             )
@@ -214,7 +198,7 @@ class Zygotes:
             zygote = spawn_zygote(template, tag, place.wrapping, self._programs, room)
         except NoProgram as error:
             self._vacate(room, place)
-            raise _Refused(str(error)) from None
+            raise Refused(str(error)) from None
         except (SpawnError, OSError, ValueError) as error:
             self._vacate(room, place)
             logger.warning("server {}: its zygote could not be started: {}", spec.name, error)
@@ -222,13 +206,16 @@ class Zygotes:
         kept = _Kept(spec, zygote, tag, zygote.program.marks)
         self._by_pid[zygote.process.pid] = kept
         name = f"{spec.name} zygote pid {zygote.process.pid}"
-        stderr = StderrTail(zygote.stderr, name, Births.redactor(template, room))
+        redact = Births.redactor(template, room)
+        stderr = StderrTail(zygote.stderr, name, redact)
         try:
-            await self._import(kept)
-            _close_off(room)
-            self._kept[spec.name] = kept
-            logger.info("server {}: its zygote pid {} is ready", spec.name, zygote.process.pid)
-            await kept.over.wait()
+            if await imported(kept.zygote, kept.tag):
+                _close_off(room)
+                self._kept[spec.name] = kept
+                logger.info("server {}: its zygote pid {} is ready", spec.name, zygote.process.pid)
+                await kept.over.wait()
+        except Refused as refused:
+            raise Refused(redact(" ".join(str(refused).split()))) from None
         finally:
             if self._kept.get(spec.name) is kept:
                 del self._kept[spec.name]
@@ -238,38 +225,7 @@ class Zygotes:
                 await kept.ended.wait()
             stderr.close()
             self._vacate(room, place)
-        logger.info("server {}: its zygote has ended; it is made anew", spec.name)
-
-    @staticmethod
-    async def _import(kept: _Kept) -> None:
-        """Tell it what to import, and wait until it is ready. Raises _Refused."""
-        program, control = kept.zygote.program, kept.zygote.control
-        job = {"parent": os.getpid(), "kind": program.kind, "name": program.name, "command": program.command}
-        try:
-            control.send(_TEMPLATE)
-            control.send(msgspec.json.encode(job))
-        except OSError as error:
-            raise _Refused(f"its Python does not listen: {error.strerror}") from None
-        with anyio.move_on_after(IMPORT_PATIENCE) as waiting:
-            await anyio.wait_readable(control)
-        if waiting.cancelled_caught:
-            raise _Refused(f"its import takes longer than {IMPORT_PATIENCE:g} s")
-        answer = _answer(control)
-        if answer is None:
-            raise _Refused("its Python ended while it imported")
-        if not answer.ready:
-            raise _Refused(answer.refused or "it gives no reason")
-        if _threads(kept.zygote.process.pid) != 1:
-            raise _Refused("it has more than one thread, and says otherwise")
-        try:
-            set_tag(kept.zygote.process.pid, kept.tag)  # which it has; but may we?
-        except PermissionError:
-            raise _Refused(
-                "the supervisor may not mark processes of another user; give it CAP_SYS_RESOURCE, which containers "
-                "often lack, or take 'user' away"
-            ) from None
-        except OSError as error:
-            raise _Refused(f"processes cannot be marked here: {error.strerror}") from None
+        logger.warning("server {}: its zygote has ended; it is made anew", spec.name)
 
     def _vacate(self, room: Room, place: Place | None) -> None:
         """Nothing lives there any more."""
@@ -299,20 +255,3 @@ def _without_users_own(spec: ServerSpec) -> ServerSpec:
         own["path"] = None
     own["args"] = tuple(each for each in spec.args if not placeholders(each))
     return spec.model_copy(update=own)
-
-
-def _answer(control: Any) -> _Answer | None:
-    """What it says; None where it has ended instead."""
-    try:
-        data = control.recv(_LONGEST_ANSWER)
-        return msgspec.json.decode(data, type=_Answer) if data else None
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-
-
-def _threads(pid: int) -> int:
-    """How many threads the process has, as the kernel says; 0 where it has gone."""
-    try:
-        return len(os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208
-    except OSError:
-        return 0

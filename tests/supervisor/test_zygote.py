@@ -7,6 +7,7 @@ import pwd
 import random
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -32,7 +33,7 @@ from supervisor.linux import look
 from supervisor.protocol import Exit
 from supervisor.reaping import Reaping, find_programs
 from supervisor.wrapper import Inside
-from supervisor.zygote import blanks, zygotes
+from supervisor.zygote import blanks, importing, zygotes
 from supervisor.zygote.blanks import Forked
 from tests.support.ground import grounded
 from tests.support.processes import PATIENCE, watching
@@ -69,6 +70,14 @@ def subreaper() -> Iterator[None]:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     yield
     prctl(PR_SET_CHILD_SUBREAPER, 0)
+
+
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """A directory that every user may enter; pytest's own it closes again whenever it starts anywhere."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
 
 
 @pytest.fixture
@@ -420,7 +429,6 @@ async def test_an_import_that_hangs_is_waited_for_by_nobody(tmp_path: Path, said
         ("import subprocess\nCHILD = subprocess.Popen(['sleep', '1000'])", "a process running"),
         ("import mmap\nSHARED = mmap.mmap(-1, 4096)", "memory that its forks would share"),
         ("raise RuntimeError('not today')", "its import failed: RuntimeError: not today"),
-        ("os._exit(0)", "its Python ended while it imported"),
         ("import sys\nsys.exit(2)", "its import failed: SystemExit: 2"),
     ],
 )
@@ -440,6 +448,39 @@ async def test_an_import_that_leaves_what_cannot_be_forked_is_refused(
         await session.end()
 
 
+async def test_an_import_that_takes_too_long_is_given_up(
+    tmp_path: Path, said: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "IMPORT_PATIENCE", 0.05)
+    async with running(server(tmp_path, "time.sleep(1000)"), said) as it:
+        assert "its import takes longer than 0.05 s" in await said.has("without a zygote")
+        assert it.children.zygotes._by_pid == {}
+
+
+async def test_no_secret_of_an_import_is_in_the_log(tmp_path: Path, said: Log) -> None:
+    spec = server(tmp_path, "raise ValueError(f'no key:\\n{os.environ[\"KEY\"]}')", env={"KEY": "s3cret-of-the-server"})
+    async with running(spec, said):
+        told = await said.has("without a zygote")
+    assert "ValueError: no key: " in told
+    assert not any("s3cret-of-the-server" in line for line in said.lines)
+
+
+async def test_one_that_is_killed_while_it_imports_is_made_anew(
+    tmp_path: Path, said: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zygotes, "FIRST_REST", 0.0)
+    once = """
+        if not os.path.exists(os.environ["MARK"]):
+            open(os.environ["MARK"], "w").close()
+            os.kill(PID, 9)
+    """
+    async with ready(server(tmp_path, once, env={"MARK": str(tmp_path / "mark")}), said) as it:
+        await said.has("its zygote has ended; it is made anew")
+        session = await it.open()
+        assert session.is_forked
+        await session.end()
+
+
 @pytest.mark.parametrize(
     "lie",
     [
@@ -447,6 +488,7 @@ async def test_an_import_that_leaves_what_cannot_be_forked_is_refused(
         "import ctypes\nctypes.CDLL(None).prctl(36, 1, 0, 0, 0)",
         "os.fork, fork = (lambda: fork() or os._exit(7)), os.fork",
         "import socket\nsocket.recv_fds = lambda *_: os._exit(7)",
+        "import subprocess\nos.register_at_fork(after_in_child=lambda: subprocess.Popen(['sleep', '1000']))",
     ],
 )
 async def test_a_fork_that_is_not_what_it_should_be_becomes_nobody(lie: str, tmp_path: Path, said: Log) -> None:
@@ -529,19 +571,27 @@ async def test_a_package_is_waited_for_and_what_was_fetched_is_imported(
 ) -> None:
     fetched = server(tmp_path)
     spec = fetched.model_copy(update={"command": "uvx", "args": ("package",)})
-    patience: list[float | None] = []
+    arrived = anyio.Event()
 
-    async def resolve(_: Fetches, spec: ServerSpec, seconds: float | None = PATIENCE) -> ServerSpec:
-        patience.append(seconds)
+    def resolve(_: Fetches, spec: ServerSpec) -> ServerSpec:
         return spec.model_copy(update={"command": fetched.command, "args": ("one",)})
 
-    monkeypatch.setattr(Fetches, "resolve", lambda self, spec, patience=PATIENCE: resolve(self, spec, patience))
-    async with ready(spec, said) as it:
+    async def resolve_later(self: Fetches, spec: ServerSpec) -> ServerSpec:
+        await arrived.wait()
+        return resolve(self, spec)
+
+    monkeypatch.setattr(Fetches, "resolve", resolve)
+    monkeypatch.setattr(Fetches, "resolve_later", resolve_later)
+    async with running(spec, said) as it:
+        cold = await it.open()
+        assert not cold.is_forked
+        arrived.set()
+        await said.has("is ready")
         session = await it.open()
         assert session.is_forked
-        assert await session.ask("sys.argv[1:]") == ["one"]
-        await session.end()
-    assert patience == [None, PATIENCE]
+        for each in (cold, session):
+            assert await each.ask("sys.argv[1:]") == ["one"]
+            await each.end()
 
 
 async def test_after_a_sweep_the_next_session_brings_it_back(tmp_path: Path, said: Log) -> None:
@@ -571,14 +621,12 @@ async def test_in_a_namespace_there_is_none(tmp_path: Path, said: Log) -> None:
 
 
 async def test_a_session_is_its_users_where_the_supervisor_may_mark_what_is_another_users(
-    tmp_path: Path, said: Log
+    open_path: Path, said: Log
 ) -> None:
     nobody = pwd.getpwnam("nobody")
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
-    spec = server(tmp_path, python=SYSTEM_PYTHON, isolation=Isolation(user="nobody"))
+    spec = server(open_path, python=SYSTEM_PYTHON, isolation=Isolation(user="nobody"))
     async with running(spec, said) as it:
-        told = await said.has("zygote")
+        told = await said.has("server fs: its ")
         session = await it.open()
         assert session.is_forked == ("is ready" in told)
         assert session.is_forked or "may not mark processes of another user; give it CAP_SYS_RESOURCE" in told
@@ -592,18 +640,16 @@ async def test_a_session_is_its_users_where_the_supervisor_may_mark_what_is_anot
         await session.end()
 
 
-async def test_not_even_its_own_user_looks_into_a_zygote(tmp_path: Path, said: Log) -> None:
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
+async def test_not_even_its_own_user_looks_into_a_zygote(open_path: Path, said: Log) -> None:
     wait = f"""
         if "zygote" in open("/proc/self/cmdline").read():
-            open({str(tmp_path / "pid")!r}, "w").write(str(PID))
+            open({str(open_path / "pid")!r}, "w").write(str(PID))
             time.sleep(1000)
     """
-    os.mkfifo(tmp_path / "pid")
-    (tmp_path / "pid").chmod(0o666)
-    told = os.open(tmp_path / "pid", os.O_RDWR | os.O_NONBLOCK)
-    spec = server(tmp_path, wait, python=SYSTEM_PYTHON, isolation=Isolation(user="nobody"))
+    os.mkfifo(open_path / "pid")
+    (open_path / "pid").chmod(0o666)
+    told = os.open(open_path / "pid", os.O_RDWR | os.O_NONBLOCK)
+    spec = server(open_path, wait, python=SYSTEM_PYTHON, isolation=Isolation(user="nobody"))
     async with running(spec, said) as it:
         with anyio.fail_after(PATIENCE):
             await anyio.wait_readable(told)
