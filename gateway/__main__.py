@@ -138,8 +138,8 @@ async def _serve_with(
         supervisor.entrust("listener", listener.fileno())
     app = wire(settings, sessions, supervisor)
     where = url(listener)
-    _say_where(settings, where)
     logger.debug("the event loop is {}'s", type(asyncio.get_running_loop()).__module__.partition(".")[0])
+    _say_where(settings, where)
     lost = False
 
     def follow(part: bytes) -> None:

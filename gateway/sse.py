@@ -31,11 +31,6 @@ def pieces(data: Data, id_: bytes = b"") -> Iterator[bytes]:
     yield b"\n\n"
 
 
-def size(data: Data) -> int:
-    """How many bytes there are in all of the pieces of one without an id."""
-    return len(data) + len(message(b""))
-
-
 def named(name: bytes, data: bytes) -> bytes:
     """An event of a type of its own, whose `data` is JSON without line breaks."""
     return b"event: %b\ndata: %b\n\n" % (name, data)

@@ -27,10 +27,9 @@ async def paced(parts: Iterable[bytes]) -> AsyncIterator[bytes]:
 
 
 class Parts(AbstractAsyncContextManager[AsyncIterator[bytes]]):
-    """A body of `length` bytes that is not made, or not put together, before it is sent."""
+    """A body that is not made, or not put together, before it is sent."""
 
-    def __init__(self, parts: Iterable[bytes], length: int) -> None:
-        self.length = length
+    def __init__(self, parts: Iterable[bytes]) -> None:
         self._parts = parts
 
     async def __aenter__(self) -> AsyncIterator[bytes]:
@@ -73,6 +72,25 @@ class Reply:
     status: int
     body: Body = b""
     headers: list[tuple[str, str]] = field(default_factory=list)
+    length: int | None = None
+    """How many bytes a body in parts has, where that is known: its `Content-Length`."""
+
+    def put(self, name: str, value: str) -> None:
+        """Have it bear this header, in place of any other of that name."""
+        put(self.headers, name, value)
+
+
+def value_of(headers: list[tuple[str, str]], name: str) -> str | None:
+    """The first value of the header `name`."""
+    wanted = name.lower()
+    return next((value for each, value in headers if each.lower() == wanted), None)
+
+
+def put(headers: list[tuple[str, str]], name: str, value: str) -> None:
+    """Have `headers` hold this one, in place of any other of that name."""
+    if value_of(headers, name) is not None:
+        headers[:] = [each for each in headers if each[0].lower() != name.lower()]
+    headers.append((name, value))
 
     def put(self, name: str, value: str) -> None:
         """Have it bear this header, in place of any other of that name."""

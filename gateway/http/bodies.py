@@ -59,8 +59,10 @@ def too_large(limit: int) -> GatewayError:
 
 def json_reply(data: Data | Result, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
     """An answer whose body is the JSON `data`, which is sent as the client takes it."""
-    body = data if isinstance(data, bytes) else Parts(pieces(data), len(data))
-    return Reply(status, body, [("Content-Type", JSON), *(headers or {}).items()])
+    named = [("Content-Type", JSON), *(headers or {}).items()]
+    if isinstance(data, bytes):
+        return Reply(status, data, named)
+    return Reply(status, Parts(pieces(data)), named, len(data))
 
 
 def empty(status: int, headers: Mapping[str, str] | None = None) -> Reply:

@@ -54,4 +54,4 @@ def response(asked: Asked, answer: Result, wanted: Wish) -> Reply:
         return bodies.json_reply(answer)
     body = decoding.body(block)
     headers = naming.headers(block, sent_as(block, asked.quality))
-    return Reply(200, Parts(body.pieces, body.length), [*headers.items()])
+    return Reply(200, Parts(body.pieces), [*headers.items()], body.length)

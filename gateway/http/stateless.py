@@ -206,8 +206,10 @@ async def _answer(outbox: Outbox, through: Callable[[Data], Data], fit: Fit) -> 
 def _ready(data: Data, status: int = 200) -> Reply:
     """An answer that is here, in whichever way the client takes it."""
     if status == 200 and not quarted.asked().accepts(JSON):
-        body = sse.message(data) if isinstance(data, bytes) else Parts(sse.pieces(data), sse.size(data))
-        return Reply(200, body, [("Content-Type", EVENT_STREAM)])
+        named = [("Content-Type", EVENT_STREAM)]
+        if isinstance(data, bytes):
+            return Reply(200, sse.message(data), named)
+        return Reply(200, Parts(sse.pieces(data)), named)
     return bodies.json_reply(data, status)
 
 

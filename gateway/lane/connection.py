@@ -25,7 +25,7 @@ from hypercorn.config import Config
 from hypercorn.typing import AppWrapper, LifespanState
 from loguru import logger
 
-from gateway.hot.exchange import HotApp, Parts, Reply
+from gateway.hot.exchange import HotApp, Reply
 from gateway.lane import answer
 from gateway.lane.clock import Clock
 from gateway.lane.cold import LINGER, Cold
@@ -340,16 +340,22 @@ class Connection(asyncio.Protocol):
     async def _write_parts(
         self, reply: Reply, body: AbstractAsyncContextManager[AsyncIterator[bytes]], *, last: bool
     ) -> None:
-        length = body.length if isinstance(body, Parts) else None
+        length = reply.length
         async with body as parts:
             self.transport.write(answer.head(reply.status, reply.headers, length, self._around.dates.now(), last=last))
+            sent = 0
             async for part in parts:
+                sent += len(part)
+                if length is not None and sent > length:
+                    raise ValueError("a body is longer than was announced")
                 if part:
-                    self.transport.write(answer.chunk(part) if length is None else part)
+                    self.transport.write(part if length is not None else answer.chunk(part))
                     await self.room()
             if length is None:
                 self.transport.write(answer.LAST_CHUNK)
                 await self.room()
+            elif sent < length:
+                raise ValueError("a body is shorter than was announced")
 
     def _go_on(self, unread: bytes | None) -> None:
         """The request is answered, or is Hypercorn's with all of its bytes, `unread`."""

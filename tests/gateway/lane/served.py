@@ -68,6 +68,17 @@ class Doors:
     async def on_flood(self, head: Head, body: bytes) -> Reply:
         return Reply(200, self._parts(b"x" * 65536, waiting=False))
 
+    async def on_announced(self, head: Head, body: bytes) -> Reply:
+        @asynccontextmanager
+        async def parts() -> AsyncIterator[AsyncIterator[bytes]]:
+            async def each() -> AsyncIterator[bytes]:
+                for part in (b"12", b"", b"345"):
+                    yield part
+
+            yield each()
+
+        return Reply(200, parts(), length=int(body))
+
     async def on_broken(self, head: Head, body: bytes) -> Reply:
         return Reply(200, self._parts(waiting=False, fault=True))
 
@@ -83,6 +94,7 @@ class Doors:
                         return
                 self.made += 1
                 yield part
+                yield b""
                 if fault:
                     raise RuntimeError("a fault of ours")
                 await anyio.lowlevel.checkpoint()

@@ -112,6 +112,21 @@ async def test_parts_are_sent_as_they_come(here: Served, client: Client) -> None
     assert await client.body() == b"on"
 
 
+async def test_a_length_that_is_announced_is_kept(here: Served, client: Client) -> None:
+    await client.send(post("/hot/announced", b"5") + post("/hot/echo", b"on"))
+    head, body = await client.answer()
+    assert (b"transfer-encoding" in head, body) == (False, b"12345")
+    assert await client.body() == b"on"
+
+
+@pytest.mark.parametrize(("length", "sent"), [(b"6", b"12345"), (b"4", b"12")])
+async def test_one_that_is_not_ends_the_connection_before_anybody_reads_on(
+    client: Client, length: bytes, sent: bytes
+) -> None:
+    await client.send(post("/hot/announced", length) + post("/hot/echo", b"on"))
+    assert (await client.rest()).endswith(b"\r\n\r\n" + sent)
+
+
 async def test_a_client_that_reads_nothing_gets_no_more_than_the_connection_holds(here: Served, client: Client) -> None:
     await client.send(post("/hot/flood"))
     made = -1

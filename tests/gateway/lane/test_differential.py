@@ -35,8 +35,13 @@ OTHERS = {
     "percent signs": post("/c%6Fld%20%ff%zz%"),
     "garbage behind": post("/cold", b"{}") + b"\0\r\n\r\n",
     "half a head": post("/cold")[:-3],
-    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0",
     "a large body": DOUBTFUL["a large body"] + b"x" * (MAX_BODY + 1),
+    "a client that waits for a word": DOUBTFUL["a client that waits for a word"] + b"x",
+}
+
+HTTP2 = {
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0",
+    "an upgrade and more": DOUBTFUL["an upgrade and more"],
 }
 
 
@@ -65,6 +70,10 @@ async def hypercorn_alone() -> AsyncIterator[Served]:
         alone.stop.set()
 
 
+def undated(data: bytes) -> bytes:
+    return re.sub(rb"date: [^\r]*", b"", data)
+
+
 async def answered(here: Served, data: bytes) -> bytes:
     """All that comes, but for the time of day. It may come to an end while the client still sends."""
     async with await anyio.connect_tcp("127.0.0.1", here.port) as stream:
@@ -73,7 +82,7 @@ async def answered(here: Served, data: bytes) -> bytes:
             await client.send(data)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             return b"broken"
-        return re.sub(rb"date: [^\r]*", b"", await client.rest())
+        return undated(await client.rest())
 
 
 async def test_every_answer_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +90,7 @@ async def test_every_answer_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(carrier, "PATIENCE", REST / 3)
     monkeypatch.setattr(Doors, "takes", lambda _, head: not head.path.startswith("/c"))
     found: dict[str, list[bytes]] = {}
-    asked = {**DOUBTFUL, **OTHERS}
+    asked = {name: data for name, data in {**DOUBTFUL, **OTHERS}.items() if name not in HTTP2}
 
     async def ask(name: str, where: Served) -> None:
         found.setdefault(name, []).append(await answered(where, asked[name]))
@@ -92,6 +101,16 @@ async def test_every_answer_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None
             tasks.start_soon(ask, name, alone)
     assert {name: each for name, each in found.items() if len(set(each)) != 1} == {}
     assert found["two of them"][0].count(b"HTTP/1.1 200 ") == 2
+    assert here.doors.heard == []
+
+
+@pytest.mark.parametrize("data", HTTP2.values(), ids=HTTP2.keys())
+async def test_http_2_is_hypercorns_and_stays_so(data: bytes) -> None:
+    async with served() as here, hypercorn_alone() as alone, here.client() as client, alone.client() as other:
+        for each in (client, other):
+            await each.send(data)
+        settings = [undated(await each.until(b"\0\0*\4\0\0\0\0\0")) for each in (client, other)]
+        assert settings[0] == settings[1]
     assert here.doors.heard == []
 
 

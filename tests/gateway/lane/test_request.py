@@ -87,7 +87,7 @@ DOUBTFUL = {
     "another method": b"HEAD /a HTTP/1.1\r\nHost: a\r\n\r\n",
     "an empty line before": b"\r\n" + post(),
     "an upgrade": post("Connection: upgrade", "Upgrade: websocket"),
-    "an upgrade and more": post("Connection: keep-alive, Upgrade", "Upgrade: h2c", "HTTP2-Settings: a"),
+    "an upgrade and more": post("Connection: keep-alive, Upgrade", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"),
     "two wishes for the connection": post("Connection: close", "Connection: keep-alive"),
     "a client that waits for a word": post("Expect: 100-continue", "Content-Length: 1"),
     "only line feeds": b"POST /a HTTP/1.1\nHost: a\n\n",
