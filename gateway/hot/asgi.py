@@ -112,6 +112,8 @@ async def _send(reply: Reply, send: ASGISendCallable) -> None:
             await send(start)
             await send(_part(reply.body, more=False))
         return
+    if reply.length is not None:
+        headers.append((b"content-length", b"%d" % reply.length))
     async with reply.body as parts:
         await send(start)
         async for part in parts:

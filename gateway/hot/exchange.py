@@ -44,6 +44,8 @@ class Reply:
     status: int
     body: Body = b""
     headers: list[tuple[str, str]] = field(default_factory=list)
+    length: int | None = None
+    """How many bytes a body in parts has, where that is known: its `Content-Length`."""
 
     def put(self, name: str, value: str) -> None:
         """Have it bear this header, in place of any other of that name."""

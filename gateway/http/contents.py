@@ -1,6 +1,6 @@
 """A child's answer over HTTP: as JSON, or one thing of it as bytes, as the client wants it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final
@@ -11,9 +11,6 @@ from gateway.http import bodies
 from gateway.http.asked import Asked
 from gateway.rest import decoding, naming
 from gateway.rest.contents import blocks, chosen, failed, is_json, sent_as
-
-SENDING: Final = 600.0
-"""Seconds in which a client has to take all bytes of one answer."""
 
 _LONGEST_INDEX: Final = 6
 _YES: Final = {"true": True, "1": True, "": True, "false": False, "0": False}
@@ -39,12 +36,11 @@ def wish(asked: Asked) -> Wish:
     return Wish(int(index) if index is not None else None, _YES[raw])
 
 
-class Pieces(AbstractAsyncContextManager[AsyncIterator[bytes]]):
-    """A body of which `length` is known, and which is made as it is sent."""
+class _Pieces(AbstractAsyncContextManager[AsyncIterator[bytes]]):
+    """A body that is made as it is sent."""
 
-    def __init__(self, body: decoding.Body) -> None:
-        self.length = body.length
-        self._pieces = body.pieces
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
 
     async def __aenter__(self) -> AsyncIterator[bytes]:
         return self._sent()
@@ -71,4 +67,5 @@ def response(asked: Asked, answer: bytes, wanted: Wish) -> Reply:
     if block is None:
         return bodies.json_reply(answer)
     headers = naming.headers(block, sent_as(block, asked.quality))
-    return Reply(200, Pieces(decoding.body(block)), [*headers.items()])
+    body = decoding.body(block)
+    return Reply(200, _Pieces(body.pieces), [*headers.items()], body.length)
