@@ -241,7 +241,8 @@ class Call:
             task.exception()  # else asyncio would complain of one that nobody has come back for
         self._parked.unpark(self)
         self._parked.detach(task)
-        self._hand_over(self._parked.newest(self.caller))
+        if self._asked:
+            self._hand_over(self._parked.newest(self.caller))
         self.session_set.end_call()
         self._news.ring()
 
