@@ -60,6 +60,8 @@ OTHERS = [
     head("/light/mcp", SESSION, version="1.0"),
     head("/light/mcp", SESSION, method="DELETE"),
     head("/light/mcp", SESSION, method="HEAD"),
+    head("/light/sse", ("content-length", "5"), method="GET"),
+    head("/light/sse", ("transfer-encoding", "chunked"), method="GET"),
     head("/light/mcp", SESSION, SESSION),
     head("/light/mcp", SESSION, ("upgrade", "h2c")),
     head("/light/mcp", SESSION, ("expect", "100-continue")),
