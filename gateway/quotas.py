@@ -117,6 +117,8 @@ class Quotas:
     def check_calls(self, principal: Principal) -> None:
         """Raises GatewayError where they may have no more calls in flight."""
         user, key = self._settings.user.calls_in_flight, self._of_key(principal).calls_in_flight
+        if user is None and key is None:
+            return
         with counting(self.refusals):
             if user is not None and self.calls.of_user(principal) >= user:
                 message = "you have as many calls in flight as one user may have; try again when one is answered"

@@ -192,6 +192,8 @@ class Session:
 
         Raises GatewayError where the handshake fails. Then, and when it is cancelled, the session ends.
         """
+        if self._caller is not None:  # until the session ends
+            return self._caller
         try:
             relay = await self.start()
             async with self._one_at_a_time():

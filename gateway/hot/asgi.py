@@ -17,7 +17,7 @@ from hypercorn.typing import (
     Scope,
 )
 
-from gateway.hot.exchange import Head, HotApp, Parts, Reply
+from gateway.hot.exchange import Head, HotApp, Reply
 
 BOUND: Final = 256 * 1024
 """Bytes of a body; a longer one is the application's."""
@@ -112,8 +112,8 @@ async def _send(reply: Reply, send: ASGISendCallable) -> None:
             await send(start)
             await send(_part(reply.body, more=False))
         return
-    if isinstance(reply.body, Parts):
-        headers.append((b"content-length", b"%d" % reply.body.length))
+    if reply.length is not None:
+        headers.append((b"content-length", b"%d" % reply.length))
     async with reply.body as parts:
         await send(start)
         async for part in parts:

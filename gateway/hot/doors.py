@@ -118,7 +118,7 @@ class HotDoors:
         else:
             door, handler = "front", self._front.get(method)
         is_named = _SESSION_HEADER in headers or (door != "streamable" and SESSION_QUERY in head.query)
-        if handler is None or not (is_named or method == "GET") or not _is_server(server):
+        if handler is None or not (_has_no_body(headers) if method == "GET" else is_named) or not _is_server(server):
             return None
         if headers.get(_VERSION_HEADER) in MODERN_PROTOCOL_VERSIONS:
             return None
@@ -134,6 +134,11 @@ class HotDoors:
 
 def _is_server(name: str) -> bool:
     return name not in RESERVED_NAMES and _SERVER.fullmatch(name) is not None
+
+
+def _has_no_body(headers: Headers) -> bool:
+    """Whether there is nothing to be read of a GET, for which its stream would wait."""
+    return headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
 
 
 def _is_plain(headers: Headers) -> bool:

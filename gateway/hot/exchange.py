@@ -92,23 +92,6 @@ def put(headers: list[tuple[str, str]], name: str, value: str) -> None:
         headers[:] = [each for each in headers if each[0].lower() != name.lower()]
     headers.append((name, value))
 
-    def put(self, name: str, value: str) -> None:
-        """Have it bear this header, in place of any other of that name."""
-        put(self.headers, name, value)
-
-
-def value_of(headers: list[tuple[str, str]], name: str) -> str | None:
-    """The first value of the header `name`."""
-    wanted = name.lower()
-    return next((value for each, value in headers if each.lower() == wanted), None)
-
-
-def put(headers: list[tuple[str, str]], name: str, value: str) -> None:
-    """Have `headers` hold this one, in place of any other of that name."""
-    if value_of(headers, name) is not None:
-        headers[:] = [each for each in headers if each[0].lower() != name.lower()]
-    headers.append((name, value))
-
 
 class HotApp(Protocol):
     """What answers hot requests."""

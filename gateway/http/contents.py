@@ -11,9 +11,6 @@ from gateway.large import Result
 from gateway.rest import decoding, naming
 from gateway.rest.contents import blocks, chosen, failed, is_json, sent_as
 
-SENDING: Final = 600.0
-"""Seconds in which a client has to take all bytes of one answer."""
-
 _LONGEST_INDEX: Final = 6
 _YES: Final = {"true": True, "1": True, "": True, "false": False, "0": False}
 

@@ -17,14 +17,16 @@ from quart.wrappers.response import ResponseBody
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from gateway.hot.exchange import Head, Parts, Reply, value_of
+from gateway.hot.exchange import Head, Reply, value_of
 from gateway.http.asked import Asked
 from gateway.http.checks import Checks
-from gateway.http.contents import SENDING
 from gateway.http.streams import abandon
 
 CHECKS: Final = "checks"
 """The extension of the application that every request passes."""
+
+SENDING: Final = 600.0
+"""Seconds in which a client has to take all of a body whose length is known."""
 
 DISCARDING: Final = 2.0
 """Seconds in which the rest of a request is read that no door has read."""
@@ -95,11 +97,10 @@ def response(reply: Reply) -> Response:
         del made.headers["Content-Type"]  # the framework's own guess
     if reply.status == HTTPStatus.NOT_MODIFIED:
         del made.headers["Content-Length"]  # it would be that of what the client has
-    if isinstance(reply.body, Parts):
-        made.content_length = reply.body.length
-        made.timeout = SENDING
-    elif not isinstance(reply.body, bytes):
+    if not isinstance(reply.body, bytes):
         made.timeout = None
+        if reply.length is not None:
+            made.content_length, made.timeout = reply.length, SENDING
     return made
 
 

@@ -21,6 +21,7 @@ import anyio
 from msgspec import Raw
 
 from common.reasons import Reason
+from gateway.bell import FOR_EVER, Bell
 from gateway.caller import Caller
 from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
@@ -145,7 +146,7 @@ class Call:
         self._task: asyncio.Future[Result] | None = None
         self._is_own = True
         self._waiting = 0
-        self._news = anyio.Event()
+        self._news = Bell()
 
     def __repr__(self) -> str:
         return f"<Call of {self.server}: {len(self._asked)} questions, {self._waiting} wait>"
@@ -164,7 +165,7 @@ class Call:
             if not old.is_open or old.asked.id == message.id:
                 self._forget(old)
         question = self._asked[message.id] = self._parked.add(self, message, id_)
-        self._tell()
+        self._news.ring()
         if self.on_question is not None:
             self.on_question(question)
 
@@ -172,7 +173,7 @@ class Call:
         """Whoever that told of questions is gone: somebody else who waits is told, in place of the result."""
         if self.on_question == on_question:
             self.on_question = None
-            self._tell()
+            self._news.ring()
 
     async def answer_or_ask(self, run: Callable[[], Awaitable[Result]]) -> Result:
         """What `run` returns, which is to make the call, and to let it `hear`.
@@ -226,8 +227,7 @@ class Call:
         while not task.done():
             if self.on_question is None and (found := self.questions):
                 raise _question_open(found)
-            news = self._news
-            await news.wait()
+            await self._news.wait(FOR_EVER)
         if task.cancelled():
             raise GatewayError(Reason.QUESTION_NOT_FOUND, "the call was given up, for want of an answer")
         return task.result()
@@ -242,9 +242,10 @@ class Call:
             task.exception()  # else asyncio would complain of one that nobody has come back for
         self._parked.unpark(self)
         self._parked.detach(task)
-        self._hand_over(self._parked.newest(self.caller))
+        if self._asked:
+            self._hand_over(self._parked.newest(self.caller))
         self.session_set.end_call()
-        self._tell()
+        self._news.ring()
 
     def _hand_over(self, heir: "Call | None") -> None:
         """Nothing is asked here any more: what is open goes over to `heir`, which it may be about, or is declined."""
@@ -261,10 +262,6 @@ class Call:
         self._parked.drop(question)
         if self._asked.get(question.asked.id) is question:
             del self._asked[question.asked.id]
-
-    def _tell(self) -> None:
-        self._news.set()
-        self._news = anyio.Event()
 
 
 def _owns(session_set: SessionSet, who: Who, set_id: str | None) -> bool:
