@@ -11,6 +11,7 @@ import anyio.abc
 import httpx2
 import pytest
 
+from benchmarks.large_results import measure, shown
 from tests.support.gateway import Gateway, light, running
 from tests.support.processes import PATIENCE, watching
 from tests.support.rawmcp import Streamable, call, said, sse
@@ -168,3 +169,9 @@ async def test_a_large_request_and_its_echo_pass_too(tmp_path: Path) -> None:
         text = 'é\n\\"😀' * (MIB // 2)
         assert await session.call(1, "echo", text=text) == text
         await session.delete()
+
+
+async def test_it_costs_no_more_than_twice_its_bytes(tmp_path: Path) -> None:
+    report = await measure(SIZE, 5, 2, tmp_path, doors=("json", "rest"))
+    assert max(report.growth.values()) < 2.2 * SIZE
+    assert len(list(shown(report))) == 4
