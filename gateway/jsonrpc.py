@@ -91,7 +91,8 @@ def decode(data: bytes) -> Message:
     msgspec checks the syntax of what it leaves raw, but not that it is UTF-8, so that is checked here.
     """
     try:
-        data.decode("utf-8")
+        if not data.isascii():
+            data.decode("utf-8")
         envelope = _decoder.decode(data)
     except (UnicodeDecodeError, RecursionError):
         raise NotJson("it is not JSON in UTF-8") from None

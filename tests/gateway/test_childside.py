@@ -8,17 +8,21 @@ from contextlib import contextmanager
 
 import anyio
 import anyio.lowlevel
+import pytest
 
 from common.reasons import Reason
 from gateway.channel import UNSENT_BYTES
 from gateway.childside import ChildSide
 from gateway.hotstate import NoNotes, UnderWay
-from gateway.jsonrpc import Message, Notification, Request, Response, encode, notification, request
-from gateway.large import LargeAnswer
+from gateway.jsonrpc import Message, Notification, Request, Response, decode, encode, notification, request
+from gateway.large import LARGE, LargeAnswer
 from gateway.translation.steps import Hear, Hold, Say, Step, StepAside, Translator
 from tests.support.processes import PATIENCE
 
 LIMIT = 65536
+PIPE = 32_768
+"""Bytes that a pipe takes."""
+MUCH = 2 * LARGE
 NEWS = encode(notification("notifications/message"))
 
 
@@ -84,14 +88,14 @@ class Relay:
 class Talking:
     """A child's side, its relay, and the child's ends of the pipes."""
 
-    def __init__(self, translator: Translator | None, exit_news: float) -> None:
+    def __init__(self, translator: Translator | None, exit_news: float, limit: int) -> None:
         self.stdin, their_stdin = os.pipe()
         their_stdout, self.stdout = os.pipe()
         self.relay = Relay()
         self.dropped: Counter[str] = Counter()
         self.side = ChildSide(
             (their_stdin, their_stdout),
-            LIMIT,
+            limit,
             self.relay,
             quotes=True,
             counters=self.dropped,
@@ -105,6 +109,11 @@ class Talking:
         os.write(self.stdout, data)
         self.side.drain()
 
+    def says_at_length(self, data: bytes) -> None:
+        """The child writes more than a pipe holds."""
+        for at in range(0, len(data), PIPE):
+            self.says(data[at : at + PIPE])
+
     def closes_stdout(self) -> None:
         """The child closes its output, and that is heard."""
         os.close(self.stdout)
@@ -117,9 +126,9 @@ class Talking:
 
 
 @contextmanager
-def talking(translator: Translator | None = None, exit_news: float = PATIENCE) -> Iterator[Talking]:
+def talking(translator: Translator | None = None, exit_news: float = PATIENCE, limit: int = LIMIT) -> Iterator[Talking]:
     """One, which ends afterwards, and whose pipes are closed."""
-    here = Talking(translator, exit_news)
+    here = Talking(translator, exit_news, limit)
     try:
         yield here
     finally:
@@ -260,3 +269,46 @@ async def test_who_waits_for_an_answer_that_cannot_be_read_is_told() -> None:
         here.says(b'{"jsonrpc":"2.0","id":8,"result":{oops}}\n')
         assert [message.id for message, _, _ in here.relay.heard if isinstance(message, Response)] == [b"7", b"8"]
         assert here.dropped == {"noise": 2}
+
+
+async def test_a_long_answer_is_heard_in_pieces() -> None:
+    with talking(limit=2 * MUCH) as here:
+        line = b'{"jsonrpc":"2.0","id":7,"result":"%b"}' % (b"x" * MUCH)
+        here.says_at_length(line + b"\n" + NEWS + b"\n")
+        assert [bytes(each) for each in here.relay.large] == [line]
+        assert [line for _, line, _ in here.relay.heard] == [NEWS]
+        assert here.dropped == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"jsonrpc":"2.0","id":7,"result":"%b"}' % (b"x" * MUCH),
+        b'{"jsonrpc":"2.0","id":"q","method":"ask","params":{"text":"%b"}}' % (b"x" * MUCH),
+        b'{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"%b"}}' % (b"x" * MUCH),
+    ],
+    ids=["answer", "question", "news"],
+)
+async def test_what_cannot_be_heard_in_pieces_is_heard_as_a_whole(line: bytes) -> None:
+    with talking(limit=2 * MUCH) as here:
+        here.relay.takes_large = False
+        here.says_at_length(line + b"\n")
+        assert here.relay.heard == [(decode(line), line, None)]
+
+
+async def test_of_a_long_answer_that_is_no_json_whoever_waits_is_told() -> None:
+    with talking(limit=2 * MUCH) as here:
+        here.says_at_length(b'{"jsonrpc":"2.0","id":7,"result":"%b\xff"}\n' % (b"x" * MUCH))
+        (message, _, _) = here.relay.heard[0]
+        assert isinstance(message, Response)
+        assert (message.id, message.result) == (b"7", b"")
+        assert here.relay.large == []
+        assert here.dropped == {"noise": 1}
+
+
+async def test_the_end_of_a_long_line_that_an_earlier_gateway_began_to_read_is_passed_over() -> None:
+    with talking(limit=2 * MUCH) as here:
+        here.side.take_up(UnderWay())
+        here.says_at_length(b"x" * MUCH + b'"}\n' + NEWS + b"\n")
+        assert [line for _, line, _ in here.relay.heard] == [NEWS]
+        assert here.dropped == {}

@@ -167,6 +167,13 @@ def die(arguments, request):
     os._exit(arguments.get("code", 0))
 
 
+def begin_and_die(arguments, request):
+    """Write the beginning of a line on stdout."""
+    sys.stdout.write(arguments["text"])
+    sys.stdout.flush()
+    os._exit(1)
+
+
 def close_stdout(arguments, request):
     os.close(1)
 
