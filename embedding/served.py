@@ -58,7 +58,8 @@ class Gateway(Embedded):
                 await leave(gateway)
 
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(serve_http, gateway.app, listener, until_stopped, name="serve")
+                hot = gateway.app.extensions["hot"]
+                tasks.start_soon(serve_http, gateway.app, listener, until_stopped, hot, name="serve")
                 yield gateway
                 enough.set()
 

@@ -18,6 +18,7 @@ from common.reasons import Reason
 from supervisor.children import Children, running_children
 from supervisor.control import Announcer, serve_one
 from supervisor.custody import Custody, Presence
+from supervisor.installation import Installation
 from supervisor.listening import listen, listening, serve_each
 from supervisor.protocol import (
     PROTOCOL,
@@ -40,6 +41,7 @@ from supervisor.protocol import (
     Release,
     Renew,
     Unhold,
+    Wait,
     Welcome,
     Withdraw,
     decode_from_supervisor,
@@ -103,7 +105,11 @@ class Gateway:
 
 @asynccontextmanager
 async def gateway(
-    *, greets: bool = True, settings: Callable[[], bytes] = lambda: b"{}", grace: float = 0
+    *,
+    greets: bool = True,
+    settings: Callable[[], bytes] = lambda: b"{}",
+    grace: float = 0,
+    installation: Installation | None = None,
 ) -> AsyncIterator[Gateway]:
     """A gateway that is connected to a supervisor; in the end both have gone, and so has every child."""
     announcer = Announcer()
@@ -120,7 +126,7 @@ async def gateway(
                 async def connect() -> Gateway:
                     theirs, ours = [await anyio.abc.UNIXSocketStream.from_socket(end) for end in socket.socketpair()]
                     await streams.enter_async_context(ours)
-                    serving.start_soon(serve_one, theirs, children, settings, announcer, custody)
+                    serving.start_soon(serve_one, theirs, children, settings, announcer, custody, installation)
                     return Gateway(ours, children, connect)
 
                 here = await connect()
@@ -428,3 +434,35 @@ def _start_elsewhere(command: list[str]) -> int:
     os.posix_spawn("/usr/bin/setsid", forking, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, write, 1)])
     os.close(write)
     return read
+
+
+class Installing(Installation):
+    """One that goes on until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.over = anyio.Event()
+
+    @property
+    def left(self) -> float:
+        return 0.0 if self.over.is_set() else 60.0
+
+
+async def test_a_gateway_is_let_in_once_packages_are_installed_and_is_told_to_wait() -> None:
+    installation = Installing()
+    async with gateway(greets=False, installation=installation) as here:
+        await here.says(Hello(PROTOCOL))
+        assert await here.hears() == Wait(60.0)
+        installation.over.set()
+        assert isinstance(await here.hears(), Welcome)
+        await here.opens()
+
+
+@pytest.mark.parametrize("word", [Goodbye(), Ask(1)])
+async def test_a_gateway_that_is_to_wait_may_say_goodbye_and_nothing_else(word: FromGateway) -> None:
+    async with gateway(greets=False, installation=Installing()) as here:
+        await here.says(Hello(PROTOCOL))
+        assert await here.hears() == Wait(60.0)
+        await here.says(word)
+        if isinstance(word, Goodbye):
+            await here.stream.send_eof()
+        await here.is_hung_up_on()

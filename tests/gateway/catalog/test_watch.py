@@ -9,9 +9,11 @@ import anyio.lowlevel
 import pytest
 from loguru import logger
 
+from common.reasons import Reason
 from gateway.catalog import watch
 from gateway.catalog.offers import Listing, Offer, Tool, Welcome
 from gateway.catalog.watch import SEVERAL, Watch
+from gateway.errors import GatewayError
 from tests.gateway.catalog.test_conditions import BROKEN, NOON
 from tests.support.processes import PATIENCE
 
@@ -117,3 +119,22 @@ async def test_from_then_on_one_after_the_other_is_looked_at_round_by_round(said
     assert catalog.looks == ["a", "b"] * 3
     assert catalog.most == 1
     assert not said
+
+
+async def test_a_server_whose_package_is_being_installed_is_looked_at_again_and_keeps_nobody_waiting(
+    said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "WHILE_INSTALLING", 0)
+    installing = Listing("slow", None, GatewayError(Reason.INSTALLING, "it is being installed"))
+    slow = {f"slow{number}": installing for number in range(SEVERAL)}
+    catalog = Looking(**slow, quick=Listing("quick", OFFER))
+    with anyio.fail_after(PATIENCE), anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(catalog.watch(at_start=True, interval=None).run)
+            while len(said) < 1:
+                await anyio.lowlevel.checkpoint()
+            catalog.listings.update(dict.fromkeys(slow, Listing("slow", OFFER)))
+            while len(said) < 1 + SEVERAL:
+                await anyio.lowlevel.checkpoint()
+            scope.cancel()
+    assert said[0].startswith("server 'quick'")
