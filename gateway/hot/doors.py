@@ -36,7 +36,7 @@ _SESSION_HEADER: Final = SESSION_HEADER.lower()
 _KEY: Final = KEY.lower()
 _NOT_HOT: Final = frozenset({"upgrade", "expect", "content-encoding", _KEY})
 """Headers with which nearly nobody asks. Nor does anybody send one twice."""
-_AS_BYTES: Final = ("content", "raw")
+_AS_BYTES: Final = re.compile("content|raw")
 """In a query: parameters with which an answer may be no JSON."""
 
 Headers = Mapping[str, str]
@@ -127,7 +127,7 @@ class HotDoors:
     def _call(self, head: Head, headers: Headers, server: str, tool: str) -> _Route | None:
         if SESSION_QUERY not in head.query or not _is_server(server) or not _TOOL.fullmatch(tool):
             return None
-        if any(each in head.query for each in _AS_BYTES) or not _is_plain(headers):
+        if _AS_BYTES.search(head.query) or not _is_plain(headers):
             return None
         return _Route("rest", "rest.call", server, partial(self._rest.call, server=server, tool=tool), is_shared=False)
 
