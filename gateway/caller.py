@@ -90,14 +90,14 @@ class Caller:
         listener: Listener | None = None,
         asks: Asks | None = None,
     ) -> Result:
-        """The result of `tool`, as MCP gives it to `who`; `arguments` is the JSON of an object.
+        """The result of `tool`, as MCP gives it to `who`, who has let `find` see whether there is one.
 
+        `arguments` is the JSON of an object.
         `within` is how many seconds the child has for it, where that is less than `request_timeout`. A `listener` hears
         of its progress, and what the child logs; what the child asks before it answers goes to `asks`.
 
         Raises GatewayError. Cancellation cancels the call, and the child is told so.
         """
-        await self.find(tool, arguments, who)
         self._relay.calls.check()
         params: dict[str, object] = {"name": tool, "arguments": Raw(arguments)}
         if listener is not None:
