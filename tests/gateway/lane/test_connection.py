@@ -182,10 +182,8 @@ async def test_bodies_that_do_not_come_are_not_waited_for_beyond_what_all_may_ho
         assert await client.body() == b"x" * 1000
 
 
-@pytest.mark.parametrize("hangs_up", [True, False])
-async def test_what_was_held_of_a_body_is_free_again_however_that_ends(
-    monkeypatch: pytest.MonkeyPatch, *, hangs_up: bool
-) -> None:
+def kept(monkeypatch: pytest.MonkeyPatch) -> list[carrier.Carrier]:
+    """All carriers that are made from now on."""
     made: list[carrier.Carrier] = []
 
     def keep(*given: Any) -> carrier.Carrier:
@@ -193,6 +191,39 @@ async def test_what_was_held_of_a_body_is_free_again_however_that_ends(
         return made[-1]
 
     monkeypatch.setattr(server, "Carrier", keep)
+    return made
+
+
+class Gone(asyncio.Transport):
+    """The transport of a connection that was reset, as uvloop leaves it."""
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return ("127.0.0.1", 1) if name == "peername" else default
+
+    def is_closing(self) -> bool:
+        return True
+
+
+async def test_a_client_that_is_gone_before_hypercorn_begins_is_no_fault_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = kept(monkeypatch)
+    faults: list[dict[str, Any]] = []
+    async with served():
+        made[0].loop.set_exception_handler(lambda _, context: faults.append(context))
+        connection = made[0].connection()
+        connection.connection_made(Gone())
+        connection.data_received(post("/cold"))
+        connection.connection_lost(ConnectionResetError())
+    made[0].loop.set_exception_handler(None)
+    assert faults == []
+
+
+@pytest.mark.parametrize("hangs_up", [True, False])
+async def test_what_was_held_of_a_body_is_free_again_however_that_ends(
+    monkeypatch: pytest.MonkeyPatch, *, hangs_up: bool
+) -> None:
+    made = kept(monkeypatch)
     if not hangs_up:
         monkeypatch.setattr(carrier, "PATIENCE", 0)
     whole = post("/hot/echo", b"x" * 1000)
