@@ -15,6 +15,9 @@ from gateway.lane.connection import Connection
 PATIENCE: Final = 5.0
 """Seconds that a request may take to come whole; then it is Hypercorn's, with the time that it and Quart give it."""
 
+MAX_HELD: Final = 16 * 1024 * 1024
+"""Bytes of requests that are not whole, and of which nobody knows yet who sends them, on all connections together."""
+
 
 class NothingHot:
     """No request is a hot one."""
@@ -42,6 +45,8 @@ class Carrier:
         self.at_rest: Clock[Connection] = Clock(self.loop, config.keep_alive_timeout, Connection.rested_enough)
         self.patience: Clock[Connection] = Clock(self.loop, PATIENCE, Connection.waited_enough)
         self.is_ending = False
+        self.held = 0
+        """Bytes that are set apart for requests which are not whole."""
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
@@ -65,6 +70,17 @@ class Carrier:
         self.patience.stop(connection)
         self._connections.discard(connection)
         self._look_whether_empty()
+
+    def set_apart(self, size: int) -> bool:
+        """Whether there is room for so many bytes of a request that is not whole; it is to be given back."""
+        if self.held + size > MAX_HELD:
+            return False
+        self.held += size
+        return True
+
+    def give_back(self, size: int) -> None:
+        """They are not held any more."""
+        self.held -= size
 
     def follow(self, task: asyncio.Task[None]) -> None:
         """`task` is Hypercorn's on one of the connections, and is waited for."""

@@ -45,12 +45,15 @@ class Clock(Generic[T]):
     def _due(self) -> None:
         self._timer = None
         now = self._loop.time()
-        for each, since in tuple(self._since.items()):
+        due = []
+        for each, since in self._since.items():
             # A loop's timers are rounded to its clock's resolution, and may come that much too early.
             if since + self._seconds > now + 0.002:
                 break
-            del self._since[each]
-            self._ring(each)
+            due.append(each)
+        for each in due:
+            if self._since.pop(each, None) is not None:
+                self._ring(each)
         if self._since and self._timer is None:
             first = next(iter(self._since.values()))
             self._timer = self._loop.call_later(max(0.0, first + self._seconds - now), self._due)

@@ -54,6 +54,11 @@ class Cold(TCPServer):
         self._news = asyncio.Event()
         self._paused = False
 
+    async def run(self) -> None:
+        """Serve, until it is over. Of a connection that is gone before this begins, uvloop knows no address any more."""
+        if not self._out.transport.is_closing():
+            await super().run()
+
     def feed(self, data: bytes) -> None:
         """These bytes came."""
         self._unread += data

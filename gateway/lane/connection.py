@@ -15,8 +15,7 @@ until it is answered here, its bytes are kept as they came.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Final, Protocol, cast
 
@@ -26,7 +25,7 @@ from hypercorn.typing import AppWrapper, LifespanState
 from loguru import logger
 
 from gateway.hot.exchange import HotApp, Reply
-from gateway.lane import answer
+from gateway.lane import answer, writing
 from gateway.lane.clock import Clock
 from gateway.lane.cold import LINGER, Cold
 from gateway.lane.request import Request, Unread, look
@@ -36,9 +35,6 @@ MAX_PIECES: Final = 16
 
 MAX_AHEAD: Final = 64 * 1024
 """Bytes that a client may send ahead while it waits for an answer, before no more is read."""
-
-SLICE: Final = 64 * 1024
-"""Bytes of a large answer that are written at a time, as the client takes them."""
 
 
 class State(Enum):
@@ -70,6 +66,12 @@ class Surroundings(Protocol):
 
     def leave(self, connection: "Connection") -> None:
         """It is gone."""
+
+    def set_apart(self, size: int) -> bool:
+        """Whether there is room for so many bytes of a request that is not whole; it is to be given back."""
+
+    def give_back(self, size: int) -> None:
+        """They are not held any more."""
 
     def follow(self, task: asyncio.Task[None]) -> None:
         """`task` is Hypercorn's on one of the connections, and is waited for."""
@@ -140,7 +142,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - of asyncio.Protocol
         self._state = State.OVER
-        self._held = self._ahead = self._request = None
+        self._ahead = None
+        self._let_go()
         self.resume_writing()
         if self._cold is not None:
             self._cold.lost()
@@ -160,6 +163,11 @@ class Connection(asyncio.Protocol):
             self._room = None
 
     # What Hypercorn and the server say.
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is something to wait for before more is written."""
+        return self._room is not None
 
     async def room(self) -> None:
         """Wait until more may be written, or the connection is gone."""
@@ -208,9 +216,11 @@ class Connection(asyncio.Protocol):
                 self._hand_over(data)
             elif found.end <= len(data):
                 self._work(found, data)
-            else:
+            elif self._around.set_apart(found.end):
                 self._request = found
                 self._hold(data)
+            else:
+                self._hand_over(data)
         elif found is Unread.PARTIAL and self._pieces < MAX_PIECES:
             self._hold(data)
         else:
@@ -238,11 +248,16 @@ class Connection(asyncio.Protocol):
         else:
             self._around.patience.stop(self)
         self._state = State.AT_WORK
-        self._held = self._request = None
-        self._pieces = 0
+        self._let_go()
         if len(data) > request.end:
             self._ahead = bytearray(memoryview(data)[request.end :])
         self.task = self._around.loop.create_task(self._answer(request, data), name="hot request")
+
+    def _let_go(self) -> None:
+        if self._request is not None:
+            self._around.give_back(self._request.end)
+        self._held = self._request = None
+        self._pieces = 0
 
     def _wait(self, data: bytes) -> None:
         if self._ahead is None:
@@ -267,8 +282,7 @@ class Connection(asyncio.Protocol):
         """Hypercorn has the connection from now on, beginning with `data`."""
         self._around.at_rest.stop(self)
         self._around.patience.stop(self)
-        self._held = self._request = None
-        self._pieces = 0
+        self._let_go()
         self._state = State.COLD
         self._cold = Cold(self._around, self)
         self._cold.feed(data)
@@ -306,56 +320,16 @@ class Connection(asyncio.Protocol):
             or answer.closes(reply.headers)
         )
         try:
-            if isinstance(reply.body, bytes):
-                await self._write_whole(reply, reply.body, last=last)
-            else:
-                await self._write_parts(reply, reply.body, last=last)
+            await writing.write(self, reply, self._around.dates.now(), last=last)
         except answer.BadHeader as error:
             logger.error("the answer to a hot request is none: {}", error)
-            self._write_failure()
+            self.transport.write(answer.head(500, [answer.FAILED], 0, self._around.dates.now(), last=True))
             last = True
         except Exception as error:  # noqa: BLE001 - the same
             logger.opt(exception=error).error("the answer to a hot request failed")
             last = True
         if last and self._state is State.AT_WORK:
             self._close()
-
-    def _write_failure(self) -> None:
-        self.transport.write(answer.head(500, [answer.FAILED], 0, self._around.dates.now(), last=True))
-
-    async def _write_whole(self, reply: Reply, body: bytes, *, last: bool) -> None:
-        head = answer.head(reply.status, reply.headers, len(body), self._around.dates.now(), last=last)
-        if not answer.has_body(reply.status):
-            body = b""
-        if len(body) <= SLICE:
-            self.transport.write(head + body)
-            await self.room()
-            return
-        self.transport.write(head)
-        view = memoryview(body)
-        for begin in range(0, len(body), SLICE):
-            self.transport.write(view[begin : begin + SLICE])
-            await self.room()
-
-    async def _write_parts(
-        self, reply: Reply, body: AbstractAsyncContextManager[AsyncIterator[bytes]], *, last: bool
-    ) -> None:
-        length = reply.length
-        async with body as parts:
-            self.transport.write(answer.head(reply.status, reply.headers, length, self._around.dates.now(), last=last))
-            sent = 0
-            async for part in parts:
-                sent += len(part)
-                if length is not None and sent > length:
-                    raise ValueError("a body is longer than was announced")
-                if part:
-                    self.transport.write(part if length is not None else answer.chunk(part))
-                    await self.room()
-            if length is None:
-                self.transport.write(answer.LAST_CHUNK)
-                await self.room()
-            elif sent < length:
-                raise ValueError("a body is shorter than was announced")
 
     def _go_on(self, unread: bytes | None) -> None:
         """The request is answered, or is Hypercorn's with all of its bytes, `unread`."""

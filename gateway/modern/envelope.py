@@ -94,7 +94,7 @@ def has_envelope(body: bytes) -> bool:
         return False
     try:
         decoded = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
     try:
         return PROTOCOL_VERSION_META_KEY in decoded["params"]["_meta"]

@@ -187,6 +187,7 @@ async def is_the_same(here: World, row: Row) -> Answer:
 
 IN: dict[str, str | None] = {"Mcp-Session-Id": "{mcp}"}
 ECHO = call(1, "echo", text="hello")
+NO_TEXT = b'{"params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"\xff"}}}'
 MODERN = {**IN, "Mcp-Protocol-Version": "2026-07-28"}
 
 STREAMABLE = {
@@ -207,6 +208,8 @@ STREAMABLE = {
     "an unknown server": Row("/nothing/mcp", ECHO, IN, status=404),
     "what is no JSON": Row("/light/mcp", b"{", IN, status=400),
     "what is no message": Row("/light/mcp", {"id": 1}, IN, status=400),
+    "what is no text, and names a version": Row("/light/mcp", NO_TEXT, IN, status=400),
+    "a slash behind the shared path": Row("/light/", ECHO, IN),
     "nothing": Row("/light/mcp", b"", IN, status=400),
     "another type": Row("/light/mcp", ECHO, {**IN, "Content-Type": "text/plain"}, status=415),
     "no type": Row("/light/mcp", ECHO, {**IN, "Content-Type": None}, status=415),

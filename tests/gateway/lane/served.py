@@ -68,6 +68,9 @@ class Doors:
     async def on_flood(self, head: Head, body: bytes) -> Reply:
         return Reply(200, self._parts(b"x" * 65536, waiting=False))
 
+    async def on_promised(self, head: Head, body: bytes) -> Reply:
+        return Reply(200, self._parts(b"x" * 65536, waiting=False), length=1_000_000_000)
+
     async def on_announced(self, head: Head, body: bytes) -> Reply:
         @asynccontextmanager
         async def parts() -> AsyncIterator[AsyncIterator[bytes]]:

@@ -4,12 +4,13 @@ import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator
+from typing import Any
 
 import anyio
 import pytest
 
 from gateway import server
-from gateway.lane import carrier, cold, connection
+from gateway.lane import carrier, cold, connection, writing
 from gateway.lane.request import MAX_BODY
 from tests.gateway.lane.served import Client, Served, post, served
 from tests.support.processes import PATIENCE
@@ -142,6 +143,101 @@ async def test_a_client_that_reads_nothing_gets_no_more_than_the_connection_hold
     with anyio.fail_after(PATIENCE):
         await here.doors.cancelled.wait()
     assert here.doors.left == 1
+
+
+@pytest.mark.parametrize("asked", [post("/hot/large", b"50000000"), post("/hot/large", b"60000") * 800])
+async def test_a_client_that_does_not_take_its_answer_in_time_loses_the_connection(
+    client: Client, monkeypatch: pytest.MonkeyPatch, asked: bytes
+) -> None:
+    monkeypatch.setattr(writing, "TAKING", 0)
+    await client.send(asked)
+    await anyio.wait_all_tasks_blocked()
+    assert 0 < len(await client.rest()) < 48_000_000
+
+
+async def test_so_does_one_whose_answer_in_parts_has_a_length(
+    here: Served, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "SENDING", 0)
+    await client.send(post("/hot/promised"))
+    with anyio.fail_after(PATIENCE):
+        await here.doors.cancelled.wait()
+    assert here.doors.left == 1
+
+
+async def test_bodies_that_do_not_come_are_not_waited_for_beyond_what_all_may_hold(
+    here: Served, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = post("/hot/echo", b"x" * 1000)
+    monkeypatch.setattr(carrier, "MAX_HELD", len(whole))
+    for _ in range(3):
+        await client.send(whole[:-1])
+        await anyio.wait_all_tasks_blocked()
+        async with here.client() as other:
+            await other.send(whole[:-1])
+            await anyio.wait_all_tasks_blocked()
+            await other.send(whole[-1:])
+            assert await other.body() == b"cold /hot/echo " + b"x" * 1000
+        await client.send(whole[-1:])
+        assert await client.body() == b"x" * 1000
+
+
+def kept(monkeypatch: pytest.MonkeyPatch) -> list[carrier.Carrier]:
+    """All carriers that are made from now on."""
+    made: list[carrier.Carrier] = []
+
+    def keep(*given: Any) -> carrier.Carrier:
+        made.append(carrier.Carrier(*given))
+        return made[-1]
+
+    monkeypatch.setattr(server, "Carrier", keep)
+    return made
+
+
+class Gone(asyncio.Transport):
+    """The transport of a connection that was reset, as uvloop leaves it."""
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return ("127.0.0.1", 1) if name == "peername" else default
+
+    def is_closing(self) -> bool:
+        return True
+
+
+async def test_a_client_that_is_gone_before_hypercorn_begins_is_no_fault_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = kept(monkeypatch)
+    faults: list[dict[str, Any]] = []
+    async with served():
+        made[0].loop.set_exception_handler(lambda _, context: faults.append(context))
+        connection = made[0].connection()
+        connection.connection_made(Gone())
+        connection.data_received(post("/cold"))
+        connection.connection_lost(ConnectionResetError())
+    made[0].loop.set_exception_handler(None)
+    assert faults == []
+
+
+@pytest.mark.parametrize("hangs_up", [True, False])
+async def test_what_was_held_of_a_body_is_free_again_however_that_ends(
+    monkeypatch: pytest.MonkeyPatch, *, hangs_up: bool
+) -> None:
+    made = kept(monkeypatch)
+    if not hangs_up:
+        monkeypatch.setattr(carrier, "PATIENCE", 0)
+    whole = post("/hot/echo", b"x" * 1000)
+    async with served() as here, here.client() as client:
+        await client.send(whole[:-1])
+        await anyio.wait_all_tasks_blocked()
+        if hangs_up:
+            assert made[0].held == len(whole)
+            await client.stream.send_eof()
+            assert await client.rest() == b""
+        else:
+            await client.send(whole[-1:])
+            assert (await client.body()).startswith(b"cold ")
+    assert made[0].held == 0
 
 
 def reset(client: Client) -> None:
