@@ -61,8 +61,8 @@ async def running_children(
                 with anyio.CancelScope(shield=True):
                     children.warming.pause()
                     children.end_all(Reason.SHUTDOWN)
+                    await children.zygotes.stop()  # who waits for a package would begin to fetch it anew
                     await children.fetches.stop()
-                    await children.zygotes.stop()
                     await children.all_gone()
                     await children.sweep()
                 tasks.cancel_scope.cancel()
@@ -319,8 +319,8 @@ class Children:
 
     async def sweep(self) -> None:
         """Kill what left its tree without a trace. Only when no child is left: it knows no better than descent."""
-        await self.fetches.stop()
         await self.zygotes.stop()
+        await self.fetches.stop()
         stray = await end_everything(self._census)
         if stray:
             self._endings.outlived += stray
