@@ -1,7 +1,7 @@
 """The seal: nobody below takes off a tag, and the supervisor alone can give one to a process that another has forked."""
 
 import errno
-import os
+import operator
 import resource
 import subprocess
 import sys
@@ -20,6 +20,7 @@ OTHER = 200
 KEY = (0x1111111122222222, 0x3333333344444444)
 NEW = 0x7F0012345678
 RTTIME = resource.RLIMIT_RTTIME
+ALU = {0x54: operator.and_, 0xA4: operator.xor, 0x4C: operator.or_}
 
 
 @dataclass(frozen=True)
@@ -44,22 +45,19 @@ class Call:
             match operation:
                 case 0x20:
                     register = data[operand]
-                case 0x54:
-                    register &= operand
-                case 0xA4:
-                    register ^= operand
+                case 0x54 | 0xA4:
+                    register = ALU[operation](register, operand)
                 case 0x4C:
-                    register |= second
+                    register = ALU[operation](register, second)
                 case 0x02:
                     kept = register
                 case 0x61:
                     second = kept
                 case 0x15:
                     at += yes if register == operand else no
-                case 0x06:
-                    return operand == 0x7FFF0000
                 case _:
-                    raise AssertionError(operation)
+                    assert operation == 0x06
+                    return operand == 0x7FFF0000
 
 
 @pytest.mark.parametrize(

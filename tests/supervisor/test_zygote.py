@@ -5,6 +5,7 @@ import json
 import os
 import pwd
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -599,8 +600,7 @@ async def test_a_package_that_was_fetched_again_has_a_zygote_of_its_new_place(
 ) -> None:
     spec = server(tmp_path)
     places = [spec.command, str(tmp_path / "newer")]
-    Path(places[1]).write_bytes(Path(places[0]).read_bytes())
-    Path(places[1]).chmod(0o755)
+    shutil.copy(*places)
 
     def resolve(_: Fetches, spec: ServerSpec) -> ServerSpec:
         return spec.model_copy(update={"command": places[0]})
