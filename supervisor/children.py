@@ -121,7 +121,7 @@ class Children:
         self._endings = Endings(announce, tasks, self._bury)
         run = ground.reaping.run
         priority = Priority(weighs=run is not None and "cpu" in run.controllers)
-        self.warming = Warming(settings, self.gate, tasks, self._begin_spare, self._end, priority)
+        self.warming = Warming(settings, self.gate, tasks, self._begin_spare, self._end, priority, self._is_current)
         """Of children that stand ready before anybody asks."""
 
     @property
@@ -157,6 +157,8 @@ class Children:
         if not gives_way and (spare := self._warm(request, lease)) is not None:  # it may have waited for long
             return spare
         try:
+            if not gives_way:
+                await self._have_a_user_free(server)
             spec, blank = await self._prepare(server)
             with closing(blank) if blank is not None else nullcontext():
                 own = for_user(spec, values or {})
@@ -173,6 +175,14 @@ class Children:
         self._clocks.start(child)
         self.warming.cold(child)
         return child, spawned.stdin, spawned.stdout
+
+    async def _have_a_user_free(self, server: str) -> None:
+        """Where all user ids for `server` are in use, wait until a spare has given up its own, if one has any."""
+        while (spec := self._settings.servers.get(server)) is not None and not self._rooms.has_user_for(spec):
+            assert spec.isolation.uid_range is not None
+            if not self.warming.give_up_user(*spec.isolation.uid_range):
+                return
+            await self._buried.wait()
 
     async def _prepare(self, server: str) -> tuple[ServerSpec, Blank | None]:
         """How to start `server`, as the configuration has it now, and what its zygote has forked for that."""
@@ -221,6 +231,14 @@ class Children:
         child.pipes = spawned.stdin, spawned.stdout
         self._enroll(child)
         return child, configured
+
+    def _is_current(self, child: Child) -> bool:
+        """Whether `child` was started from its server's package as it is there now, or there is no other."""
+        try:
+            now = self._resolve(child.spec.name)
+        except SpawnError:
+            return True
+        return (now.command, now.args) == (child.spec.command, child.spec.args)
 
     def _resolve(self, server: str) -> ServerSpec:
         """How to start `server`, as the configuration has it now.

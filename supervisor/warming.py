@@ -98,7 +98,8 @@ class Spare:
 class Warming:
     """Starts spares, hands them out, and ends them.
 
-    `begin(server, label)` starts a child that is nobody's, or raises SpawnError; `end(child, reason)` ends one.
+    `begin(server, label)` starts a child that is nobody's, or raises SpawnError; `end(child, reason)` ends one;
+    `is_current(child)` says whether its server, as it is configured, would still be started from the same package.
     Nothing is started but between `resume` and `pause`: who starts one looks at `is_on` right before.
     """
 
@@ -110,6 +111,7 @@ class Warming:
         begin: Callable[[str, str], Awaitable[tuple[Child, ServerSpec] | None]],
         end: Callable[[Child, Reason], None],
         priority: Priority,
+        is_current: Callable[[Child], bool] = lambda _: True,
         cores: int | None = None,
     ) -> None:
         self._settings = settings
@@ -118,6 +120,7 @@ class Warming:
         self._begin = begin
         self._end = end
         self._priority = priority
+        self._is_current = is_current
         self._cores = cores or len(os.sched_getaffinity(0))
         self._spares: dict[int, Spare] = {}
         self._demands: dict[str, Demand] = {}
@@ -218,6 +221,13 @@ class Warming:
         self.poke()
         return child
 
+    def give_up_user(self, first: int, last: int) -> bool:
+        """Have a spare end that has a user id from `first` to `last`; whether one ends, now or already."""
+        having = [each for each in self._spares.values() if _has_user_of(each.child, first, last)]
+        if having and all(each.child.state is State.RUNNING for each in having):
+            self._end(max(having, key=lambda each: each.child.started).child, Reason.MAX_SESSIONS)
+        return bool(having)
+
     def gone(self, child: Child) -> None:
         """The tree of a child is empty."""
         spare = self._spares.pop(child.lease, None)
@@ -232,15 +242,16 @@ class Warming:
         known = [each for each in self._running() if each.configured.name == server and spec is not None]
         for spare in sorted(known, key=lambda each: (not each.settled, each.child.started)):
             if not self._is_up_to_date(spare):
-                continue
-            if _is_well(spare.child):
+                self._end(spare.child, Reason.UNUSED)
+            elif _is_well(spare.child):
                 return spare
-            self._end(spare.child, Reason.CHILD_CLOSED_STDOUT)
+            else:
+                self._end(spare.child, Reason.CHILD_CLOSED_STDOUT)
         return None
 
     def _is_up_to_date(self, spare: Spare) -> bool:
         spec = self._settings.servers.get(spare.configured.name)
-        return spec is not None and spec.is_started_like(spare.configured)
+        return spec is not None and spec.is_started_like(spare.configured) and self._is_current(spare.child)
 
     def _running(self) -> list[Spare]:
         return [each for each in self._spares.values() if each.child.state is State.RUNNING]
@@ -425,6 +436,10 @@ def _is_well(child: Child) -> bool:
     poll.register(stdin, 0)
     poll.register(stdout, 0)
     return not poll.poll(0)
+
+
+def _has_user_of(child: Child, first: int, last: int) -> bool:
+    return child.room.identity is not None and first <= child.room.identity.uid <= last
 
 
 def _memory_of_machine() -> int:
