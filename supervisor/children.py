@@ -17,7 +17,6 @@ from common.limits import raise_open_files_limit
 from common.once import Changes
 from common.reasons import Reason
 from supervisor import exposure
-from supervisor.admission import Request
 from supervisor.births import Births
 from supervisor.certificates import certify, log_end
 from supervisor.child import Child, count_by_server, duplicates
@@ -37,6 +36,7 @@ from supervisor.places import caches_path
 from supervisor.placing import Placer
 from supervisor.priority import Priority
 from supervisor.protocol import Answer, Exit, FromSupervisor, Gone
+from supervisor.queueing import Request
 from supervisor.rooms import Room, Rooms
 from supervisor.stderr import open_file
 from supervisor.strays import Strays

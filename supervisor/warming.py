@@ -26,7 +26,6 @@ from loguru import logger
 
 from common.config.model import ServerSpec, SupervisorSettings
 from common.reasons import Reason
-from supervisor.admission import Request
 from supervisor.backoff import SPAWN_FAILURES, Failures, Verdict
 from supervisor.child import Child
 from supervisor.environment import SpawnError
@@ -34,6 +33,7 @@ from supervisor.gate import Gate
 from supervisor.lifecycle import State
 from supervisor.personal import asks_for
 from supervisor.priority import Priority
+from supervisor.queueing import Request
 from supervisor.spares import Demand, Need, may_start, next_to_start, wanted
 from supervisor.tree import has_exited
 from supervisor.walk import is_asleep, usage, walk
