@@ -128,7 +128,6 @@ async def test_one_that_has_closed_its_output_is_not_handed_out() -> None:
 
 async def test_one_that_has_not_settled_is_taken_too_and_has_its_priority_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warming, "FIRST_LOOK", 1e9)
-    monkeypatch.setattr(warming.Spare, "pause", 1e9)
     async with here(server(warm=1)) as at:
         await at.log.said("spawned cat")
         [spare] = at.children.warming._spares.values()
