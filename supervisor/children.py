@@ -17,7 +17,6 @@ from common.limits import raise_open_files_limit
 from common.once import Changes
 from common.reasons import Reason
 from supervisor import exposure
-from supervisor.admission import Request
 from supervisor.births import Births
 from supervisor.certificates import certify, log_end
 from supervisor.child import Child, count_by_server, duplicates
@@ -37,6 +36,7 @@ from supervisor.places import caches_path
 from supervisor.placing import Placer
 from supervisor.priority import Priority
 from supervisor.protocol import Answer, Exit, FromSupervisor, Gone
+from supervisor.queueing import Request
 from supervisor.rooms import Room, Rooms
 from supervisor.stderr import open_file
 from supervisor.strays import Strays
@@ -61,8 +61,8 @@ async def running_children(
                 with anyio.CancelScope(shield=True):
                     children.warming.pause()
                     children.end_all(Reason.SHUTDOWN)
+                    await children.zygotes.stop()  # who waits for a package would begin to fetch it anew
                     await children.fetches.stop()
-                    await children.zygotes.stop()
                     await children.all_gone()
                     await children.sweep()
                 tasks.cancel_scope.cancel()
@@ -121,7 +121,7 @@ class Children:
         self._endings = Endings(announce, tasks, self._bury)
         run = ground.reaping.run
         priority = Priority(weighs=run is not None and "cpu" in run.controllers)
-        self.warming = Warming(settings, self.gate, tasks, self._begin_spare, self._end, priority)
+        self.warming = Warming(settings, self.gate, tasks, self._begin_spare, self._end, priority, self._is_current)
         """Of children that stand ready before anybody asks."""
 
     @property
@@ -157,6 +157,8 @@ class Children:
         if not gives_way and (spare := self._warm(request, lease)) is not None:  # it may have waited for long
             return spare
         try:
+            if not gives_way:
+                await self._have_a_user_free(server)
             spec, blank = await self._prepare(server)
             with closing(blank) if blank is not None else nullcontext():
                 own = for_user(spec, values or {})
@@ -173,6 +175,14 @@ class Children:
         self._clocks.start(child)
         self.warming.cold(child)
         return child, spawned.stdin, spawned.stdout
+
+    async def _have_a_user_free(self, server: str) -> None:
+        """Where all user ids for `server` are in use, wait until a spare has given up its own, if one has any."""
+        while (spec := self._settings.servers.get(server)) is not None and not self._rooms.has_user_for(spec):
+            assert spec.isolation.uid_range is not None
+            if not self.warming.give_up_user(*spec.isolation.uid_range):
+                return
+            await self._buried.wait()
 
     async def _prepare(self, server: str) -> tuple[ServerSpec, Blank | None]:
         """How to start `server`, as the configuration has it now, and what its zygote has forked for that."""
@@ -221,6 +231,14 @@ class Children:
         child.pipes = spawned.stdin, spawned.stdout
         self._enroll(child)
         return child, configured
+
+    def _is_current(self, child: Child) -> bool:
+        """Whether `child` was started from its server's package as it is there now, or there is no other."""
+        try:
+            now = self._resolve(child.spec.name)
+        except SpawnError:
+            return True
+        return (now.command, now.args) == (child.spec.command, child.spec.args)
 
     def _resolve(self, server: str) -> ServerSpec:
         """How to start `server`, as the configuration has it now.
@@ -319,8 +337,8 @@ class Children:
 
     async def sweep(self) -> None:
         """Kill what left its tree without a trace. Only when no child is left: it knows no better than descent."""
-        await self.fetches.stop()
         await self.zygotes.stop()
+        await self.fetches.stop()
         stray = await end_everything(self._census)
         if stray:
             self._endings.outlived += stray

@@ -13,12 +13,13 @@ from loguru import logger
 
 from common.config.model import SupervisorSettings
 from common.reasons import Reason
-from supervisor.admission import Admission, Refusal, Request, Standing
+from supervisor.admission import Admission, Refusal, Standing
 from supervisor.backoff import SPAWN_FAILURES, Failures, Verdict, judge
 from supervisor.child import Child, how_it_ended
 from supervisor.environment import SpawnError
 from supervisor.personal import asks_for
 from supervisor.protocol import ServerReport
+from supervisor.queueing import Request
 
 _NONE: Final[Counter[str]] = Counter()
 

@@ -79,6 +79,10 @@ class Rooms:
             raise PlaceError("children that run as other users cannot reach the rooms; restart the supervisor")
         self._identities.take_over(settings)
 
+    def has_user_for(self, spec: ServerSpec) -> bool:
+        """Whether a user id is free for a child of `spec`, where it needs one of its own."""
+        return self._identities.has_one_for(spec)
+
     def make(self, spec: ServerSpec) -> Room:
         """A room for a child of `spec`. Raises AllInUse, or OSError, and then nothing is left of it."""
         room = Room(self.base / secrets.token_hex(16), self._identities.acquire(spec))

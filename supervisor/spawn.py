@@ -26,6 +26,7 @@ from common.reasons import Reason
 from supervisor.cgroups import Leaf
 from supervisor.environment import SpawnError, child_environment, for_session, resolve_command
 from supervisor.rooms import Room
+from supervisor.seal import set_tag
 from supervisor.tags import TOKEN, token
 from supervisor.users import Identity
 from supervisor.wrapper import Wrapping, wrap
@@ -246,13 +247,12 @@ def _give(pipes: list[int], identity: Identity | None) -> None:
 @contextmanager
 def _inherited_tag(tag: int) -> Iterator[None]:
     """Have this process's own soft RLIMIT_RTTIME be `tag`, for a moment."""
-    # By our own number, which the seal lets through.
-    old = resource.prlimit(os.getpid(), resource.RLIMIT_RTTIME)
-    resource.prlimit(os.getpid(), resource.RLIMIT_RTTIME, (tag, old[1]))
+    old = resource.getrlimit(resource.RLIMIT_RTTIME)[0]
+    set_tag(os.getpid(), tag)
     try:
         yield
     finally:
-        resource.prlimit(os.getpid(), resource.RLIMIT_RTTIME, old)
+        set_tag(os.getpid(), old)
 
 
 @contextmanager

@@ -122,6 +122,19 @@ class Identities:
         group = self._groups[spec.name]
         return Identity(uid, uid if group is None else group)
 
+    def has_one_for(self, spec: ServerSpec) -> bool:
+        """Whether `acquire` would give one now."""
+        if spec.isolation.uid_range is None:
+            return True
+        before = self._next_new.copy()
+        try:
+            self._next(*spec.isolation.uid_range)
+        except AllInUse:
+            return False
+        finally:
+            self._next_new = before
+        return True
+
     def release(self, identity: Identity | None) -> None:
         """Give back what `acquire` gave; nothing runs as `identity` any more."""
         if identity is not None and identity.uid in self._taken:

@@ -13,11 +13,9 @@ Whether a spare has settled is looked at only until it has: there is no message 
 """
 
 import os
-import select
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
@@ -26,7 +24,6 @@ from loguru import logger
 
 from common.config.model import ServerSpec, SupervisorSettings
 from common.reasons import Reason
-from supervisor.admission import Request
 from supervisor.backoff import SPAWN_FAILURES, Failures, Verdict
 from supervisor.child import Child
 from supervisor.environment import SpawnError
@@ -34,22 +31,13 @@ from supervisor.gate import Gate
 from supervisor.lifecycle import State
 from supervisor.personal import asks_for
 from supervisor.priority import Priority
+from supervisor.queueing import Request
+from supervisor.spare import FIRST_LOOK, Spare
 from supervisor.spares import Demand, Need, may_start, next_to_start, wanted
-from supervisor.tree import has_exited
-from supervisor.walk import is_asleep, usage, walk
+from supervisor.walk import walk
 
 LABEL: Final = "spare"
 """What the log calls the session of a child that has none yet."""
-
-FIRST_LOOK: Final = 0.02
-LONGEST_LOOK: Final = 0.25
-"""Seconds between two looks at a spare that has not settled: the first ones, and later."""
-
-QUIET: Final = 0.2
-"""Seconds without a use of the processors, after which a spare has settled."""
-
-SETTLED_AFTER: Final = 30.0
-"""Seconds after which it is taken for settled, whatever it does: no start may take as long."""
 
 COLD_FOR: Final = 5.0
 """Seconds for which a session's own child is taken to be starting, where it is not said to be ready before."""
@@ -70,35 +58,23 @@ _SHARE_OF_MACHINE: Final = 10
 """All spares may use one such part of the machine's memory, unless the configuration says otherwise."""
 
 
-@dataclass(eq=False)
-class Spare:
-    """A child that waits for a session."""
-
-    child: Child
-    configured: ServerSpec
-    """Its server as the configuration had it, when it was started."""
-    lowered: bool
-    """Whether its priority is lowered."""
-    memory: int
-    """Bytes: what others of its server used, until it has settled."""
-    pause: float = FIRST_LOOK
-    """Seconds until the next look."""
-    looked: float = field(default_factory=time.monotonic)
-    cpu: float = -1.0
-    quiet: float | None = None
-    """Since when it rests."""
-    settled: bool = False
-
-    @property
-    def starts(self) -> bool:
-        """Whether it still takes the processors from others."""
-        return not self.settled and self.quiet is None
+_BY_ITSELF: Final = frozenset(
+    {
+        Reason.CHILD_EXITED,
+        Reason.CHILD_CLOSED_STDOUT,
+        Reason.MEMORY_MAX,
+        Reason.TASKS_MAX,
+        Reason.FILE_SIZE_MAX,
+        Reason.DIR_SIZE_MAX,
+    }
+)
 
 
 class Warming:
     """Starts spares, hands them out, and ends them.
 
-    `begin(server, label)` starts a child that is nobody's, or raises SpawnError; `end(child, reason)` ends one.
+    `begin(server, label)` starts a child that is nobody's, or raises SpawnError; `end(child, reason)` ends one;
+    `is_current(child)` says whether its server, as it is configured, would still be started from the same package.
     Nothing is started but between `resume` and `pause`: who starts one looks at `is_on` right before.
     """
 
@@ -110,6 +86,7 @@ class Warming:
         begin: Callable[[str, str], Awaitable[tuple[Child, ServerSpec] | None]],
         end: Callable[[Child, Reason], None],
         priority: Priority,
+        is_current: Callable[[Child], bool] = lambda _: True,
         cores: int | None = None,
     ) -> None:
         self._settings = settings
@@ -118,6 +95,7 @@ class Warming:
         self._begin = begin
         self._end = end
         self._priority = priority
+        self._is_current = is_current
         self._cores = cores or len(os.sched_getaffinity(0))
         self._spares: dict[int, Spare] = {}
         self._demands: dict[str, Demand] = {}
@@ -218,6 +196,13 @@ class Warming:
         self.poke()
         return child
 
+    def give_up_user(self, first: int, last: int) -> bool:
+        """Have a spare end that has a user id from `first` to `last`; whether one ends, now or already."""
+        having = [each for each in self._spares.values() if each.has_user_of(first, last)]
+        if having and all(each.child.state is State.RUNNING for each in having):
+            self._end(max(having, key=lambda each: each.child.started).child, Reason.MAX_SESSIONS)
+        return bool(having)
+
     def gone(self, child: Child) -> None:
         """The tree of a child is empty."""
         spare = self._spares.pop(child.lease, None)
@@ -232,15 +217,16 @@ class Warming:
         known = [each for each in self._running() if each.configured.name == server and spec is not None]
         for spare in sorted(known, key=lambda each: (not each.settled, each.child.started)):
             if not self._is_up_to_date(spare):
-                continue
-            if _is_well(spare.child):
+                self._end(spare.child, Reason.UNUSED)
+            elif spare.is_well():
                 return spare
-            self._end(spare.child, Reason.CHILD_CLOSED_STDOUT)
+            else:
+                self._end(spare.child, Reason.CHILD_CLOSED_STDOUT)
         return None
 
     def _is_up_to_date(self, spare: Spare) -> bool:
         spec = self._settings.servers.get(spare.configured.name)
-        return spec is not None and spec.is_started_like(spare.configured)
+        return spec is not None and spec.is_started_like(spare.configured) and self._is_current(spare.child)
 
     def _running(self) -> list[Spare]:
         return [each for each in self._spares.values() if each.child.state is State.RUNNING]
@@ -337,22 +323,14 @@ class Warming:
         self._spares[child.lease] = Spare(child, configured, lowered, self._demand(server).memory)
 
     def _look(self, spare: Spare, now: float) -> None:
-        """See whether it rests."""
-        pids = walk(spare.child.pid)
-        memory, cpu = usage(pids)
-        rests = cpu == spare.cpu and is_asleep(pids)
-        spare.quiet = (spare.quiet or now) if rests else None
-        spare.cpu, spare.looked = cpu, now
-        spare.pause = min(LONGEST_LOOK, QUIET if rests else spare.pause * 1.2)
-        if (spare.quiet is not None and now - spare.quiet >= QUIET) or spare.child.age >= SETTLED_AFTER:
-            spare.settled = True
-            spare.memory = memory
-            took = (spare.quiet or now) - spare.child.started
-            self._demand(spare.configured.name).started(took, memory)
-            self._failures.ready(spare.configured.name, spare.child.lease, spare.child.started, now)
-            self._raise(spare)
-            line = "a spare of {} has settled after {:.2f} s, with {} MiB"
-            logger.debug(line, spare.configured.name, took, memory >> 20)
+        spare.look(now)
+        if not spare.settled:
+            return
+        server = spare.configured.name
+        self._demand(server).started(spare.took, spare.memory)
+        self._failures.ready(server, spare.child.lease, spare.child.started, now)
+        self._raise(spare)
+        logger.debug("a spare of {} has settled after {:.2f} s, with {} MiB", server, spare.took, spare.memory >> 20)
 
     def _raise(self, spare: Spare) -> None:
         if spare.lowered:
@@ -402,29 +380,6 @@ class Warming:
 
     def _is_wanted_at_all(self) -> bool:
         return any(spec.warm != 0 for spec in self._settings.servers.values()) or bool(self._spares)
-
-
-_BY_ITSELF: Final = frozenset(
-    {
-        Reason.CHILD_EXITED,
-        Reason.CHILD_CLOSED_STDOUT,
-        Reason.MEMORY_MAX,
-        Reason.TASKS_MAX,
-        Reason.FILE_SIZE_MAX,
-        Reason.DIR_SIZE_MAX,
-    }
-)
-
-
-def _is_well(child: Child) -> bool:
-    """Whether it lives, and both its pipes lead somewhere. The reaper's word may be on its way."""
-    if has_exited(child.pid):
-        return False
-    stdin, stdout = child.pipes
-    poll = select.poll()
-    poll.register(stdin, 0)
-    poll.register(stdout, 0)
-    return not poll.poll(0)
 
 
 def _memory_of_machine() -> int:

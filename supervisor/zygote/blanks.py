@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import signal
 import socket
 import struct
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ import anyio
 
 from common.descriptors import close_all
 from supervisor.cgroups import Leaf
+from supervisor.freeze import signal_each
 from supervisor.linux import Process, look
 from supervisor.seal import set_tag
 from supervisor.zygote.programs import Program
@@ -53,13 +55,14 @@ class Given:
 
 
 class Blank:
-    """One that waits. Whoever has it closes it; a blank that was not used then ends by itself."""
+    """One that waits. Whoever has it closes it; a blank that was not used is ended then."""
 
     def __init__(self, connection: socket.socket, process: Process, program: Program) -> None:
         self.program = program
         """What it has imported."""
         self._connection = connection
         self._process = process
+        self._used = False
 
     def __repr__(self) -> str:
         return f"<Blank pid {self._process.pid}>"
@@ -67,11 +70,14 @@ class Blank:
     def close(self) -> None:
         """May be called again."""
         self._connection.close()
+        if not self._used:
+            signal_each([self._process], signal.SIGKILL)
+        self._used = True
 
     def become(self, given: Given, pipes: tuple[int, int, int]) -> Forked:
         """Mark it as the session's, then tell it, and give it its stdin, stdout and stderr, of which it gets duplicates.
 
-        Raises OSError, and then it ends by itself.
+        Raises OSError, and then nobody is to use it.
         """
         pid = self._process.pid
         if look(pid) != self._process:  # we alone reap it, so until we are through here it is what it was
@@ -90,6 +96,7 @@ class Blank:
         finally:
             os.close(memory)
         self._connection.close()
+        self._used = True
         return Forked(pid)
 
 

@@ -135,9 +135,9 @@ class Zygotes:
         if spec.zygote and spec.name not in self._keepers:
             self._begin(spec)
         kept = self._kept.get(spec.name)
-        if kept is None or kept.spec != spec:
+        if kept is None:
             return None
-        if kept.zygote.program.marks != kept.marks:
+        if kept.spec != spec or kept.zygote.program.marks != kept.marks:  # a package has a new place when it is newer
             logger.info("server {}: its program on disk is another one; making its zygote anew", spec.name)
         else:
             try:

@@ -6,7 +6,8 @@ import pytest
 
 from common.config.model import ServerSpec
 from common.reasons import Reason
-from supervisor.admission import RETRY_AFTER, Admission, Refusal, Request, Standing, Taken, admit
+from supervisor.admission import RETRY_AFTER, Admission, Refusal, Standing, Taken, admit
+from supervisor.queueing import Request
 from tests.support.specs import server_spec, supervisor_settings
 
 

@@ -8,10 +8,10 @@ import pytest
 
 from common.config.session_paths import mark
 from common.reasons import Reason
-from supervisor.admission import Request
 from supervisor.environment import SpawnError
 from supervisor.gate import Gate
 from supervisor.protocol import ServerReport
+from supervisor.queueing import Request
 from tests.supervisor.test_admission import SETTINGS
 from tests.support.specs import server_spec
 

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import select
 import subprocess
 import sys
 import time
@@ -28,7 +29,11 @@ def running(*command: str) -> Iterator[int]:
             assert os.read(process.stdout.fileno(), 10)
             yield process.pid
         finally:
+            ends = [os.pidfd_open(pid) for pid in walk(process.pid)]
             os.killpg(process.pid, 9)
+            for end in ends:  # who is killed may still be there for a moment, and is not ours to wait for
+                select.select([end], [], [])
+                os.close(end)
 
 
 def test_a_tree_is_found_and_one_that_waits_is_asleep() -> None:

@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from common.config.model import ServerSpec
+from common.config.model import Isolation, ServerSpec
 from common.config.session_paths import mark
 from common.config.warm import Spares
 from common.reasons import Reason
 from supervisor import backoff, warming
 from supervisor.children import Children, running_children
 from supervisor.environment import SpawnError
+from supervisor.fetches import Fetches
 from supervisor.priority import STEP
 from supervisor.protocol import FromSupervisor
 from tests.support.ground import grounded
@@ -127,7 +128,6 @@ async def test_one_that_has_closed_its_output_is_not_handed_out() -> None:
 
 async def test_one_that_has_not_settled_is_taken_too_and_has_its_priority_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warming, "FIRST_LOOK", 1e9)
-    monkeypatch.setattr(warming.Spare, "pause", 1e9)
     async with here(server(warm=1)) as at:
         await at.log.said("spawned cat")
         [spare] = at.children.warming._spares.values()
@@ -175,6 +175,23 @@ async def test_spares_give_way_to_who_would_wait_and_no_more_of_them_than_must()
         for _ in range(3):
             await at.open("dog")
         assert at.spares() == {"cat": 1}
+
+
+async def test_spares_give_up_their_user_ids_to_who_would_have_none() -> None:
+    isolation = Isolation.model_validate({"uid_range": "3000000010-3000000011"})
+    cat, dog = (server(name, warm, isolation=isolation) for name, warm in (("cat", 2), ("dog", 0)))
+    async with here(cat, dog) as at:
+        await at.settled(times=2)
+        spares = [at.spare(0), at.spare(1)]
+        with watching(*spares) as processes:
+            opened = [await at.open("dog"), await at.open("dog")]
+            for process in processes:
+                await process.ended()
+        assert not set(opened) & set(spares)
+        assert at.spares() == {}
+        with pytest.raises(SpawnError) as caught:
+            await at.open("dog")
+        assert caught.value.reason is Reason.MAX_SESSIONS
 
 
 async def test_the_last_places_are_kept_for_who_comes() -> None:
@@ -273,6 +290,24 @@ async def test_a_reload_ends_the_spares_that_are_started_otherwise_and_no_others
         await at.settled("cat", 2)
         assert at.spares() == {"cat": 2, "dog": 2}
         assert cat in {each.child.pid for each in at.children.warming._spares.values()}
+
+
+async def test_a_spare_of_an_older_package_is_not_handed_out_but_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    args: list[str] = []
+
+    def resolve(_: Fetches, spec: ServerSpec) -> ServerSpec:
+        return spec.model_copy(update={"args": tuple(args)})
+
+    monkeypatch.setattr(Fetches, "resolve", resolve)
+    async with here(server(warm=1)) as at:
+        await at.settled()
+        with watching(at.spare()) as [older]:
+            args.append("-u")
+            await at.open("cat")
+            await older.ended()
+        await at.settled(times=2)
+        newer = at.spare()
+        assert await at.open("cat") == newer
 
 
 async def test_without_a_gateway_none_is_started_and_those_that_are_there_stay() -> None:

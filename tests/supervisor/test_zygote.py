@@ -5,6 +5,7 @@ import json
 import os
 import pwd
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -592,6 +593,41 @@ async def test_a_package_is_waited_for_and_what_was_fetched_is_imported(
         for each in (cold, session):
             assert await each.ask("sys.argv[1:]") == ["one"]
             await each.end()
+
+
+async def test_a_package_that_was_fetched_again_has_a_zygote_of_its_new_place(
+    tmp_path: Path, said: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = server(tmp_path)
+    places = [spec.command, str(tmp_path / "newer")]
+    shutil.copy(*places)
+
+    def resolve(_: Fetches, spec: ServerSpec) -> ServerSpec:
+        return spec.model_copy(update={"command": places[0]})
+
+    monkeypatch.setattr(Fetches, "resolve", resolve)
+    async with ready(spec, said) as it:
+        places.reverse()
+        cold = await it.open()
+        assert not cold.is_forked
+        await said.has("is ready", times=2)
+        session = await it.open()
+        assert session.is_forked
+        for each in (cold, session):
+            assert await each.ask("sys.argv[0]") == str(tmp_path / "newer")
+            await each.end()
+
+
+async def test_a_fork_that_no_session_used_is_ended_even_where_it_would_not_leave(tmp_path: Path, said: Log) -> None:
+    async with ready(server(tmp_path), said) as it:
+        [spec] = it.children._settings.servers.values()
+        blank = await it.children.zygotes.fork(spec)
+        assert blank is not None
+        with watching(blank._process.pid) as [process]:
+            os.kill(blank._process.pid, signal.SIGSTOP)
+            blank.close()
+            await process.ended()
+        blank.close()
 
 
 async def test_after_a_sweep_the_next_session_brings_it_back(tmp_path: Path, said: Log) -> None:

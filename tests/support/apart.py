@@ -17,8 +17,8 @@ from tests.support.processes import PATIENCE
 async def supervisor(
     tmp_path: Path, servers: dict[str, Any] | None = None, **keys: Any
 ) -> AsyncIterator[tuple[Gateway, Path]]:
-    """A supervisor that waits at a socket."""
-    keys = {"port": 0, **QUICK, "runtime_dir": str(tmp_path / "runtime"), **keys}
+    """A supervisor that waits at a socket, and for another gateway longer than one takes to start on a busy machine."""
+    keys = {"port": 0, **QUICK, "reattach_grace": "10m", "runtime_dir": str(tmp_path / "runtime"), **keys}
     config = write_config(tmp_path / "config.yaml", {**keys, "servers": servers or {"light": LIGHT}})
     path = tmp_path / "run" / "control.sock"
     command = [sys.executable, "-m", "supervisor", "--config", str(config), "--socket", str(path)]

@@ -141,7 +141,7 @@ class Streamable:
     async def call(self, id_: int | str, tool: str, /, **arguments: Any) -> Any:
         """Call a tool; the text that it gives."""
         message = (await self.post(call(id_, tool, **arguments))).json()
-        assert message["id"] == id_
+        assert message["id"] == id_, message
         return said(message)
 
     @asynccontextmanager
