@@ -161,6 +161,9 @@ async def arrivals(command: list[str], warm: object) -> list[float]:
 
 async def main() -> None:
     """All of it."""
+    if sys.argv[1:2] in (["-h"], ["--help"]):
+        print(__doc__)
+        return
     command = sys.argv[1:] or LIGHT
     number = 15 if sys.argv[1:] else 40
     tell("one after the other, cold", await one_by_one(command, number, 0))

@@ -31,6 +31,8 @@ def _of_one(spec: ServerSpec) -> Iterator[str]:
             f"servers.{spec.name}.warm: it is started with each user's own ({what}), so no child of it can stand ready; "
             "only its package does"
         )
+    elif spec.zygote and spec.warm not in (0, "auto"):
+        yield f"servers.{spec.name}.warm: its sessions are forked from its zygote, so none stands ready; take 'warm' away"
     if spec.path is not None and (begins_with_mark(spec.path) or placeholders(spec.path)):
         return  # it is there when its session is, or when its user comes
     if spec.path is not None and not os.path.isdir(spec.path):  # noqa: PTH112 - nor is it one where nobody may look

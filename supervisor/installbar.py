@@ -8,6 +8,7 @@ from typing import Final, TextIO
 import anyio
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
 from rich.text import Text
 
 from common import logs
@@ -52,15 +53,19 @@ async def drawn(fetches: Fetches, level: str) -> AsyncIterator[None]:
     """
     terminal = sys.stderr
     console = _Console(file=terminal, highlight=False, markup=False, emoji=False)
-    columns = (
+    bar = Progress(
         TextColumn("installing packages", markup=False),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=10),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.description}", markup=False),
-    )
-    bar = Progress(
-        *columns, console=console, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        # The names get what the others leave, so that it is they that a narrow terminal cuts off.
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
+        console=console,
+        transient=True,
+        auto_refresh=False,
+        redirect_stdout=False,
+        redirect_stderr=False,
+        expand=True,
     )
     total = len(fetches.missing())
     with bar:

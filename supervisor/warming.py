@@ -154,7 +154,7 @@ class Warming:
     def arrived(self, server: str) -> None:
         """Somebody opens a session of `server`."""
         spec = self._settings.servers.get(server)
-        if spec is not None and spec.warm == "auto" and not asks_for(spec):
+        if spec is not None and spec.warm == "auto" and _may_have_any(spec):
             self._demand(server).arrived(time.monotonic())
             self.poke()
 
@@ -269,7 +269,7 @@ class Warming:
             if spec.warm == 0 and not have[name]:
                 continue
             demand = self._demand(name)
-            wants = 0 if asks_for(spec) else wanted(spec.warm, demand, now)
+            wants = wanted(spec.warm, demand, now) if _may_have_any(spec) else 0
             needs.append(Need(name, wants, have[name], demand.memory))
         return needs
 
@@ -385,3 +385,11 @@ class Warming:
 def _memory_of_machine() -> int:
     """Bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _may_have_any(spec: ServerSpec) -> bool:
+    """Whether a child may stand ready: not one that is started with each user's own, nor one that would be no fork.
+
+    A session of a zygote is there as soon as one from a spare, and a spare would share no memory with the others.
+    """
+    return not spec.zygote and not asks_for(spec)

@@ -121,3 +121,11 @@ def test_a_server_that_is_each_users_own_cannot_stand_ready() -> None:
         "servers.fs.warm: it is started with each user's own (the header X-Token, ${user.id}), so no child of it can "
         "stand ready; only its package does"
     ]
+
+
+def test_none_of_the_forks_of_a_zygote_stands_ready() -> None:
+    forked = server().model_copy(update={"zygote": True, "warm": 3})
+    assert list(warnings([forked])) == [
+        "servers.fs.warm: its sessions are forked from its zygote, so none stands ready; take 'warm' away"
+    ]
+    assert list(warnings([forked.model_copy(update={"warm": "auto"})])) == []  # which all servers may have been given

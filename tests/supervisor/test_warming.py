@@ -208,6 +208,13 @@ async def test_a_server_that_is_started_with_a_users_own_has_none() -> None:
         assert at.spares() == {"cat": 1}
 
 
+async def test_a_server_whose_sessions_are_forks_has_none() -> None:
+    async with here(server("forked", warm=3, zygote=True), server(warm=1)) as at:
+        await at.settled()
+        await anyio.wait_all_tasks_blocked()
+        assert at.spares() == {"cat": 1}
+
+
 async def test_none_is_started_while_sessions_start_on_all_processors() -> None:
     async with here(server(warm=1, max_sessions=9), server("dog")) as at:
         at.children.warming._cores = 2
