@@ -128,7 +128,7 @@ async def rest(gateway: Gateway, counted: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("door", "calls"), [("Streamable HTTP", streamable), ("HTTP+SSE", sse), ("REST", rest)], ids=lambda each: str(each)
+    ("door", "calls"), [("Streamable HTTP", streamable), ("HTTP+SSE", sse), ("REST", rest)], ids=["mcp", "sse", "rest"]
 )
 async def test_a_call_makes_no_more_system_calls_than_it_did(door: str, calls: Any, tmp_path: Path) -> None:
     async with running(tmp_path=tmp_path) as gateway:
