@@ -155,7 +155,7 @@ _WITH_HELPER: Final = ("/bin/sh", "-c", 'sleep 1000 & exec "$0" "$@"')
 
 
 AFTER_THE_KILL: Final = 10.0
-"""Seconds until what is there is left of a bridge that was killed: nobody is there any more who could look later."""
+"""Seconds, at most, until what is there is left of a killed bridge: nobody is there any more who could look later."""
 
 
 def left_behind(way: Way, child: Child, sessions: int, idle: int, wait: float) -> dict[str, Any]:
@@ -175,7 +175,7 @@ def left_behind(way: Way, child: Child, sessions: int, idle: int, wait: float) -
             row["vanished"] = _vanish(program, load, sessions, wait)
         with running(way, child, command=(*_WITH_HELPER, *child.command), idle=1000) as program, client() as load:
             settle(program, load)
-            row["killed"] = _kill(program, load, sessions)
+            row["killed"] = _kill(program, load, sessions, wait)
     except (Failed, NotInstalled) as error:
         row["failure"] = without_paths(str(error))
     return row
@@ -201,12 +201,12 @@ def _added(program: Running, before: frozenset[Any], files: int) -> tuple[int, i
     return len(alive(program.seen) - before), max(0, descriptors(tree.own) - files)
 
 
-def _kill(program: Running, load: Client, sessions: int) -> dict[str, Any]:
+def _kill(program: Running, load: Client, sessions: int, wait: float) -> dict[str, Any]:
     opened = load.do("open", count=sessions, at_once=4)
     everybody = program.tree().everybody
     parts = program.parts()
     kill(parts)
-    until = time.monotonic() + AFTER_THE_KILL
+    until = time.monotonic() + min(wait, AFTER_THE_KILL)
     while time.monotonic() < until and alive(everybody - parts):
         time.sleep(0.25)
     with suppress(Failed):

@@ -72,7 +72,7 @@ SMALL: Final = Plan(
     growth=(),
     left=2,
     idle=1,
-    wait=3.0,
+    wait=4.0,
 )
 
 

@@ -127,6 +127,7 @@ async def rest(gateway: Gateway, counted: Any) -> None:
                 assert b"hello" in body
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("door", "calls"), [("Streamable HTTP", streamable), ("HTTP+SSE", sse), ("REST", rest)], ids=["mcp", "sse", "rest"]
 )

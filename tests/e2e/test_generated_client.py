@@ -1,6 +1,7 @@
 """A client that a real generator makes of the document, and that calls tools with it."""
 
 import importlib
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -29,9 +30,11 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) 
 @pytest.fixture
 def client(gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The package that the generator writes, imported here."""
-    (tmp_path / "generator.yaml").write_text(f"package_name_override: {PACKAGE}\npost_hooks: []\n")
-    options = ["--meta", "none", "--config", "generator.yaml", "--output-path", PACKAGE, "--fail-on-warning"]
-    command = [GENERATOR, "generate", "--url", f"{gateway.url}/openapi.json", *options]
+    # Its own timeout is five seconds, which a document that is made for the first time may take on a busy machine.
+    options = {"package_name_override": PACKAGE, "post_hooks": [], "http_timeout": int(2 * PATIENCE)}
+    (tmp_path / "generator.yaml").write_text(json.dumps(options))
+    arguments = ["--meta", "none", "--config", "generator.yaml", "--output-path", PACKAGE, "--fail-on-warning"]
+    command = [GENERATOR, "generate", "--url", f"{gateway.url}/openapi.json", *arguments]
     made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=4 * PATIENCE)
     assert made.returncode == 0, made.stdout + made.stderr
     monkeypatch.syspath_prepend(tmp_path)

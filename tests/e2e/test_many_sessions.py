@@ -12,6 +12,7 @@ WAKEUPS = 20.0
 """A second, of both programs together, while nobody does anything; half of them are the supervisor's glances."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("streams", [False, True])
 async def test_sessions_are_opened_used_and_ended_without_an_error(tmp_path: Path, *, streams: bool) -> None:
     plan = Plan(**{**vars(SMALL), "streams": streams})

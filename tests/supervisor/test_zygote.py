@@ -40,6 +40,8 @@ from tests.support.ground import grounded
 from tests.support.processes import PATIENCE, watching
 from tests.support.specs import server_spec, supervisor_settings
 
+pytestmark = pytest.mark.slow
+
 PR_SET_CHILD_SUBREAPER = 36
 SYSTEM_PYTHON = "/usr/bin/python3"
 HEAVY = "import os, random, tempfile, threading, time\nPID = os.getpid()\nHOME = os.environ['HOME']\nPATHS = []\n"
