@@ -24,6 +24,8 @@ from tests.benchmarks.inside import CLIENTS, Client, function_calls, gateway_her
 from tests.support.ground import grounded
 from tests.support.specs import server_spec, supervisor_settings
 
+pytestmark = pytest.mark.slow
+
 BOUNDS: dict[str, dict[str, int]] = json.loads((Path(__file__).parent / "bounds.json").read_text())
 CALLS = 200
 MANY = 500
