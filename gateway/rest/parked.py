@@ -183,10 +183,7 @@ class Call:
         """
 
         async def perform() -> Result:
-            try:
-                return await run()
-            finally:
-                self._news.ring()  # a turn of the loop before `_done` does
+            return await run()
 
         # In a context of its own: the caller's holds the whole request.
         task = asyncio.get_running_loop().create_task(perform(), name=f"call of {self.server}", context=Context())
