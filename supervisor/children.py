@@ -119,7 +119,6 @@ class Children:
         self.keeps_pipes = False
         """Whether a child's pipes are kept for a later gateway: see supervisor.custody."""
         self._endings = Endings(announce, tasks, self._bury)
-        run = ground.reaping.run
         priority = Priority(weighs=run is not None and "cpu" in run.controllers)
         self.warming = Warming(settings, self.gate, tasks, self._begin_spare, self._end, priority, self._is_current)
         """Of children that stand ready before anybody asks."""
