@@ -1,4 +1,8 @@
-"""What waits to be written to a control connection: messages, and the descriptors that go with them."""
+"""What is to be written to a control connection: messages, and the descriptors that go with them.
+
+A message goes into the socket at once where it has room and nothing waits before it. Who is told of something after a
+message was put can then act on it at once: also a process that is killed in that moment had said it.
+"""
 
 import math
 import socket
@@ -18,22 +22,45 @@ class Outgoing(Generic[Message]):
 
     def __init__(self, stream: anyio.abc.UNIXSocketStream, room: float = math.inf) -> None:
         self._stream = stream
-        self._queue, self._unsent = anyio.create_memory_object_stream[tuple[Message, tuple[int, ...]]](room)
+        self._queue, self._unsent = anyio.create_memory_object_stream[tuple[bytes, tuple[int, ...]]](room)
+        self._waiting = 0
+        """Frames that are queued or half written."""
+        self._ended = False
 
     def __repr__(self) -> str:
-        return f"<Outgoing: {self._queue.statistics().current_buffer_used} messages>"
+        return f"<Outgoing: {self._waiting} messages>"
 
     def put(self, message: Message, fds: tuple[int, ...] = ()) -> bool:
-        """Queue `message`; `fds` are closed once they are sent, or if they cannot be. False where it was not queued."""
+        """Write `message`, or queue it; `fds` are closed once they are sent, or if they cannot be. False: neither."""
+        frame = encode(message, len(fds))
+        written = 0 if self._waiting or self._ended else self._write_now(frame, fds)
+        if written:
+            close_all(fds)
+            fds = ()
+        if written == len(frame):
+            return True
         try:
-            self._queue.send_nowait((message, fds))
+            self._queue.send_nowait((frame[written:], fds))
         except (anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
             close_all(fds)
             return False
+        self._waiting += 1
         return True
+
+    def _write_now(self, frame: bytes, fds: tuple[int, ...]) -> int:
+        """How many bytes of `frame` the socket took, and with the first of them all of `fds`.
+
+        What else the socket has to say, a peer's end above all, it says again to `write_all`.
+        """
+        raw = self._stream.extra(anyio.abc.SocketAttribute.raw_socket)
+        try:
+            return socket.send_fds(raw, [frame], fds) if fds else raw.send(frame)
+        except OSError:
+            return 0
 
     def end(self) -> None:
         """Nothing more comes; what is queued is still written."""
+        self._ended = True
         self._queue.close()
 
     async def write_all(self) -> bool:
@@ -42,21 +69,23 @@ class Outgoing(Generic[Message]):
         Then it is heard out, a goodbye perhaps: what it wrote before can still be read. Cancelled, this may leave half a
         frame: that is for a connection at its end alone.
         """
-        async for message, fds in self._unsent:
+        async for frame, fds in self._unsent:
             try:
                 if fds:
-                    await self._stream.send_fds(encode(message, len(fds)), fds)
+                    await self._stream.send_fds(frame, fds)
                 else:
-                    await self._stream.send(encode(message))
+                    await self._stream.send(frame)
             except anyio.BrokenResourceError:
                 self._stream.extra(anyio.abc.SocketAttribute.raw_socket).shutdown(socket.SHUT_RD)
                 return False
             finally:
                 close_all(fds)
+            self._waiting -= 1
         return True
 
     def drop(self) -> None:
         """Forget what was not written."""
+        self._ended = True
         self._queue.close()
         while True:
             try:
