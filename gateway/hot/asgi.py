@@ -17,7 +17,7 @@ from hypercorn.typing import (
     Scope,
 )
 
-from gateway.hot.exchange import Head, HotApp, Reply
+from gateway.hot.exchange import Answering, Head, HotApp, Reply
 
 BOUND: Final = 256 * 1024
 """Bytes of a body; a longer one is the application's."""
@@ -39,31 +39,33 @@ class InFront:
     async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Serve one connection, request or lifespan."""
         head = head_of(scope) if scope["type"] == "http" and not scope.get("root_path") else None
-        if head is None or not self._hot.takes(head):
+        answering = self._hot.takes(head) if head is not None else None
+        if answering is None:
             await self.app(scope, receive, send)
             return
         came, body = await _read(receive)
-        if body is None or not await self._answer(head, body, receive, send):
+        if body is None or not await _answered(answering, body, receive, send):
             await self.app(scope, _again(came, receive), send)
 
-    async def _answer(self, head: Head, body: bytes, receive: ASGIReceiveCallable, send: ASGISendCallable) -> bool:
-        """Answer a request; whether it was a hot one. A client that hangs up cancels it."""
-        is_hot = True
-        async with anyio.create_task_group() as tasks:
 
-            async def watch() -> None:
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-                tasks.cancel_scope.cancel()
+async def _answered(answering: Answering, body: bytes, receive: ASGIReceiveCallable, send: ASGISendCallable) -> bool:
+    """Answer a request; whether it was a hot one. A client that hangs up cancels it."""
+    is_hot = True
+    async with anyio.create_task_group() as tasks:
 
-            tasks.start_soon(watch, name="a client that hangs up")
-            reply = await self._hot(head, body)
-            if reply is None:
-                is_hot = False
-            else:
-                await _send(reply, send)
+        async def watch() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
             tasks.cancel_scope.cancel()
-        return is_hot
+
+        tasks.start_soon(watch, name="a client that hangs up")
+        reply = await answering(body)
+        if reply is None:
+            is_hot = False
+        else:
+            await _send(reply, send)
+        tasks.cancel_scope.cancel()
+    return is_hot
 
 
 def head_of(scope: HTTPScope) -> Head | None:

@@ -8,12 +8,12 @@ opening a session, answers as bytes, calls with a key, and whatever is of revisi
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 from common.config.values import RESERVED_NAMES
 from gateway.errors import GatewayError
-from gateway.hot.exchange import Head, Reply
+from gateway.hot.exchange import Answering, Head, Reply
 from gateway.http.asked import Asked, quality
 from gateway.http.bodies import EVENT_STREAM, JSON
 from gateway.http.checks import Checks
@@ -30,6 +30,10 @@ from gateway.specification import MODERN_PROTOCOL_VERSIONS
 _SERVER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TOOL: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 """Names that stand in a path as they are, and that no router reads in two ways. Others take the longer way."""
+
+_REMEMBERED: Final = 256
+_LONGEST: Final = 256
+"""Paths of which is remembered what they name, and how many characters each may have."""
 
 _VERSIONS: Final = frozenset({"1.1", "2", "3"})
 _SESSION_HEADER: Final = SESSION_HEADER.lower()
@@ -74,17 +78,13 @@ class HotDoors:
     def __repr__(self) -> str:
         return "<HotDoors>"
 
-    def takes(self, head: Head) -> bool:
-        """Whether a request with this head may be a hot one. Costs little, asks nobody, does nothing, raises nothing."""
-        return self._route(head) is not None
-
-    async def __call__(self, head: Head, body: bytes) -> Reply | None:
-        """The answer to a whole request; None where it is none of these after all, and then nothing was done about it.
-
-        Raises nothing. Cancellation means that the client hung up.
-        """
+    def takes(self, head: Head) -> Answering | None:
+        """What answers a request with this head, if that may be a hot one. Raises nothing."""
         route = self._route(head)
-        if route is None or (route.is_shared and has_envelope(body)):
+        return partial(self._answer, head, route) if route is not None else None
+
+    async def _answer(self, head: Head, route: _Route, body: bytes) -> Reply | None:
+        if route.is_shared and has_envelope(body):
             return None
         asked = Asked(head, body, self._checks, door=route.door, server=route.server, endpoint=route.endpoint)
         try:
@@ -102,14 +102,11 @@ class HotDoors:
             return None
         if head.http_version not in _VERSIONS or not head.query.isascii():
             return None
-        match head.path.split("/"):
-            case ["", "api", server, tool] if head.method == "POST":
-                return self._call(head, headers, server, tool)
-            case ["", server, last]:
-                return self._message(head, headers, server, last)
-            case ["", server]:
-                return self._message(head, headers, server, "")
-        return None
+        place = _place(head.path) if len(head.path) <= _LONGEST else None
+        if place is None:
+            return None
+        server, last, tool = place
+        return self._call(head, headers, server, tool) if tool else self._message(head, headers, server, last)
 
     def _message(self, head: Head, headers: Headers, server: str, last: str) -> _Route | None:
         method = head.method
@@ -118,22 +115,33 @@ class HotDoors:
         else:
             door, handler = "front", self._front.get(method)
         is_named = _SESSION_HEADER in headers or (door != "streamable" and SESSION_QUERY in head.query)
-        if handler is None or not (_has_no_body(headers) if method == "GET" else is_named) or not _is_server(server):
+        if handler is None or not (_has_no_body(headers) if method == "GET" else is_named):
             return None
         if headers.get(_VERSION_HEADER) in MODERN_PROTOCOL_VERSIONS:
             return None
         return _Route(door, f"{door}.{method.lower()}", server, partial(handler, server=server), door != "sse")
 
     def _call(self, head: Head, headers: Headers, server: str, tool: str) -> _Route | None:
-        if SESSION_QUERY not in head.query or not _is_server(server) or not _TOOL.fullmatch(tool):
+        if head.method != "POST" or SESSION_QUERY not in head.query:
             return None
         if _AS_BYTES.search(head.query) or not _is_plain(headers):
             return None
         return _Route("rest", "rest.call", server, partial(self._rest.call, server=server, tool=tool), is_shared=False)
 
 
-def _is_server(name: str) -> bool:
-    return name not in RESERVED_NAMES and _SERVER.fullmatch(name) is not None
+@lru_cache(_REMEMBERED)
+def _place(path: str) -> tuple[str, str, str] | None:
+    """The server, what stands behind it, and the tool, where the path is that of a call over REST; None for others."""
+    match path.split("/"):
+        case ["", "api", server, tool]:
+            found = (server, "", tool) if _TOOL.fullmatch(tool) else None
+        case ["", server, last]:
+            found = (server, last, "")
+        case ["", server]:
+            found = (server, "", "")
+        case _:
+            return None
+    return found if server not in RESERVED_NAMES and _SERVER.fullmatch(server) else None
 
 
 def _has_no_body(headers: Headers) -> bool:

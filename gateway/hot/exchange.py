@@ -1,7 +1,7 @@
 """A request and its answer, as the hot doors have them, whoever carries them: see `gateway.hot`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -93,14 +93,15 @@ def put(headers: list[tuple[str, str]], name: str, value: str) -> None:
     headers.append((name, value))
 
 
+Answering = Callable[[bytes], Awaitable[Reply | None]]
+"""Given its body, the answer to a request; None where it is no hot one after all, and then nothing was done about it.
+
+Raises nothing. Cancellation means that the client hung up.
+"""
+
+
 class HotApp(Protocol):
     """What answers hot requests."""
 
-    def takes(self, head: Head) -> bool:
-        """Whether a request with this head may be a hot one. Costs little, asks nobody, does nothing."""
-
-    async def __call__(self, head: Head, body: bytes) -> Reply | None:
-        """The answer to a whole request; None where it is none of these after all, and then nothing was done about it.
-
-        Raises nothing. Cancellation means that the client hung up.
-        """
+    def takes(self, head: Head) -> Answering | None:
+        """What answers a request with this head, if that may be a hot one. Costs little, asks nobody, does nothing."""

@@ -7,7 +7,7 @@ from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 from hypercorn.typing import AppWrapper, LifespanState
 
-from gateway.hot.exchange import Head, HotApp, Reply
+from gateway.hot.exchange import Answering, Head, HotApp
 from gateway.lane.answer import Dates
 from gateway.lane.clock import Clock
 from gateway.lane.connection import Connection
@@ -22,11 +22,7 @@ MAX_HELD: Final = 16 * 1024 * 1024
 class NothingHot:
     """No request is a hot one."""
 
-    def takes(self, head: Head) -> bool:  # noqa: ARG002 - of HotApp
-        """Not this one either."""
-        return False
-
-    async def __call__(self, head: Head, body: bytes) -> Reply | None:  # noqa: ARG002 - of HotApp
+    def takes(self, head: Head) -> Answering | None:  # noqa: ARG002 - of HotApp
         """None, always."""
         return None
 

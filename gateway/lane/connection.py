@@ -24,7 +24,7 @@ from hypercorn.config import Config
 from hypercorn.typing import AppWrapper, LifespanState
 from loguru import logger
 
-from gateway.hot.exchange import HotApp, Reply
+from gateway.hot.exchange import Answering, HotApp, Reply
 from gateway.lane import answer, writing
 from gateway.lane.clock import Clock
 from gateway.lane.cold import LINGER, Cold
@@ -81,8 +81,8 @@ class Connection(asyncio.Protocol):
     """One connection. What comes is fed by the transport; one task at most works for the hot doors."""
 
     __slots__ = (
-        "_ahead", "_around", "_cold", "_eof", "_held", "_paused", "_pieces", "_remote_addr", "_request", "_room",
-        "_served", "_state", "task", "transport",
+        "_ahead", "_answering", "_around", "_cold", "_eof", "_held", "_paused", "_pieces", "_remote_addr", "_request",
+        "_room", "_served", "_state", "task", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -99,6 +99,8 @@ class Connection(asyncio.Protocol):
         self._pieces = 0
         self._request: Request | None = None
         """Its head, if that is whole."""
+        self._answering: Answering | None = None
+        """What is going to answer it."""
         self._ahead: bytearray | None = None
         """What came behind a request that is being answered."""
         self._eof = False
@@ -212,12 +214,13 @@ class Connection(asyncio.Protocol):
         """`data` is at the beginning of a request."""
         found = look(data, self._remote_addr)
         if isinstance(found, Request):
-            if not self._around.hot.takes(found.head):
+            answering = self._around.hot.takes(found.head)
+            if answering is None:
                 self._hand_over(data)
             elif found.end <= len(data):
-                self._work(found, data)
+                self._work(found, answering, data)
             elif self._around.set_apart(found.end):
-                self._request = found
+                self._request, self._answering = found, answering
                 self._hold(data)
             else:
                 self._hand_over(data)
@@ -240,9 +243,10 @@ class Connection(asyncio.Protocol):
             self._pieces += 1
             self._look(bytes(self._held))
         elif len(self._held) >= self._request.end:
-            self._work(self._request, self._held)
+            assert self._answering is not None
+            self._work(self._request, self._answering, self._held)
 
-    def _work(self, request: Request, data: bytes | bytearray) -> None:
+    def _work(self, request: Request, answering: Answering, data: bytes | bytearray) -> None:
         if self._state is State.REST:
             self._around.at_rest.stop(self)
         else:
@@ -251,12 +255,12 @@ class Connection(asyncio.Protocol):
         self._let_go()
         if len(data) > request.end:
             self._ahead = bytearray(memoryview(data)[request.end :])
-        self.task = self._around.loop.create_task(self._answer(request, data), name="hot request")
+        self.task = self._around.loop.create_task(self._answer(request, answering, data), name="hot request")
 
     def _let_go(self) -> None:
         if self._request is not None:
             self._around.give_back(self._request.end)
-        self._held = self._request = None
+        self._held = self._request = self._answering = None
         self._pieces = 0
 
     def _wait(self, data: bytes) -> None:
@@ -292,10 +296,10 @@ class Connection(asyncio.Protocol):
 
     # How a request is answered.
 
-    async def _answer(self, request: Request, data: bytes | bytearray) -> None:
+    async def _answer(self, request: Request, answering: Answering, data: bytes | bytearray) -> None:
         """Have the hot doors answer, and go on with what came behind; cancelled once the connection is gone."""
         try:
-            reply = await self._reply(request, data)
+            reply = await self._reply(answering, bytes(memoryview(data)[request.begin : request.end]))
             if reply is not None:
                 await self._write(reply, request)
         finally:
@@ -303,9 +307,9 @@ class Connection(asyncio.Protocol):
         if self._state is State.AT_WORK:
             self._go_on(bytes(data[: request.end]) if reply is None else None)
 
-    async def _reply(self, request: Request, data: bytes | bytearray) -> Reply | None:
+    async def _reply(self, answering: Answering, body: bytes) -> Reply | None:
         try:
-            return await self._around.hot(request.head, bytes(memoryview(data)[request.begin : request.end]))
+            return await answering(body)
         except Exception as error:  # noqa: BLE001 - whatever it was, one request failed
             logger.opt(exception=error).error("a hot request failed")
             return Reply(500, headers=[answer.FAILED])

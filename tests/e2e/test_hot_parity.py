@@ -177,7 +177,7 @@ async def is_the_same(here: World, row: Row) -> Answer:
     """Ask by both ways; the answer, which is the same, and comes by the way that it should."""
     head = head_of(here.scope(row))
     assert head is not None
-    taken = here.hot.takes(head) and len(here.body(row)) <= BOUND
+    taken = here.hot.takes(head) is not None and len(here.body(row)) <= BOUND
     assert taken is row.is_hot
     long, short = await here.ask(row, by_hot=False), await here.ask(row, by_hot=True)
     assert short.shown() == long.shown()

@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
 import pytest
 
 from gateway.hot.asgi import BOUND, InFront
-from gateway.hot.exchange import Head, Reply
+from gateway.hot.exchange import Answering, Head, Reply
 from tests.support.processes import PATIENCE
 
 GONE = {"type": "http.disconnect"}
@@ -25,10 +26,10 @@ class Hot:
         self.heads: list[Head] = []
         self.ends: list[str] = []
 
-    def takes(self, head: Head) -> bool:
-        return head.path == "/hot"
+    def takes(self, head: Head) -> Answering | None:
+        return partial(self._answer, head) if head.path == "/hot" else None
 
-    async def __call__(self, head: Head, body: bytes) -> Reply | None:
+    async def _answer(self, head: Head, body: bytes) -> Reply | None:
         self.heads.append(head)
         match body:
             case b"none":

@@ -10,7 +10,7 @@ from common.config.model import Debug, GatewaySettings
 from common.config.values import RESERVED_NAMES
 from gateway.app import wire
 from gateway.hot.doors import HotDoors
-from gateway.hot.exchange import Head
+from gateway.hot.exchange import Head, Reply
 from gateway.http.rest import RestDoor
 from tests.gateway.test_succession import next_gateway
 
@@ -96,6 +96,12 @@ def shown(head: Head) -> str:
     return f"{head.method} {head.path}?{head.query} {head.headers[1:]}"
 
 
+async def answered(doors: HotDoors, head: Head, body: bytes) -> Reply | None:
+    answering = doors.takes(head)
+    assert answering is not None
+    return await answering(body)
+
+
 async def test_what_most_ask_for_is_hot_and_nothing_else(doors: HotDoors) -> None:
     assert [shown(each) for each in HOT if not doors.takes(each)] == []
     assert [shown(each) for each in OTHERS if doors.takes(each)] == []
@@ -104,9 +110,8 @@ async def test_what_most_ask_for_is_hot_and_nothing_else(doors: HotDoors) -> Non
 async def test_a_body_of_the_stateless_revision_is_left_to_others_before_anything_is_done(doors: HotDoors) -> None:
     meta = b'{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}'
     body = b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":%b}}' % meta
-    assert await doors(head("/light/mcp", SESSION), body) is None
-    assert await doors(head("/light/mcp"), b"{}") is None
-    legacy = await doors(head(f"/light/message?{QUERY}", ("content-type", "application/json")), body)
+    assert await answered(doors, head("/light/mcp", SESSION), body) is None
+    legacy = await answered(doors, head(f"/light/message?{QUERY}", ("content-type", "application/json")), body)
     assert legacy is not None
     assert legacy.status == 404
 
@@ -116,7 +121,7 @@ async def test_our_own_fault_is_an_answer_too(doors: HotDoors, monkeypatch: pyte
         raise ValueError("a secret")
 
     monkeypatch.setattr(RestDoor, "call", fail)
-    reply = await doors(head(f"/api/light/echo?{QUERY}"), b"{}")
+    reply = await answered(doors, head(f"/api/light/echo?{QUERY}"), b"{}")
     assert reply is not None
     assert reply.status == 500
     assert b"the gateway failed" in bytes(reply.body)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, cast
 
 import anyio
@@ -10,7 +11,7 @@ import anyio.abc
 import anyio.lowlevel
 from quart import Quart
 
-from gateway.hot.exchange import Head, Reply
+from gateway.hot.exchange import Answering, Head, Reply
 from gateway.server import StopAccepting, bind, serve_http
 from tests.support.processes import PATIENCE
 
@@ -27,10 +28,10 @@ class Doors:
         self.made = 0
         self.entered = self.left = 0
 
-    def takes(self, head: Head) -> bool:
-        return head.path.startswith("/hot/")
+    def takes(self, head: Head) -> Answering | None:
+        return partial(self._answer, head) if head.path.startswith("/hot/") else None
 
-    async def __call__(self, head: Head, body: bytes) -> Reply | None:
+    async def _answer(self, head: Head, body: bytes) -> Reply | None:
         self.heard.append((head, body))
         answer: Reply | None = await getattr(self, "on_" + head.path.removeprefix("/hot/"))(head, body)
         return answer
