@@ -5,44 +5,38 @@ function that `announce` is.
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, closing, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 
 import anyio
 import anyio.abc
 from loguru import logger
 
-from common.config.model import ServerSpec, SupervisorSettings
+from common.config.model import SupervisorSettings
 from common.limits import raise_open_files_limit
 from common.once import Changes
 from common.reasons import Reason
 from supervisor import exposure
 from supervisor.births import Births
 from supervisor.certificates import certify, log_end
-from supervisor.child import Child, count_by_server, duplicates
+from supervisor.child import Child, count_by_server
 from supervisor.clocks import Clocks
 from supervisor.endings import Endings
-from supervisor.environment import SpawnError
 from supervisor.fetches import Fetches
-from supervisor.gate import Gate
 from supervisor.ground import Ground
 from supervisor.helpers import Helpers
 from supervisor.lifecycle import Event, State
 from supervisor.limits import exit_of_init, limit_of
 from supervisor.meter import Meter
 from supervisor.nearby import Nearby
-from supervisor.personal import for_user
+from supervisor.openings import Openings
 from supervisor.places import caches_path
 from supervisor.placing import Placer
-from supervisor.priority import Priority
 from supervisor.protocol import Answer, Exit, FromSupervisor, Gone
-from supervisor.queueing import Request
 from supervisor.rooms import Room, Rooms
 from supervisor.stderr import open_file
 from supervisor.strays import Strays
 from supervisor.tree import CensusTaker, Reaper, end_everything
-from supervisor.warming import Warming
-from supervisor.zygote.blanks import Blank
 from supervisor.zygote.zygotes import Zygotes
 
 
@@ -87,13 +81,12 @@ class Children:
         self._rooms = rooms
         self._by_lease: dict[int, Child] = {}
         self._by_pid: dict[int, Child] = {}
-        self._last_lease = 0
         self._census = CensusTaker()
-        self._strays = Strays(ground, self._by_pid.keys, self._by_lease.keys, lambda: self._last_lease)
+        self._strays = Strays(ground, self._by_pid.keys, self._by_lease.keys, lambda: self._openings.last_lease)
         placer = Placer(ground.reaping, raise_open_files_limit(), (ground.runtime, rooms.base), caches_path(settings))
         self._helpers = Helpers(ground, self._census)
         self._nearby = Nearby(self._census, self._own)
-        self._births = Births(ground, rooms, placer, self._census, self._strays, self._nearby, self._clear)
+        births = Births(ground, rooms, placer, self._census, self._strays, self._nearby, self._clear)
         self._clocks = Clocks(announce, self._end)
         self.fetches = Fetches(self._helpers, tasks)
         """Of the packages that servers are started from."""
@@ -112,15 +105,26 @@ class Children:
         self._meter = Meter(self._alive, self.over_limit, self._strays.kill, measure_usage=not enforced)
         self._told = Changes()
         self._buried = anyio.Event()
-        self.gate = Gate(settings)
-        self.gate.on_wait = self._make_room
         self.stderr_directory = ground.runtime / "stderr"
         """Where sessions have their files, if wanted."""
-        self.keeps_pipes = False
-        """Whether a child's pipes are kept for a later gateway: see supervisor.custody."""
         self._endings = Endings(announce, tasks, self._bury)
-        priority = Priority(weighs=run is not None and "cpu" in run.controllers)
-        self.warming = Warming(settings, self.gate, tasks, self._begin_spare, self._end, priority, self._is_current)
+        self._openings = Openings(
+            settings,
+            ground.reaping,
+            tasks,
+            rooms,
+            births,
+            self.fetches,
+            self.zygotes,
+            self._clocks,
+            enroll=self._enroll,
+            end=self._end,
+            burial=self._burial,
+        )
+        self.open = self._openings.open
+        self.gate = self._openings.gate
+        self.gate.on_wait = self._make_room
+        self.warming = self._openings.warming
         """Of children that stand ready before anybody asks."""
 
     @property
@@ -128,71 +132,11 @@ class Children:
         """How often something outlived SIGKILL by a whole grace, or its session."""
         return self._endings.outlived + self._strays.outlived
 
-    # What the gateway asks for.
+    def keep_pipes(self, *, wanted: bool) -> None:
+        """Whether a child's pipes are kept for a later gateway: see supervisor.custody."""
+        self._openings.keeps_pipes = wanted
 
-    async def open(
-        self,
-        server: str,
-        label: str,
-        user: str = "",
-        values: Mapping[str, str] | None = None,
-        *,
-        gives_way: bool = False,
-    ) -> tuple[Child, int, int]:
-        """Spawn a child of `server`, once there is a place; the child, and its stdin and stdout, which the caller owns.
-
-        `values` are what it is given of `user`'s own. One that `gives_way` waits for no place, and makes nobody wait.
-
-        Raises SpawnError, with a reason, where it is refused or cannot be started. Cancellation leaves nothing behind.
-        """
-        exposure.check(server, self._settings, self.reaping)
-        request = Request(server, user, label, gives_way)
-        if not gives_way and (spare := self._warm(request)) is not None:
-            return spare
-        self._resolve(server)  # or it is refused, for which it need not have waited for a place
-        self._last_lease += 1
-        lease = self._last_lease
-        await self.gate.enter(lease, request)
-        if not gives_way and (spare := self._warm(request, lease)) is not None:  # it may have waited for long
-            return spare
-        try:
-            if not gives_way:
-                await self._have_a_user_free(server)
-            spec, blank = await self._prepare(server)
-            with closing(blank) if blank is not None else nullcontext():
-                own = for_user(spec, values or {})
-                child, spawned = self._births.start(own, lease, label, user, gives_way=gives_way, blank=blank)
-        except SpawnError as error:
-            self.gate.could_not_spawn(lease, request, error)
-            raise
-        except BaseException:
-            self.gate.gave_up(lease, request)
-            raise
-        if self.keeps_pipes:
-            child.pipes = duplicates(spawned.stdin, spawned.stdout)
-        self._enroll(child)
-        self._clocks.start(child)
-        self.warming.cold(child)
-        return child, spawned.stdin, spawned.stdout
-
-    async def _have_a_user_free(self, server: str) -> None:
-        """Where all user ids for `server` are in use, wait until a spare has given up its own, if one has any."""
-        while (spec := self._settings.servers.get(server)) is not None and not self._rooms.has_user_for(spec):
-            assert spec.isolation.uid_range is not None
-            if not self.warming.give_up_user(*spec.isolation.uid_range):
-                return
-            await self._buried.wait()
-
-    async def _prepare(self, server: str) -> tuple[ServerSpec, Blank | None]:
-        """How to start `server`, as the configuration has it now, and what its zygote has forked for that."""
-        while True:
-            spec = self._resolve(server)
-            before = self._settings.servers.get(server)
-            blank = await self.zygotes.fork(spec)
-            if self._settings.servers.get(server) == before:
-                return spec, blank
-            if blank is not None:
-                blank.close()
+    # What the gateway asks for; `open` is supervisor.openings'.
 
     def _enroll(self, child: Child) -> None:
         if child.spec.isolation.stderr_files:
@@ -200,55 +144,6 @@ class Children:
         self._by_lease[child.lease] = self._by_pid[child.pid] = child
         self._meter.wake()
         logger.log(child.level, "spawned {} pid {} for session {}", child.spec.name, child.pid, child.label)
-
-    def _warm(self, request: Request, instead_of: int | None = None) -> tuple[Child, int, int] | None:
-        """A spare that is `request`'s child from now on, if there is one, and its pipes, as `open` returns them."""
-        if instead_of is None:
-            self.warming.arrived(request.server)
-        child = self.warming.take(request, instead_of)
-        if child is None:
-            return None
-        stdin, stdout = child.pipes
-        child.pipes = duplicates(stdin, stdout) if self.keeps_pipes else ()
-        self._clocks.start(child)
-        return child, stdin, stdout
-
-    async def _begin_spare(self, server: str, label: str) -> tuple[Child, ServerSpec] | None:
-        """Start a child that waits for a session, and its server as it is configured; None where there is no place."""
-        exposure.check(server, self._settings, self.reaping)
-        spec = self._resolve(server)
-        configured = self._settings.servers[server]
-        self._last_lease += 1
-        lease, request = self._last_lease, Request(server, "", label, gives_way=True, is_spare=True)
-        if not self.warming.is_on or not self.gate.enter_spare(lease, request):
-            return None
-        try:
-            child, spawned = self._births.start(spec, lease, label, "", gives_way=True, is_spare=True)
-        except BaseException:
-            self.gate.left(lease)
-            raise
-        child.pipes = spawned.stdin, spawned.stdout
-        self._enroll(child)
-        return child, configured
-
-    def _is_current(self, child: Child) -> bool:
-        """Whether `child` was started from its server's package as it is there now, or there is no other."""
-        try:
-            now = self._resolve(child.spec.name)
-        except SpawnError:
-            return True
-        return (now.command, now.args) == (child.spec.command, child.spec.args)
-
-    def _resolve(self, server: str) -> ServerSpec:
-        """How to start `server`, as the configuration has it now.
-
-        Raises SpawnError where its package is not there yet, and for one that was taken out of the configuration while
-        somebody waited for a place.
-        """
-        if (spec := self._settings.servers.get(server)) is not None:
-            return self.fetches.resolve(spec)
-        message = f"there is no server '{server}' any more"
-        raise SpawnError(Reason.SERVER_NOT_FOUND, message, message)
 
     def keep(self, lease: int, state: str) -> None:
         """This one is ready, and `state` is what a later gateway needs to go on with it."""
@@ -386,6 +281,9 @@ class Children:
         """Take the room back, and wipe it; nothing lives in it any more."""
         self._rooms.close_room(room)
         self._tasks.start_soon(self._rooms.wipe, room, name=f"wipe {room.path.name}")
+
+    async def _burial(self) -> None:
+        await self._buried.wait()
 
     def _make_room(self, leases: list[int]) -> None:
         for lease in leases:

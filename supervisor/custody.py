@@ -75,7 +75,7 @@ class Custody:
         self._vacated = anyio.Event()
         self._cleared = anyio.Event()
         self._cleared.set()
-        children.keeps_pipes = grace > 0
+        children.keep_pipes(wanted=grace > 0)
 
     def __repr__(self) -> str:
         return f"<Custody {self.presence.name}, epoch {self.epoch}, heirlooms {sorted(self._heirlooms)}>"

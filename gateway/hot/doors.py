@@ -1,8 +1,8 @@
-"""Which requests are hot, and their answers: what clients of a live session ask for, in the ways in which most ask.
+"""Which requests are hot, and their answers: what clients ask for all day, in the ways in which most ask.
 
 Nothing is decided here but that. The checks and the doors are those of every other request (`gateway.http`), so a hot
 request is answered as it would be elsewhere; it only gets there by a shorter way. What is rare takes the longer one:
-opening a session, answers as bytes, calls with a key, and whatever is of revision 2026-07-28.
+answers as bytes, calls with a key, and whatever is of revision 2026-07-28.
 """
 
 import re
@@ -67,10 +67,11 @@ class HotDoors:
     ) -> None:
         self._checks = checks
         self._rest = rest
-        self._front = {"POST": front.post, "GET": front.get}
+        self._front = {"POST": front.post, "GET": front.get, "DELETE": streamable.delete}
         self._below = {
             ("POST", "mcp"): ("streamable", streamable.post),
             ("GET", "mcp"): ("streamable", streamable.get),
+            ("DELETE", "mcp"): ("streamable", streamable.delete),
             ("POST", "message"): ("sse", sse.post),
             ("GET", "sse"): ("sse", sse.get_sse),
         }
@@ -114,8 +115,9 @@ class HotDoors:
             door, handler = self._below.get((method, last), ("", None))
         else:
             door, handler = "front", self._front.get(method)
-        is_named = _SESSION_HEADER in headers or (door != "streamable" and SESSION_QUERY in head.query)
-        if handler is None or not (_has_no_body(headers) if method == "GET" else is_named):
+        if handler is None or (method == "GET" and not _has_no_body(headers)):
+            return None
+        if door == "sse" and method == "POST" and not (_SESSION_HEADER in headers or SESSION_QUERY in head.query):
             return None
         if headers.get(_VERSION_HEADER) in MODERN_PROTOCOL_VERSIONS:
             return None

@@ -35,6 +35,7 @@ CLOSED: dict[str, Any] = {
 SERVERS: dict[str, Any] = {
     "light": light(max_message_bytes=4096),
     "rated": LIGHT,
+    "missing": {"command": "no-such-command"},
     "secret": LIGHT,
     "own": {**LIGHT, "headers": ["X-Token"], "env": {"TOKEN": "${header:X-Token}"}, "allow_shared_uid": True},
 }
@@ -218,7 +219,15 @@ STREAMABLE = {
     "an answer that nobody can take": Row("/light/mcp", ECHO, {**IN, "Accept": "image/png"}, status=406),
     "a version that there is not": Row("/light/mcp", ECHO, {**IN, "Mcp-Protocol-Version": "1999-01-01"}, status=400),
     "a message of the stateless revision": Row("/light/mcp", ECHO, MODERN, status=400, is_hot=False),
-    "no session": Row("/light/mcp", ECHO, status=400, is_hot=False),
+    "no session": Row("/light/mcp", ECHO, status=400),
+    "initialize of a server that cannot be started": Row("/missing/mcp", request(0, "initialize", HELLO)),
+    "initialize as a notification": Row("/light/mcp", notification("initialize"), status=400),
+    "initialize among others": Row("/light/mcp", [request(0, "initialize", HELLO)], status=400),
+    "the end of no session": Row("/light/mcp", method="DELETE", status=400),
+    "the end of nobody's": Row("/light/mcp", headers={"Mcp-Session-Id": "gw.none"}, method="DELETE", status=404),
+    "the end of what has ended": Row("/light", headers={"Mcp-Session-Id": "{over}"}, method="DELETE", status=404),
+    "the end of another server's": Row("/rated/mcp", headers=IN, method="DELETE", status=404),
+    "the end in the stateless revision": Row("/light/mcp", headers=MODERN, method="DELETE", status=405, is_hot=False),
     "two ids": Row("/light?sessionId={rest}", ECHO, IN, status=400),
     "HEAD": Row("/light/mcp", headers=IN, method="HEAD", status=405, is_hot=False),
     "another method": Row("/light/mcp", headers=IN, method="PUT", status=405, is_hot=False),
@@ -316,6 +325,36 @@ STRANGERS = {
 @pytest.mark.parametrize("name", STRANGERS)
 async def test_whoever_may_not_is_told_the_same(closed_world: World, name: str) -> None:
     await is_the_same(closed_world, STRANGERS[name])
+
+
+OPENINGS = {
+    "at its own path": Row("/light/mcp", request(0, "initialize", HELLO)),
+    "at the shared path": Row("/light", request(0, "initialize", HELLO)),
+    "as a stream": Row("/light/mcp", request(0, "initialize", HELLO), {"Accept": "text/event-stream"}),
+    "for JSON alone": Row("/light/mcp", request(0, "initialize", HELLO), {"Accept": "application/json"}),
+}
+
+
+@pytest.mark.parametrize("opens", OPENINGS.values(), ids=OPENINGS)
+async def test_a_session_is_opened_and_ended_the_same_by_either_way(open_world: World, opens: Row) -> None:
+    opened = [await open_world.ask(opens, by_hot=each) for each in (False, True)]
+    assert opened[0].shown() == opened[1].shown()
+    assert b"serverInfo" in opened[0].body
+    ends = [
+        Row(opens.path, headers={"Mcp-Session-Id": dict(each.headers)[b"mcp-session-id"].decode()}, method="DELETE")
+        for each in opened
+    ]
+    ended = [await open_world.ask(row, by_hot=each) for row, each in zip(ends, (False, True), strict=True)]
+    assert ended[0].shown() == ended[1].shown()
+    assert ended[0].status == HTTPStatus.NO_CONTENT
+    for row in ends:
+        await is_the_same(open_world, replace(row, status=HTTPStatus.NOT_FOUND))
+    # The supervisor answers behind its word that both have ended, with which their pipes are closed.
+    await open_world.ask(Row("/health", method="GET"), by_hot=False)
+
+
+async def test_at_an_unknown_server_there_is_no_session_by_either_way(open_world: World) -> None:
+    await is_the_same(open_world, Row("/nothing/mcp", request(0, "initialize", HELLO), status=404))
 
 
 async def test_where_the_host_is_not_ours_nobody_is_answered_by_either_way(open_world: World) -> None:

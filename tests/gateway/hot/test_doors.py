@@ -45,6 +45,10 @@ HOT = [
     head(f"/light/message?{QUERY}"),
     head("/light/mcp", SESSION, version="2"),
     head("/light/mcp", SESSION, method="GET"),
+    head("/light/mcp"),
+    head("/light"),
+    head("/light/mcp", SESSION, method="DELETE"),
+    head("/light", SESSION, method="DELETE"),
     head("/light/sse", method="GET"),
     head("/light", method="GET"),
     head(f"/api/light/echo?{QUERY}"),
@@ -52,13 +56,12 @@ HOT = [
     head(f"/api/my-server.1/_a-tool.b?{QUERY}", ("accept", "application/json")),
 ]
 OTHERS = [
-    head("/light/mcp"),
-    head("/light"),
     head("/light/message"),
     head("/light/mcp", SESSION, MODERN),
     head("/light/sse", MODERN, method="GET"),
     head("/light/mcp", SESSION, version="1.0"),
-    head("/light/mcp", SESSION, method="DELETE"),
+    head("/light/mcp", SESSION, MODERN, method="DELETE"),
+    head("/light/message", method="DELETE"),
     head("/light/mcp", SESSION, method="HEAD"),
     head("/light/sse", ("content-length", "5"), method="GET"),
     head("/light/sse", ("transfer-encoding", "chunked"), method="GET"),
@@ -111,6 +114,7 @@ async def test_a_body_of_the_stateless_revision_is_left_to_others_before_anythin
     meta = b'{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}'
     body = b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":%b}}' % meta
     assert await answered(doors, head("/light/mcp", SESSION), body) is None
+    assert await answered(doors, head("/light/mcp"), body) is None
     legacy = await answered(doors, head(f"/light/message?{QUERY}", ("content-type", "application/json")), body)
     assert legacy is not None
     assert legacy.status == 404
