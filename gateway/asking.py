@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Final, Protocol
 
-import anyio
 import msgspec
 
 from common.reasons import Reason
@@ -11,7 +10,6 @@ from gateway.errors import GatewayError
 from gateway.identity.who import Who
 from gateway.jsonrpc import Malformed, Message, Notification, Request, Response, decode
 from gateway.large import Data, LargeAnswer, Result
-from gateway.outbox import Outbox
 from gateway.relay import Relay
 from gateway.specification import INVALID_PARAMS
 
@@ -41,59 +39,111 @@ class Listener(Protocol):
         """The child says `message` meanwhile. While this takes its time, more waits, and then the child does."""
 
 
-async def ask(
-    relay: Relay,
-    server: str,
-    message: Request,
-    *,
-    who: Who | None,
-    within: float | None = None,
-    listener: Listener | None = None,
-    asks: Asks | None = None,
-) -> Result:
-    """The result of `message`, which is of `who`, or the gateway's own; `within` seconds, and `request_timeout`.
+def _never() -> bool:
+    return False
 
-    What the child asks before it answers goes to `asks`, if that is there; else it takes another way. Raises GatewayError
-    for an error, the child's or our own.
 
-    Cancellation drops the result; what becomes of the request itself is the conversation's to say.
+class Asking:
+    """A request that is on its way to a child; `answer` waits for what comes of it.
+
+    It is `message`, which is of `who`, or the gateway's own; the child has `within` seconds, and `request_timeout`. What
+    the child asks before it answers goes to `asks`, if that is there; else it takes another way. Whoever stops waiting
+    cancels the request, unless `cancels` leaves it to the conversation. Raises GatewayError where the session has ended.
     """
-    outbox = relay.new_outbox()
-    wants_more, only_questions = bool(listener or asks), listener is None
-    relay.request(message, outbox, who=who, can_carry_more=wants_more, only_questions=only_questions, within=within)
-    try:
-        response = await _response(outbox, listener, asks)
-    finally:
-        relay.hang_up(outbox)
-    if outbox.failure is not None:
-        raise outbox.failure
-    if response is None:
-        raise GatewayError(Reason.INTERNAL_ERROR, "the call ended without an answer")
-    if isinstance(response, LargeAnswer):
-        if response.is_error:
-            raise _as_gateway_error(bytes(response.body), server)
-        return response.body
-    if response.error:
-        raise _as_gateway_error(response.error, server)
-    return response.result
 
+    def __init__(
+        self,
+        relay: Relay,
+        server: str,
+        message: Request,
+        *,
+        who: Who | None,
+        within: float | None = None,
+        listener: Listener | None = None,
+        asks: Asks | None = None,
+        cancels: bool = True,
+    ) -> None:
+        self._relay = relay
+        self._server = server
+        self._id = message.id
+        self._listener = listener
+        self._asks = asks
+        self._cancels = cancels
+        self._turn = 0
+        """Whose it is to wait: each who does has another number."""
+        self._outbox = outbox = relay.new_outbox()
+        wants_more, only_questions = bool(listener or asks), listener is None
+        relay.request(message, outbox, who=who, can_carry_more=wants_more, only_questions=only_questions, within=within)
+        self._stale = outbox.waiting
+        """What the child said when nobody listened: it is about no request of ours."""
 
-async def _response(outbox: Outbox, listener: Listener | None, asks: Asks | None) -> Response | LargeAnswer | None:
-    """What comes in the end, after all that `listener` and `asks` hear; None where the outbox ends without it."""
-    stale = outbox.waiting  # what the child said when nobody listened: it is about no request of ours
-    if listener is not None and outbox.failure is None:
-        listener.asked()
-    while True:
+    def __repr__(self) -> str:
+        return f"<Asking {self._server}: {self._outbox!r}>"
+
+    async def answer(self) -> Result:
+        """The result. Raises GatewayError for an error, the child's or our own. Cancellation gives it up."""
+        result = await self.answer_until(_never)
+        assert result is not None
+        return result
+
+    async def answer_until(self, is_left: Callable[[], bool]) -> Result | None:
+        """The same; None as soon as nothing is there and it `is_left`, or was handed on."""
+        self._turn += 1
+        turn = self._turn
         try:
-            message = _read(await outbox.take(_NO_BOUND) or b"")
-        except anyio.EndOfStream:
+            response = await self._response(is_left, turn)
+        except BaseException:
+            if turn == self._turn:
+                self.give_up()
+            raise
+        if response is None:
             return None
-        if isinstance(message, Response | LargeAnswer):
-            return message
-        if isinstance(message, Request) and asks is not None:
-            asks(message)
-        elif isinstance(message, Notification) and listener is not None and outbox.taken > stale:
-            await listener.hear(message)
+        self._relay.hang_up(self._outbox)
+        return self._result(response)
+
+    def hand_on(self) -> None:
+        """Whoever waits is to stop, for somebody else is going to wait."""
+        self._turn += 1
+        self._outbox.wake()
+
+    def give_up(self) -> None:
+        """Nobody waits any more. To be called as often as one likes, also when it is answered."""
+        self._relay.hang_up(self._outbox)
+        if self._cancels:
+            self._relay.cancel(self._id, "nobody waits for the answer")
+
+    async def _response(self, is_left: Callable[[], bool], turn: int) -> Response | LargeAnswer | None:
+        """What comes in the end, after all that `listener` and `asks` hear."""
+        outbox, listener = self._outbox, self._listener
+        if listener is not None and outbox.failure is None:
+            listener.asked()
+        while True:
+            while not outbox.waiting:
+                if is_left():
+                    return None
+                if outbox.at_end:
+                    raise outbox.failure or GatewayError(Reason.INTERNAL_ERROR, "the call ended without an answer")
+                await outbox.news(_NO_BOUND)
+                if turn != self._turn:
+                    return None
+            message = _read(await outbox.take(0) or b"")
+            if isinstance(message, Response | LargeAnswer):
+                return message
+            if isinstance(message, Request) and self._asks is not None:
+                self._asks(message)
+            elif isinstance(message, Notification) and listener is not None and outbox.taken > self._stale:
+                await listener.hear(message)
+
+    def _result(self, response: Response | LargeAnswer) -> Result:
+        if self._outbox.failure is not None:
+            raise self._outbox.failure
+        if isinstance(response, LargeAnswer):
+            if response.is_error:
+                raise _as_gateway_error(bytes(response.body), self._server)
+            return response.body
+        if response.error:
+            raise _as_gateway_error(response.error, self._server)
+        return response.result
 
 
 def _read(answer: Data) -> Message | LargeAnswer:

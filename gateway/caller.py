@@ -12,13 +12,12 @@ import msgspec
 from msgspec import Raw
 
 from common.reasons import Reason
-from gateway.asking import Asks, Listener, ask
+from gateway.asking import Asking, Asks, Listener
 from gateway.catalog.offers import Prompt, Resource, Template, Tool, Welcome
 from gateway.catalog.reading import MAX_BYTES, Collected, Malformed, TooLarge, detached
 from gateway.errors import GatewayError, mebibytes
 from gateway.identity.who import Who
 from gateway.jsonrpc import Response, notification, request
-from gateway.large import Result
 from gateway.meta import LOG_LEVEL, PROGRESS
 from gateway.relay import Relay
 from gateway.specification import LATEST_HANDSHAKE_VERSION, METHOD_NOT_FOUND
@@ -80,7 +79,7 @@ class Caller:
         self.welcome = _welcome(answer)
         self._relay.notify(notification("notifications/initialized"))
 
-    async def call(
+    def call(
         self,
         tool: str,
         arguments: bytes,
@@ -89,25 +88,25 @@ class Caller:
         within: float | None = None,
         listener: Listener | None = None,
         asks: Asks | None = None,
-    ) -> Result:
-        """The result of `tool`, as MCP gives it to `who`, who has let `find` see whether there is one.
+    ) -> Asking:
+        """A call of `tool` is on its way, for `who`, who has let `find` see whether there is one.
 
         `arguments` is the JSON of an object.
         `within` is how many seconds the child has for it, where that is less than `request_timeout`. A `listener` hears
         of its progress, and what the child logs; what the child asks before it answers goes to `asks`.
 
-        Raises GatewayError. Cancellation cancels the call, and the child is told so.
+        Raises GatewayError.
         """
         self._relay.calls.check()
         params: dict[str, object] = {"name": tool, "arguments": Raw(arguments)}
         if listener is not None:
             params["_meta"] = {PROGRESS: self._last_id + 1, LOG_LEVEL: _LOG_LEVEL}
-        return await self._ask(CALL, params, who, within=within, listener=listener, asks=asks)
+        return self._ask(CALL, params, who, within=within, listener=listener, asks=asks)
 
-    async def fetch(self, method: str, params: object, who: Who, asks: Asks | None = None) -> Result:
-        """The result of any request of `who`, as `call` gives it. Raises GatewayError, also for one too many."""
+    def fetch(self, method: str, params: object, who: Who, asks: Asks | None = None) -> Asking:
+        """The same for any other request. Raises GatewayError, also for one too many."""
         self._relay.calls.check(of_tool=False)
-        return await self._ask(method, params, who, asks=asks)
+        return self._ask(method, params, who, asks=asks)
 
     @property
     def questions(self) -> Set[bytes]:
@@ -159,10 +158,13 @@ class Caller:
         return [*(await self._list("prompts/list", "prompts", Prompt)).values()]
 
     async def ask(self, method: str, params: object, who: Who | None = None) -> bytes:
-        """The result of one request of `who`, or the gateway's own, as a whole. Raises GatewayError, as `call` does."""
-        return bytes(await self._ask(method, params, who))
+        """The result of one request of `who`, or the gateway's own, as a whole. Raises GatewayError.
 
-    async def _ask(
+        Cancellation cancels the request, and the child is told so.
+        """
+        return bytes(await self._ask(method, params, who).answer())
+
+    def _ask(
         self,
         method: str,
         params: object,
@@ -171,14 +173,10 @@ class Caller:
         within: float | None = None,
         listener: Listener | None = None,
         asks: Asks | None = None,
-    ) -> Result:
+    ) -> Asking:
         self._last_id += 1
         message = request(self._last_id, method, params)
-        try:
-            return await ask(self._relay, self._server, message, who=who, within=within, listener=listener, asks=asks)
-        except BaseException:  # an answer's, too, and then there is nothing to be cancelled
-            self._relay.cancel(message.id, "nobody waits for the answer")
-            raise
+        return Asking(self._relay, self._server, message, who=who, within=within, listener=listener, asks=asks)
 
     async def _list(self, method: str, key: str, kind: type[_Item]) -> dict[str, _Item]:
         """All pages of a list, by name; it is empty where the child knows no such list."""

@@ -131,7 +131,7 @@ class Outbox:
 
     async def take_event(self, within: float) -> Event | None:
         """The same, with its id."""
-        if not self._messages and not self._at_end:
+        if not self._messages and not self.at_end:
             await self._news.wait(within)
         if self._messages:
             event = self._messages.popleft()
@@ -141,28 +141,37 @@ class Outbox:
                 self._log.take(event)
             self._lower()
             return event
-        if self._at_end:
+        if self.at_end:
             raise anyio.EndOfStream
         return None
+
+    async def news(self, within: float) -> None:
+        """Wait for a message, the end or a call of `wake`, `within` seconds at most."""
+        await self._news.wait(within)
+
+    def wake(self) -> None:
+        """Have whoever waits go on as though there were news."""
+        self._news.ring()
 
     async def settle(self, within: float) -> bool:
         """Wait for the first message or the end, `within` seconds at most.
 
         Whether that settled it: the outbox is closed, and holds one message or none.
         """
-        if not self._messages and not self._at_end:
+        if not self._messages and not self.at_end:
             await self._news.wait(within)
-        return self._at_end and len(self._messages) <= 1
+        return self.at_end and len(self._messages) <= 1
 
     async def end(self, within: float) -> bool:
         """Wait for the end, `within` seconds at most; whether it came. What is here may still be taken."""
         with anyio.move_on_after(within):
-            while not self._at_end:
+            while not self.at_end:
                 await self._news.wait(FOR_EVER)
-        return self._at_end
+        return self.at_end
 
     @property
-    def _at_end(self) -> bool:
+    def at_end(self) -> bool:
+        """Whether no more messages come than those that wait to be taken."""
         return self._closed or self._discarding
 
     def _lower(self) -> None:

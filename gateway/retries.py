@@ -4,25 +4,23 @@ Such a call lasts as long as its session and `request_timeout` let it, whoever s
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextvars import Context
 from functools import partial
 from time import monotonic
 
+from gateway.asking import Asking
 from gateway.caller import Caller
 from gateway.identity.principal import Principal
 from gateway.large import Result
 from gateway.rest.replays import Kept, Name, Replays
 
-Run = Callable[[], Awaitable[Result]]
-"""A call that is yet to be made. Raises GatewayError in place of a result."""
 
-
-def begin(run: Run, name: str) -> "asyncio.Task[Result]":
-    """The call, which is being made; its context is its own, for the request's holds all of the request."""
+def begin(ask: Callable[[], Asking], name: str) -> "asyncio.Task[Result]":
+    """The result of what `ask` asks for; in a context of its own, for the caller's holds the whole request."""
 
     async def perform() -> Result:
-        return await run()
+        return await ask().answer()
 
     return asyncio.get_running_loop().create_task(perform(), name=name, context=Context())
 
@@ -39,17 +37,17 @@ class Retries:
         return f"<Retries: {len(self._tasks)} calls, {self._replays!r}>"
 
     def join(
-        self, caller: Caller, owner: Principal, name: Name, arguments: bytes, run: Run
+        self, caller: Caller, owner: Principal, name: Name, arguments: bytes, ask: Callable[[], Asking]
     ) -> tuple["asyncio.Future[Result]", bool]:
         """The answer to the call that `name` stands for; and whether it was asked for before.
 
-        `run` makes it, where it was not. Raises GatewayError where the key stands for another call. Whoever waits for
+        `ask` makes it, where it was not. Raises GatewayError where the key stands for another call. Whoever waits for
         the answer is to shield it.
         """
         found = self._replays.find(caller, name, arguments, self._now())
         if found is not None:
             return found.answer, True
-        task = begin(run, f"call {name.tool}")
+        task = begin(ask, f"call {name.tool}")
         self._tasks.add(task)
         caller.on_end = partial(self._replays.forget, caller)
         kept = self._replays.begin(caller, owner, name, arguments, task)

@@ -1,11 +1,13 @@
 """A call of a tool, however it was asked for: its answer over HTTP."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from loguru import logger
 
 from gateway.admittance import CALL, Use
+from gateway.asking import Asking
 from gateway.catalog.offers import Tool
 from gateway.errors import GatewayError
 from gateway.hot.exchange import Reply
@@ -21,7 +23,7 @@ from gateway.rest.parked import Call, Parked
 from gateway.rest.replays import Name
 from gateway.rest.schemas import LONGEST
 from gateway.rest.wishes import KEY, REPLAYED, TIMEOUT, Form, Wishes, key_of, timeout_of
-from gateway.retries import Retries, Run, begin
+from gateway.retries import Retries, begin
 from gateway.session_sets import SessionSet
 
 _KEY: Final = KEY.lower()
@@ -55,13 +57,13 @@ class ToolCalls:
         if stream is not None:
             call.on_question = stream.ask
 
-        async def run() -> Result:
-            return await caller.call(tool, arguments, who, within=wishes.timeout, listener=stream, asks=call.hear)
+        def ask() -> Asking:
+            return caller.call(tool, arguments, who, within=wishes.timeout, listener=stream, asks=call.hear)
 
         if is_once or not wishes.key:
-            return await _answer(asked, call, run, stream, wanted)
+            return await _answer(asked, call, ask, stream, wanted)
         name = Name(tool, wishes.key, session_set.given(server, who))
-        made, is_replay = self._retries.join(caller, session_set.principal, name, arguments, run)
+        made, is_replay = self._retries.join(caller, session_set.principal, name, arguments, ask)
         if not is_replay:
             call.attach(made, is_own=False)
         return await self._answer_again(asked, made, stream, wanted, is_replay=is_replay)
@@ -103,10 +105,12 @@ class ToolCalls:
         return reply
 
 
-async def _answer(asked: Asked, call: Call, run: Run, stream: CallStream | None, wanted: Wish) -> Reply:
+async def _answer(
+    asked: Asked, call: Call, ask: Callable[[], Asking], stream: CallStream | None, wanted: Wish
+) -> Reply:
     if stream is None:
-        return contents.response(asked, await call.answer_or_ask(run), wanted)
-    made = begin(run, "a call that streams")
+        return contents.response(asked, await call.answer_or_ask(ask), wanted)
+    made = begin(ask, "a call that streams")
     call.attach(made)
     return await stream.reply(made, is_own=True)
 

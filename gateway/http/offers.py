@@ -105,7 +105,7 @@ class OfferDoor:
             caller = await session_set.caller(server, asked().sender)
 
             async def ask(params: dict[str, str]) -> bytes:
-                return bytes(await caller.fetch(method, params, asked().sender))
+                return bytes(await caller.fetch(method, params, asked().sender).answer())
 
             limit = self._policy_bytes(server)
             return bodies.json_reply(await listed(ask, key, asked().query.get("cursor"), limit))
@@ -116,13 +116,10 @@ class OfferDoor:
             caller = await session_set.caller(server, asked().sender)
             call = self._parked.attend(session_set, server, caller, declines=declines)
 
-            async def run() -> Result:
-                try:
-                    return await caller.fetch(method, params, who, call.hear)
-                except GatewayError as error:
-                    raise await _told_plainly(error, caller, params) from None
+            async def told(error: GatewayError) -> GatewayError:
+                return await _told_plainly(error, caller, params)
 
-            return await call.answer_or_ask(run)
+            return await call.answer_or_ask(lambda: caller.fetch(method, params, who, call.hear), told)
 
     @asynccontextmanager
     async def _session_set(self, server: str, method: str) -> AsyncIterator[SessionSet]:

@@ -18,7 +18,7 @@ import anyio
 import msgspec
 from loguru import logger
 
-from gateway.asking import ask
+from gateway.asking import Asking
 from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
 from gateway.jsonrpc import request
@@ -139,7 +139,7 @@ async def _listed(relay: Relay, server: str, envelope: Members) -> Annotated:
     tools: Annotated = {}
     params: dict[str, object] = {"_meta": envelope}
     for _ in range(MAX_PAGES):
-        page = bytes(await ask(relay, server, request(0, "tools/list", params), who=None))
+        page = bytes(await Asking(relay, server, request(0, "tools/list", params), who=None, cancels=False).answer())
         try:
             listed = msgspec.json.decode(page, type=_Tools)
         except (msgspec.MsgspecError, RecursionError):

@@ -1,7 +1,8 @@
 """Calls that a child answers with a question first, and that wait until their caller has answered it.
 
-A call is a task of its own: the request that made it is answered with the question, and each answer to a question with
-what comes next, another question or the result. A question has an id of the gateway's own, which nobody can guess. It
+A call that nothing is asked about is no more than its request. Once something is, it is a task of its own: the request
+that made it is answered with the question, and each answer to a question with what comes next, another question or the
+result. A question has an id of the gateway's own, which nobody can guess. It
 belongs to whoever made the call, and to the call on whose stream the conversation had it: where the child does not say
 which it is about, that is the newest of the session; if that ends first, the newest of those that are left.
 
@@ -21,6 +22,7 @@ import anyio
 from msgspec import Raw
 
 from common.reasons import Reason
+from gateway.asking import Asking
 from gateway.bell import FOR_EVER, Bell
 from gateway.caller import Caller
 from gateway.errors import GatewayError
@@ -38,6 +40,18 @@ UNWINDING: Final = 5.0
 """Seconds that a cancelled call has to end."""
 
 _ID_BYTES: Final = 24
+
+
+Told = Callable[[GatewayError], Awaitable[GatewayError]]
+"""How the caller is told of an error of its call."""
+
+
+async def _as_it_is(error: GatewayError) -> GatewayError:
+    return error
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +81,8 @@ class Parked:
     def __init__(self) -> None:
         self._questions: dict[str, Question] = {}
         self._calls: dict[Call, None] = {}
+        self._made: dict[Call, None] = {}
+        """Those that are being made, oldest first."""
         self._by_task: dict[asyncio.Future[Result], Call] = {}
 
     def __repr__(self) -> str:
@@ -94,17 +110,24 @@ class Parked:
 
     # For Call.
 
-    def attach(self, call: "Call", task: "asyncio.Future[Result]") -> None:
+    def begin(self, call: "Call") -> None:
         """`call` is being made."""
+        self._made[call] = None
+
+    def attach(self, call: "Call", task: "asyncio.Future[Result]") -> None:
+        """By `task`."""
         self._by_task[task] = call
 
-    def detach(self, task: "asyncio.Future[Result]") -> None:
+    def finish(self, call: "Call", task: "asyncio.Future[Result] | None") -> None:
         """It is over."""
-        self._by_task.pop(task, None)
+        self._made.pop(call, None)
+        self._calls.pop(call, None)
+        if task is not None:
+            self._by_task.pop(task, None)
 
     def newest(self, caller: Caller) -> "Call | None":
         """The newest call that is being made in the session of `caller`."""
-        return next((call for call in reversed(self._by_task.values()) if call.caller is caller), None)
+        return next((call for call in reversed(self._made) if call.caller is caller), None)
 
     def add(self, call: "Call", asked: Request, id_: str) -> Question:
         """One more question, which gets an id where it has none."""
@@ -143,6 +166,9 @@ class Call:
         self._parked = parked
         self._declines = declines
         self._asked: dict[bytes, Question] = {}
+        self._asking: Asking | None = None
+        """While whoever made it waits for it without a task."""
+        self._told: Told = _as_it_is
         self._task: asyncio.Future[Result] | None = None
         self._is_own = True
         self._waiting = 0
@@ -175,27 +201,41 @@ class Call:
             self.on_question = None
             self._news.ring()
 
-    async def answer_or_ask(self, run: Callable[[], Awaitable[Result]]) -> Result:
-        """What `run` returns, which is to make the call, and to let it `hear`.
+    async def answer_or_ask(self, ask: Callable[[], Asking], told: Told = _as_it_is) -> Result:
+        """The result of what `ask` asks for, which is to let the call `hear` what the child asks.
 
-        Raises GatewayError, as `run` does; and QUESTION_OPEN where the child asks first: then `run` goes on. Cancellation
-        cancels it.
+        Raises GatewayError, as that does, as it is `told`; and QUESTION_OPEN where the child asks first: then the call
+        goes on. Cancellation cancels it.
         """
-
-        async def perform() -> Result:
-            return await run()
-
-        # In a context of its own: the caller's holds the whole request.
-        task = asyncio.get_running_loop().create_task(perform(), name=f"call of {self.server}", context=Context())
-        self.attach(task)
-        return await self.outcome()
+        self._begin()
+        self._told = told
+        try:
+            self._asking = ask()
+            result = await self._answer(self._asking, self._is_left)
+            if result is None:
+                self.go_on_alone()
+        except anyio.get_cancelled_exc_class():
+            if self._task is not None and not self._waiting:
+                await self._cancel(self._task)
+            raise
+        finally:
+            if self._task is None:
+                self._over(None)
+        return result if result is not None else await self.outcome()
 
     def attach(self, task: "asyncio.Future[Result]", *, is_own: bool = True) -> None:
         """The call is being made by `task`; unless it `is_own`, it goes on whoever hangs up."""
-        self._task, self._is_own = task, is_own
-        self._parked.attach(self, task)
-        self.session_set.begin_call()
-        task.add_done_callback(self._done)
+        self._is_own = is_own
+        self._begin()
+        self._follow(task)
+
+    def go_on_alone(self) -> None:
+        """It is a task of its own from now on; nothing happens where it is one already."""
+        if self._task is None and self._asking is not None:
+            self._asking.hand_on()
+            # In a context of its own: the caller's holds the whole request.
+            rest, name = self._rest(self._asking), f"call of {self.server}"
+            self._follow(asyncio.get_running_loop().create_task(rest, name=name, context=Context()))
 
     def reply(self, question: Question, answer: Response) -> None:
         """Answer `question`. Raises GatewayError where the session has ended."""
@@ -223,6 +263,31 @@ class Call:
         if self._task is not None:
             self._task.cancel()
 
+    async def _answer(self, asking: Asking, is_left: Callable[[], bool]) -> Result | None:
+        try:
+            return await asking.answer_until(is_left)
+        except GatewayError as error:
+            told = await self._told(error)
+        raise told
+
+    async def _rest(self, asking: Asking) -> Result:
+        result = await self._answer(asking, _never)
+        assert result is not None
+        return result
+
+    def _is_left(self) -> bool:
+        """Whether whoever made it waits no more, to tell of a question."""
+        return self.on_question is None and bool(self.questions)
+
+    def _begin(self) -> None:
+        self._parked.begin(self)
+        self.session_set.begin_call()
+
+    def _follow(self, task: "asyncio.Future[Result]") -> None:
+        self._task = task
+        self._parked.attach(self, task)
+        task.add_done_callback(self._done)
+
     async def _next(self, task: "asyncio.Future[Result]") -> Result:
         while not task.done():
             if self.on_question is None and (found := self.questions):
@@ -240,8 +305,12 @@ class Call:
     def _done(self, task: "asyncio.Future[Result]") -> None:
         if not task.cancelled():
             task.exception()  # else asyncio would complain of one that nobody has come back for
-        self._parked.unpark(self)
-        self._parked.detach(task)
+        elif self._asking is not None:
+            self._asking.give_up()  # it may have been cancelled before it began
+        self._over(task)
+
+    def _over(self, task: "asyncio.Future[Result] | None") -> None:
+        self._parked.finish(self, task)
         if self._asked:
             self._hand_over(self._parked.newest(self.caller))
         self.session_set.end_call()
@@ -254,6 +323,7 @@ class Call:
             self._forget(question)
             with suppress(GatewayError):  # the session has ended, and with it the question
                 if is_open and heir is not None:
+                    heir.go_on_alone()
                     heir.hear(question.asked, question.id)
                 elif is_open:
                     self.caller.respond(declined(question.asked))

@@ -84,7 +84,7 @@ class Here:
             caller = await session_set.caller(server, who)
 
             async def call(tool: str) -> bytes:
-                return bytes(await caller.call(tool, b"{}", who))
+                return bytes(await caller.call(tool, b"{}", who).answer())
 
             yield call
         finally:

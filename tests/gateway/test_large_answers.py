@@ -1,13 +1,14 @@
 """Long answers on their way from a conversation to its client."""
 
 from collections import Counter
+from typing import cast
 
 import msgspec
 import pytest
 
 from common.reasons import Reason
 from gateway import sse
-from gateway.asking import ask
+from gateway.asking import Asking
 from gateway.conversation import Conversation
 from gateway.effects import Answered
 from gateway.errors import GatewayError
@@ -16,6 +17,7 @@ from gateway.jsonrpc import Request
 from gateway.large import LargeAnswer
 from gateway.modern.conversation import LISTEN, OPENING, ModernConversation
 from gateway.outbox import HIGH_WATER, Outbox
+from gateway.relay import Relay
 from gateway.ropes import Rope
 from gateway.sizes import Bounds, Fit
 
@@ -119,13 +121,14 @@ class Child:
 
 
 async def test_the_gateways_own_client_gets_a_long_result_in_pieces() -> None:
-    assert await ask(Child(answer()), "light", Request(b"1", "m", b""), who=None) is BODY  # type: ignore[arg-type]
+    asking = Asking(cast("Relay", Child(answer())), "light", Request(b"1", "m", b""), who=None)
+    assert await asking.answer() is BODY
 
 
 async def test_a_long_error_is_an_error() -> None:
     error = Rope([b'{"code":-32602,"message":"', b"x" * 300_000, b'"}'])
     child = Child(LargeAnswer(b"1", error, is_error=True))
     with pytest.raises(GatewayError) as raised:
-        await ask(child, "light", Request(b"1", "m", b""), who=None)  # type: ignore[arg-type]
+        await Asking(cast("Relay", child), "light", Request(b"1", "m", b""), who=None).answer()
     assert raised.value.reason is Reason.BAD_REQUEST
     assert raised.value.message == "x" * 1000

@@ -29,9 +29,9 @@ class Doors:
         self.entered = self.left = 0
 
     def takes(self, head: Head) -> Answering | None:
-        return partial(self._answer, head) if head.path.startswith("/hot/") else None
+        return partial(self.answer, head) if head.path.startswith("/hot/") else None
 
-    async def _answer(self, head: Head, body: bytes) -> Reply | None:
+    async def answer(self, head: Head, body: bytes) -> Reply | None:
         self.heard.append((head, body))
         answer: Reply | None = await getattr(self, "on_" + head.path.removeprefix("/hot/"))(head, body)
         return answer

@@ -90,7 +90,7 @@ async def test_every_answer_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(server, "KEEP_ALIVE", REST)
     monkeypatch.setattr(carrier, "PATIENCE", REST / 3)
     monkeypatch.setattr(
-        Doors, "takes", lambda doors, head: None if head.path.startswith("/c") else partial(doors._answer, head)
+        Doors, "takes", lambda doors, head: None if head.path.startswith("/c") else partial(doors.answer, head)
     )
     found: dict[str, list[bytes]] = {}
     asked = {name: data for name, data in {**DOUBTFUL, **OTHERS}.items() if name not in HTTP2}

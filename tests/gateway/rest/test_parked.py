@@ -8,12 +8,15 @@ import anyio
 import pytest
 
 from common.reasons import Reason
+from gateway.asking import Asking
 from gateway.caller import Caller
 from gateway.errors import GatewayError
 from gateway.identity.principal import Principal
 from gateway.identity.who import Who
-from gateway.jsonrpc import Request, Response
+from gateway.jsonrpc import Request, Response, encode
 from gateway.large import Result
+from gateway.outbox import Outbox
+from gateway.relay import Relay
 from gateway.rest.parked import MAX_PARKED, Call, Parked, Question
 from gateway.session_sets import SessionSet
 from tests.support.processes import PATIENCE
@@ -55,22 +58,42 @@ class Bench:
         self.child, self.set = child or Child(), Set(who)
         session_set, caller = cast("SessionSet", self.set), cast("Caller", self.child)
         self.call: Call = parked.attend(session_set, "light", caller, declines=declines)
-        self.done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self.cancelled = False
+        self.outbox = Outbox()
+        self.is_made = self.at_once = self.cancelled = False
         self.first: tuple[bytes, ...] = ()
 
     def ask(self, id_: bytes = b'"q"', method: str = "elicitation/create") -> None:
         self.child.questions.add(id_)
-        self.call.hear(Request(id_, method, b'{"message":"?"}'))
+        self.outbox.put(encode(Request(id_, method, b'{"message":"?"}')))
 
-    async def run(self) -> Result:
+    def answer(self) -> None:
+        """Now, or as soon as it is asked, after the questions."""
+        if not self.is_made:
+            self.at_once = True
+        else:
+            self.outbox.put(b'{"jsonrpc":"2.0","id":1,"result":{}}')
+            self.outbox.close()
+
+    def make(self) -> Asking:
+        return Asking(cast("Relay", self), "light", Request(b"1", "m", b""), who=None, asks=self.call.hear)
+
+    # What a call has of a relay.
+
+    def new_outbox(self) -> Outbox:
+        return self.outbox
+
+    def request(self, *_: object, **__: object) -> None:
+        self.is_made = True
         for id_ in self.first:
             self.ask(id_)
-        try:
-            return await self.done
-        except asyncio.CancelledError:
-            self.cancelled = True
-            raise
+        if self.at_once:
+            self.answer()
+
+    def hang_up(self, outbox: Outbox) -> None:
+        outbox.discard()
+
+    def cancel(self, id_: bytes, reason: str) -> None:
+        self.cancelled = True
 
     async def asked(self, coroutine: Coroutine[Any, Any, Result]) -> Any:
         """What it is told that is a question."""
@@ -82,13 +105,13 @@ class Bench:
     async def parked(self) -> str:
         """Made, and asked a question; its id."""
         self.first = (b'"q"',)
-        about = await self.asked(self.call.answer_or_ask(self.run))
+        about = await self.asked(self.call.answer_or_ask(self.make))
         return str(about["question"]["id"])
 
     async def over(self) -> None:
         """Wait until its task is."""
-        if not self.done.done():
-            self.done.set_result(b"{}")
+        if not self.outbox.at_end:
+            self.answer()
         with anyio.fail_after(PATIENCE):
             while self.set.calls:
                 await anyio.lowlevel.checkpoint()
@@ -100,8 +123,8 @@ def yes(question: Question) -> Response:
 
 async def test_a_call_that_nobody_asks_about_is_answered_by_its_result() -> None:
     bench = Bench(Parked())
-    bench.done.set_result(b"{}")
-    assert await bench.call.answer_or_ask(bench.run) == b"{}"
+    bench.answer()
+    assert await bench.call.answer_or_ask(bench.make) == b"{}"
     await bench.over()
 
 
@@ -111,7 +134,7 @@ async def test_a_question_comes_in_place_of_the_result_and_the_result_after_the_
     id_ = await bench.parked()
     bench.call.reply(question := parked.find(id_, ANN, None), yes(question))
     assert bench.child.heard == [yes(question)]
-    bench.done.set_result(b"{}")
+    bench.answer()
     assert await bench.call.outcome() == b"{}"
     assert repr(parked) == "<Parked: 0 calls, 0 questions>"
     await bench.over()
@@ -136,6 +159,7 @@ async def test_a_question_that_the_child_withdrew_or_asks_anew_is_open_no_more()
     bench.child.questions.clear()
     assert parked.of(ANN, None) == []
     bench.ask()
+    await anyio.wait_all_tasks_blocked()
     with pytest.raises(GatewayError):
         parked.find(id_, ANN, None)
     assert len(parked.of(ANN, None)) == 1
@@ -157,7 +181,7 @@ async def test_a_question_outlives_the_call_that_was_taken_for_its_own_while_the
     first = Bench(parked)
     second = Bench(parked, child=first.child)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(first.asked, first.call.answer_or_ask(first.run))
+        tasks.start_soon(first.asked, first.call.answer_or_ask(first.make))
         await anyio.wait_all_tasks_blocked()
         id_ = await second.parked()
         await second.over()
@@ -167,11 +191,78 @@ async def test_a_question_outlives_the_call_that_was_taken_for_its_own_while_the
     assert len(first.child.heard) == 1
 
 
+async def test_a_call_that_nothing_is_asked_about_is_no_task_of_its_own() -> None:
+    bench = Bench(Parked())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.call.answer_or_ask, bench.make)
+        await anyio.wait_all_tasks_blocked()
+        assert "call of light" not in {task.get_name() for task in asyncio.all_tasks()}
+        bench.answer()
+    assert bench.set.calls == 0
+
+
+async def test_a_result_that_comes_with_a_question_is_the_answer_and_the_question_is_declined() -> None:
+    parked = Parked()
+    bench = Bench(parked)
+    bench.first = (b"1",)
+    bench.answer()
+    assert await bench.call.answer_or_ask(bench.make) == b"{}"
+    assert [answer.result for answer in bench.child.heard] == [b'{"action":"decline"}']
+    assert bench.set.calls == 0
+
+
+async def test_whoever_makes_a_call_and_hangs_up_cancels_it() -> None:
+    bench = Bench(Parked())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.call.answer_or_ask, bench.make)
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    assert bench.cancelled
+    assert bench.set.calls == 0
+
+
+async def test_whoever_hangs_up_just_as_the_call_becomes_a_task_of_its_own_cancels_it() -> None:
+    parked = Parked()
+    bench = Bench(parked)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.call.answer_or_ask, bench.make)
+        await anyio.wait_all_tasks_blocked()
+        bench.call.go_on_alone()
+        tasks.cancel_scope.cancel()
+    assert bench.cancelled
+    assert bench.set.calls == 0
+    assert repr(parked) == "<Parked: 0 calls, 0 questions>"
+
+
+async def test_an_answer_to_a_question_that_has_just_come_over_is_followed_by_the_result_for_both_who_wait() -> None:
+    parked = Parked()
+    first = Bench(parked)
+    second = Bench(parked, child=first.child)
+    results: list[Result] = []
+
+    async def make() -> None:
+        results.append(await first.call.answer_or_ask(first.make))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(make)
+        await anyio.wait_all_tasks_blocked()
+        id_ = await second.parked()
+        second.call.give_up()
+        while second.set.calls:
+            await anyio.lowlevel.cancel_shielded_checkpoint()
+        found = parked.find(id_, ANN, None)
+        first.call.reply(found, yes(found))
+        first.answer()
+        results.append(await found.call.outcome())
+    assert results == [b"{}", b"{}"]
+    assert not first.cancelled
+
+
 async def test_a_call_that_declines_is_never_asked() -> None:
     bench = Bench(Parked(), declines=True)
     bench.first = (b"1",)
-    bench.done.set_result(b"{}")
-    assert await bench.call.answer_or_ask(bench.run) == b"{}"
+    bench.answer()
+    assert await bench.call.answer_or_ask(bench.make) == b"{}"
     assert len(bench.child.heard) == 1
     await bench.over()
 
@@ -180,7 +271,7 @@ async def test_whoever_waits_and_hangs_up_cancels_the_call_and_its_questions_are
     parked = Parked()
     bench = Bench(parked)
     bench.first = (b"1", b"2")
-    about = await bench.asked(bench.call.answer_or_ask(bench.run))
+    about = await bench.asked(bench.call.answer_or_ask(bench.make))
     assert about["open"] == 2
     for question in parked.of(ANN, None):
         bench.call.reply(question, yes(question))
@@ -205,7 +296,7 @@ async def test_of_two_who_wait_one_may_hang_up() -> None:
             await anyio.wait_all_tasks_blocked()
             leaving.cancel_scope.cancel()
         assert not bench.cancelled
-        bench.done.set_result(b"{}")
+        bench.answer()
     await bench.over()
 
 
@@ -215,12 +306,13 @@ async def test_a_call_that_streams_is_told_of_each_question_as_it_comes() -> Non
     told: list[Question] = []
     bench.call.on_question = told.append
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(bench.call.answer_or_ask, bench.run)
+        tasks.start_soon(bench.call.answer_or_ask, bench.make)
         await anyio.wait_all_tasks_blocked()
         bench.ask()
+        await anyio.wait_all_tasks_blocked()
         assert told == parked.of(ANN, None)
         bench.call.reply(told[0], yes(told[0]))
-        bench.done.set_result(b"{}")
+        bench.answer()
     await bench.over()
 
 
@@ -241,7 +333,7 @@ async def test_the_oldest_of_too_many_parked_calls_gives_way_and_nobody_elses() 
 async def test_a_call_of_somebody_elses_task_goes_on_whoever_hangs_up() -> None:
     parked = Parked()
     bench = Bench(parked)
-    task = asyncio.get_running_loop().create_task(bench.run())
+    task = asyncio.get_running_loop().create_task(bench.make().answer())
     bench.call.attach(task, is_own=False)
     assert parked.call_of(task) is bench.call
     async with anyio.create_task_group() as tasks:
