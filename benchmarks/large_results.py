@@ -5,10 +5,12 @@ text of so many bytes, several times, and what the gateway's memory has grown by
 resident memory at its peak (VmHWM of proc_pid_status(5), which is set back by proc_pid_clear_refs(5)) less what was
 resident before the first of them, when it had only sent short answers.
 
-Then a small session is called again and again, first alone, then while large answers pass one after another through each
-door: its calls' times, and the longest time for which the gateway's event loop did one thing. That one is processor time
-of its thread as well as time on the clock: on a machine that others use, too, only the former can be compared. It is
-measured within the gateway, by a module that stands in its PYTHONPATH for this.
+Then a small session is called again and again: alone, then while large answers pass one after another beside the
+gateway, through a relay that does nothing but pass on bytes (`benchmarks/empty_relay.py`), and then while they pass
+through a door. The second is the control: the child that writes such an answer and the client that reads it need
+processors too, and what the small session suffers from that is nothing that a gateway could spare it. Told are its
+calls' times, and the longest step of the gateway's event loop (`benchmarks/loop_watch.py`), which is processor time of
+its thread as well as time on the clock: on a machine that others use, too, only the former can be compared.
 
 Large answers are read by a process of its own, so that reading them disturbs nobody's measurement.
 """
@@ -16,16 +18,15 @@ Large answers are read by a process of its own, so that reading them disturbs no
 import argparse
 import http.client
 import json
-import mmap
 import os
+import socket
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +36,7 @@ import anyio
 import anyio.to_thread
 import httpx2
 
+from benchmarks.loop_watch import NONE, Steps, Watch
 from tests.support.gateway import Gateway, running
 
 CHILD: Final[dict[str, Any]] = {
@@ -46,28 +48,15 @@ DOORS: Final = ("json", "event", "sse", "rest")
 """Streamable HTTP with a JSON answer; the same with an event stream; HTTP+SSE; REST."""
 NAMES: Final = {"json": "Streamable, JSON", "event": "Streamable, SSE", "sse": "HTTP+SSE", "rest": "REST"}
 
+CONTROL: Final = "beside"
+"""No door: the same answers, through an empty relay and not through the gateway."""
+
 LITTLE: Final = 1000
 """Bytes of an answer that is not large."""
 
 _MIB: Final = 1024 * 1024
 _TRUNK: Final = 262_144
 _HELLO: Final = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "large", "version": "1"}}
-_WATCH: Final = '''
-"""Notes the longest time for which the event loop did one thing, in seconds: of this thread's processor, on the clock."""
-import asyncio.events, mmap, os, struct, sys, time
-if "gateway" in sys.orig_argv:
-    with open(os.environ["LOOP_WATCH"], "r+b") as file:
-        noted = mmap.mmap(file.fileno(), 16)
-    run = asyncio.events.Handle._run
-    def watched(self):
-        cpu, clock = time.thread_time(), time.perf_counter()
-        run(self)
-        cpu, clock = time.thread_time() - cpu, time.perf_counter() - clock
-        most = struct.unpack("dd", noted[:])
-        if cpu > most[0] or clock > most[1]:
-            noted[:] = struct.pack("dd", max(cpu, most[0]), max(clock, most[1]))
-    asyncio.events.Handle._run = watched
-'''
 
 
 @dataclass(frozen=True)
@@ -75,9 +64,8 @@ class Passing:
     """How small calls fared while something passed; all in seconds."""
 
     calls: Sequence[float]
-    stall_cpu: float
-    stall: float
-    answers: int
+    steps: Steps = NONE
+    answers: int = 0
 
     @property
     def p50(self) -> float:
@@ -97,7 +85,10 @@ class Report:
     """Bytes by which the gateway's resident memory grew at most, for one answer."""
     cpu: Mapping[str, float]
     """Seconds of processor time for one answer."""
-    alone: Passing
+    alone: Mapping[str, Passing]
+    """Without any; by door, for each had a gateway of its own."""
+    control: Mapping[str, Passing]
+    """While they passed beside the gateway."""
     beside: Mapping[str, Passing]
 
 
@@ -112,6 +103,9 @@ class Large:
         self._host, self._port = parts.hostname or "", parts.port or 0
         self._door, self._size, self._id = door, size, 1
         self._buffer = memoryview(bytearray(_TRUNK))
+        if door == CONTROL:
+            self._plain = socket.create_connection((self._host, self._port))
+            return
         self._connection = self._connect()
         self._headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
         if door == "rest":
@@ -163,6 +157,9 @@ class Large:
         self._id += 1
         whole = {"jsonrpc": "2.0", "id": self._id, "method": "tools/call", "params": call}
         body = arguments if self._door == "rest" else whole
+        if self._door == CONTROL:
+            self._plain.sendall(json.dumps(whole).encode() + b"\n")
+            return self._read_line()
         self._connection.request("POST", self._path, json.dumps(body), self._headers)
         answer = self._connection.getresponse()
         assert answer.status < 300, (answer.status, answer.read(1000))
@@ -172,6 +169,14 @@ class Large:
         size = self._read(answer)
         assert size > self._size, f"{size} bytes came of {self._size}"
         return size
+
+    def _read_line(self) -> int:
+        size = 0
+        while True:
+            got = self._plain.recv_into(self._buffer)
+            size += got
+            if not got or self._buffer[got - 1] == ord("\n"):
+                return size
 
     def _read(self, answer: http.client.HTTPResponse) -> int:
         """Read to the end of the answer, which is that of the event on a stream that goes on."""
@@ -195,9 +200,19 @@ def ask(url: str, door: str, size: int) -> None:
 
 
 @contextmanager
-def asking(gateway: Gateway, door: str, size: int) -> Iterator["subprocess.Popen[str]"]:
+def relay() -> Iterator[str]:
+    """The URL of an empty relay with such a child, which ends with its connection."""
+    here = Path(__file__)
+    command = [CHILD["command"], "-I", "-S", str(here.with_name("empty_relay.py")), CHILD["command"], *CHILD["args"]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+
+
+@contextmanager
+def asking(url: str, door: str, size: int) -> Iterator["subprocess.Popen[str]"]:
     """That client, past its handshake."""
-    command = [sys.executable, "-m", __spec__.name, "--ask", gateway.url, door, str(size)]
+    command = [sys.executable, "-m", __spec__.name, "--ask", url, door, str(size)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -243,36 +258,15 @@ async def grown(gateway: Gateway, door: str, size: int, times: int) -> tuple[int
     What the program gives back to its allocator alone stays resident, so it is compared with what there was before any.
     """
     pid = gateway.program("gateway")
-    with asking(gateway, door, LITTLE) as process:
+    with asking(gateway.url, door, LITTLE) as process:
         for _ in range(20):
             await anyio.to_thread.run_sync(one, process)
-    with asking(gateway, door, size) as process:
+    with asking(gateway.url, door, size) as process:
         before, began = resident(pid, "VmRSS"), processor_time(pid)
         set_back(pid)
         for _ in range(times):
             await anyio.to_thread.run_sync(one, process)
         return resident(pid, "VmHWM") - before, (processor_time(pid) - began) / times
-
-
-class Watch:
-    """The longest that the gateway's loop did one thing."""
-
-    def __init__(self, directory: Path) -> None:
-        (directory / "sitecustomize.py").write_text(_WATCH)
-        path = directory / "watched"
-        path.write_bytes(bytes(16))
-        with path.open("r+b") as file:
-            self._noted = mmap.mmap(file.fileno(), 16)
-        ours = os.pathsep.join(filter(None, (str(directory), os.environ.get("PYTHONPATH"))))
-        self.environment = {"PYTHONPATH": ours, "LOOP_WATCH": str(path)}
-
-    def reset(self) -> None:
-        self._noted[:] = bytes(16)
-
-    def most(self) -> tuple[float, float]:
-        """Seconds, of the processor and on the clock."""
-        cpu, clock = struct.unpack("dd", self._noted[:])
-        return cpu, clock
 
 
 @asynccontextmanager
@@ -301,13 +295,13 @@ async def call_small(client: httpx2.AsyncClient, calls: int) -> list[float]:
 
 
 async def beside(gateway: Gateway, watch: Watch, door: str | None, size: int, calls: int) -> Passing:
-    """Small calls, while large answers pass through `door`, one after another."""
+    """Small calls, while large answers pass through `door`, one after another; CONTROL is beside the gateway."""
     async with small_session(gateway) as client:
         await call_small(client, 10)
         if door is None:
             watch.reset()
-            return Passing(await call_small(client, calls), *watch.most(), answers=0)
-        with asking(gateway, door, size) as process:
+            return Passing(await call_small(client, calls), watch.steps())
+        with relay() if door == CONTROL else nullcontext(gateway.url) as url, asking(url, door, size) as process:
             await anyio.to_thread.run_sync(one, process)
             watch.reset()
             answers, over = 0, False
@@ -322,13 +316,12 @@ async def beside(gateway: Gateway, watch: Watch, door: str | None, size: int, ca
                 tasks.start_soon(pass_on)
                 took = await call_small(client, calls)
                 over = True
-            return Passing(took, *watch.most(), answers=answers)
+            return Passing(took, watch.steps(), answers)
 
 
 async def measure(size: int, calls: int, times: int, directory: Path, doors: Sequence[str] = DOORS) -> Report:
     """All of it; the gateway's files go to `directory`."""
-    growth, cpu, passing = {}, {}, {}
-    alone = Passing([0.0], 0.0, 0.0, 0)
+    growth, cpu, alone, control, passing = {}, {}, {}, {}, {}
     for door in doors:
         place = directory / door
         place.mkdir()
@@ -336,21 +329,24 @@ async def measure(size: int, calls: int, times: int, directory: Path, doors: Seq
         servers, level = {"large": CHILD}, {"level": "info"}
         async with running(servers, tmp_path=place, env=watch.environment, debug=level) as gateway:
             growth[door], cpu[door] = await grown(gateway, door, size, times)
-            alone = await beside(gateway, watch, None, size, calls)
+            alone[door] = await beside(gateway, watch, None, size, calls)
+            control[door] = await beside(gateway, watch, CONTROL, size, calls)
             passing[door] = await beside(gateway, watch, door, size, calls)
-    return Report(size, growth, cpu, alone, passing)
+    return Report(size, growth, cpu, alone, control, passing)
 
 
 def shown(report: Report) -> Iterator[str]:
     """The report, line by line."""
     size = f"{report.size / _MIB:.1f} MiB"
-    yield f"{size:18}memory, times   CPU, ms   others' p50, p99, max, ms   longest step: CPU, clock, ms"
-    rows = [("", report.alone), *report.beside.items()]
-    for door, passing in rows:
-        name = NAMES.get(door, "(no such answers)")
-        cost = f"{report.growth[door] / report.size:13.2f} {report.cpu[door] * 1000:9.0f}" if door else " " * 23
-        times = " ".join(f"{each * 1000:7.1f}" for each in (passing.p50, passing.p99, max(passing.calls)))
-        yield f"{name:18}{cost}   {times}   {passing.stall_cpu * 1000:14.1f} {passing.stall * 1000:7.1f}"
+    yield f"{size:18}memory, times   CPU, ms   others' p50, p99, max, ms   longest step: CPU, clock, ms   answers"
+    for door, through in report.beside.items():
+        rows = {"  nothing passes": report.alone[door], "  beside it": report.control[door], NAMES[door]: through}
+        for name, passing in rows.items():
+            is_it = passing is through
+            cost = f"{report.growth[door] / report.size:13.2f} {report.cpu[door] * 1000:9.0f}" if is_it else " " * 23
+            times = " ".join(f"{each * 1000:7.1f}" for each in (passing.p50, passing.p99, max(passing.calls)))
+            steps = f"{passing.steps.cpu * 1000:14.2f} {passing.steps.clock * 1000:7.2f}"
+            yield f"{name:18}{cost}   {times}   {steps} {passing.answers:17}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,6 +9,7 @@ once, and left out of the **outline**. The outline is valid JSON exactly when th
 * The text is never cut within an escape, nor between the two halves of a surrogate pair, so what is left out is whole
   characters, and what remains on either side of it is still one string.
 * That all is UTF-8 is checked apart, part by part.
+* Where there are no long strings but many short values, most of these are checked at once, too (`gateway.runs`).
 """
 
 import re
@@ -21,6 +22,7 @@ import msgspec
 from msgspec import Raw
 
 from gateway.jsonrpc import NotJson
+from gateway.runs import LEAST, marks, shortened
 
 STEP: Final = 2048
 """Bytes that are looked at together where there are a few quotation marks: the least that is left out of an outline."""
@@ -68,6 +70,8 @@ class Outline:
     def add(self, part: bytes) -> None:
         """The text goes on. Raises NotJson where it cannot be JSON in UTF-8 any more."""
         self._check_characters(part)
+        if self._is_within and self._pass_over(part):
+            return
         step = STEP if 0 < part.count(b'"') <= FEW else max(len(part), 1)
         for at in range(0, len(part), step):
             self._look(part[at : at + step])
@@ -104,17 +108,30 @@ class Outline:
         self.has_word = self.has_word or any(self.kept.find(word, before) >= 0 for word in self._words)
 
     def _look(self, part: bytes) -> None:
+        if self._is_within and self._pass_over(part):
+            return
+        part = self._cut(part)
+        found = marks(part)
+        if self._is_within and not found:
+            raise NotJson("it is not JSON")
+        self._keep(shortened(part, int(self._is_within), self._words) if len(part) >= LEAST else part)
+        self._is_within ^= found % 2 == 1
+
+    def _pass_over(self, part: bytes) -> bool:
+        """Whether all of `part` is the inside of a string, which is valid; if not, nothing is done."""
+        rest = self._rest
+        if _is_inside(self._cut(part)):
+            return True
+        self._rest = rest
+        return False
+
+    def _cut(self, part: bytes) -> bytes:
+        """What can be looked at now that the text goes on with `part`."""
         if self._rest:
             part = self._rest + part
         cut = _clean_cut(part)
         self._rest = part[cut:]
-        part = part[:cut]
-        marks = _marks(part)
-        if self._is_within and not marks:
-            _check_inside(part)
-        else:
-            self._keep(part)
-            self._is_within ^= marks % 2 == 1
+        return part[:cut]
 
 
 def _decoded(data: bytearray, known: msgspec.json.Decoder[_Known]) -> _Known:
@@ -127,23 +144,13 @@ def _decoded(data: bytearray, known: msgspec.json.Decoder[_Known]) -> _Known:
         raise NotJson("it is not JSON") from None
 
 
-def _check_inside(part: bytes) -> None:
-    """Raises NotJson for what cannot be the inside of a string."""
+def _is_inside(part: bytes) -> bool:
+    """Whether it can be the inside of a string: no quotation mark that is not escaped stands in it, either."""
     try:
         _string_decoder.decode(b'"%b"' % part)
     except msgspec.DecodeError:
-        raise NotJson("it is not JSON") from None
-
-
-def _marks(part: bytes) -> int:
-    """How many quotation marks there are, but for escaped ones."""
-    if b'"' not in part:
-        return 0
-    if b"\\" not in part:
-        return part.count(b'"')
-    # Of some backslashes in a row, each first one escapes the next. The one that is left over escapes what follows.
-    part = part.replace(rb"\\", b"")
-    return part.count(b'"') - part.count(rb"\"")
+        return False
+    return True
 
 
 def _clean_cut(part: bytes) -> int:

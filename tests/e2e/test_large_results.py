@@ -174,4 +174,4 @@ async def test_a_large_request_and_its_echo_pass_too(tmp_path: Path) -> None:
 async def test_it_costs_no_more_than_twice_its_bytes(tmp_path: Path) -> None:
     report = await measure(SIZE, 5, 2, tmp_path, doors=("json", "rest"))
     assert max(report.growth.values()) < 2.2 * SIZE
-    assert len(list(shown(report))) == 4
+    assert len(list(shown(report))) == 7

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import framing, large, outline
+from gateway import framing, large, outline, runs
 from gateway.framing import LineSplitter
 from gateway.jsonrpc import Malformed, Response, decode, encode
 from gateway.large import LargeLine
@@ -76,8 +76,11 @@ def read(line: bytes, draw: st.DataObject) -> LargeLine | None:
     with (
         patch.object(framing, "LARGE", 0),
         patch.object(large, "LARGE", 0),
-        patch.object(large, "PIECE", 8),
+        patch.object(large, "PIECE", draw.draw(st.sampled_from([8, 64]))),
         patch.object(outline, "STEP", 4),
+        patch.object(outline, "FEW", draw.draw(st.sampled_from([0, 64]))),
+        patch.object(outline, "LEAST", 4),
+        patch.object(runs, "ENDS", 32),
     ):
         splitter = LineSplitter(1_000_000)
         lines = [found for portion in draw.draw(portions(line + b"\n")) for found in splitter.feed(portion)]
