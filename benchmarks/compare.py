@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from benchmarks import plots, publish, table
+from benchmarks import publish, table
 from benchmarks.cell import Amounts, left_behind, measure
 from benchmarks.children import CHILDREN, ROOT, Child
 from benchmarks.programs import WAYS, Way
@@ -97,7 +97,7 @@ def run(plan: Plan, ways: Sequence[Way], children: Sequence[Child], directory: P
         )
         write(results, directory)
     write(results, directory)
-    plots.draw(results, directory)
+    _draw(results, directory)
     return results
 
 
@@ -141,6 +141,12 @@ def write(results: dict[str, Any], directory: Path) -> None:
     (directory / "table.md").write_text(table.whole(results))
 
 
+def _draw(results: dict[str, Any], directory: Path) -> None:
+    from benchmarks import plots  # who asks for help, or mistypes a name, does not wait for matplotlib
+
+    plots.draw(results, directory)
+
+
 def _briefly(cell: dict[str, Any]) -> str:
     if "failure" in cell:
         return str(cell["failure"])
@@ -182,7 +188,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.again or arguments.publish:
         results = json.loads((arguments.output / "results.json").read_text())
         write(results, arguments.output)
-        plots.draw(results, arguments.output)
+        _draw(results, arguments.output)
         if arguments.publish:
             publish.publish(results, arguments.output)
         return 0

@@ -20,6 +20,11 @@ Pick = Callable[[Cell], float | None]
 _BASE: Final = {"Streamable HTTP": "ours-http", "HTTP+SSE": "ours-sse", "REST": "ours-rest", "pipe": "ours-http"}
 NOTHING: Final = "–"
 
+OPENING: Final = "opening.png"
+PROCESSOR: Final = "processor.png"
+MEMORY: Final = "memory.png"
+PLOTS: Final = (OPENING, PROCESSOR, MEMORY)
+
 
 def opening(name: str) -> Pick:
     """Milliseconds of an opening, the middle of those of a cell; `name` is `alone`, `four` or a number of sessions."""

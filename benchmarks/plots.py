@@ -19,11 +19,6 @@ from benchmarks.children import CHILDREN
 from benchmarks.programs import OURS, Way
 from benchmarks.spread import Spread
 
-OPENING: Final = "opening.png"
-PROCESSOR: Final = "processor.png"
-MEMORY: Final = "memory.png"
-NAMES: Final = (OPENING, PROCESSOR, MEMORY)
-
 _OURS: Final = "#c1440e"
 _OWN_CHILD: Final = "#3b6ea5"
 _SHARED: Final = "#a9b4c0"
@@ -49,11 +44,12 @@ Results = Mapping[str, Any]
 def draw(results: Results, directory: Path) -> None:
     """All plots, into `directory`; one of which nothing is known is not drawn."""
     with mpl.rc_context(_STYLE):
-        _save(_opening(results), directory / OPENING)
+        _save(_opening(results), directory / figures.OPENING)
         _save(
-            _lines(results, figures.processor, "Processor time of the bridge for one call, ms"), directory / PROCESSOR
+            _lines(results, figures.processor, "Processor time of the bridge for one call, ms"),
+            directory / figures.PROCESSOR,
         )
-        _save(_lines(results, figures.weight, "Memory of the bridge for each session, KiB"), directory / MEMORY)
+        _save(_lines(results, figures.weight, "Memory of the bridge for each session, KiB"), directory / figures.MEMORY)
 
 
 def _save(figure: Figure | None, path: Path) -> None:

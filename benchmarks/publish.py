@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import plots, table
+from benchmarks import figures, table
 from benchmarks.children import ROOT
 
 BEGIN: Final = "<!-- The table is scripts/bench's. -->\n"
@@ -16,7 +16,7 @@ def publish(results: Mapping[str, Any], directory: Path, root: Path = ROOT) -> N
     """Write the summary into README.md, all tables into docs/benchmarks.md, and the plots into docs/images."""
     images = root / "docs" / "images"
     images.mkdir(exist_ok=True)
-    for name in plots.NAMES:
+    for name in figures.PLOTS:
         if (directory / name).exists():
             shutil.copyfile(directory / name, images / name)
     _write(root / "README.md", table.summary(results))

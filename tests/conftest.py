@@ -16,6 +16,15 @@ import pytest
 from tests.support.cgroups import a_cgroup_of_our_own, remove_runs, runs
 from tests.support.processes import bearing
 
+ALL_SLOW = "\npytestmark = pytest.mark.slow\n"
+"""What a module says of which every test is slow."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """In the fast part, modules without a test for it are not imported: that took each worker seconds."""
+    in_vain = config.option.markexpr == "not slow" and collection_path.match("test_*.py")
+    return True if in_vain and ALL_SLOW in collection_path.read_text() else None
+
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import plots
+from benchmarks import figures
 from benchmarks.compare import options
 from benchmarks.programs import OURS, WAYS
 from tests.support.gateway import ROOT
@@ -42,7 +42,7 @@ def test_programs_run_side_by_side_and_their_figures_are_written_down(tmp_path: 
             assert left[name]["killed"]["processes"] == 0
     table = (tmp_path / "table.md").read_text()
     assert all(WAYS[name].title in table for name in PROGRAMS)
-    assert all((tmp_path / name).stat().st_size > 10_000 for name in plots.NAMES)
+    assert all((tmp_path / name).stat().st_size > 10_000 for name in figures.PLOTS)
     assert str(Path.home()) not in (tmp_path / "results.json").read_text()
 
 

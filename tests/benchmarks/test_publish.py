@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import plots, table
+from benchmarks import figures, table
 from benchmarks.publish import BEGIN, END, between, publish
 from tests.benchmarks.results import cell, results
 from tests.support.gateway import ROOT
@@ -45,7 +45,7 @@ def test_pages_and_plots_are_published(tmp_path: Path) -> None:
     publish(RUN, results_directory, tmp_path)
     assert table.summary(RUN) in (tmp_path / "README.md").read_text()
     assert table.whole(RUN) in (tmp_path / "docs" / "benchmarks.md").read_text()
-    for name in plots.NAMES:
+    for name in figures.PLOTS:
         assert (tmp_path / "docs" / "images" / name).read_bytes().startswith(b"\x89PNG")
 
 
