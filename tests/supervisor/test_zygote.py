@@ -523,6 +523,27 @@ async def test_a_fork_that_goes_before_it_is_dressed_costs_nobody_a_session(
         await session.end()
 
 
+async def test_a_fork_that_comes_while_its_zygote_is_ended_becomes_nobody(
+    tmp_path: Path, said: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Who ends a zygote kills what bore its tag a moment ago: it was a session that such a fork had become by then.
+    fork = blanks.fork
+    async with ready(server(tmp_path), said) as it:
+        [kept] = it.children.zygotes._kept.values()
+
+        async def fork_in_between(*arguments: Any) -> blanks.Blank:
+            blank = await fork(*arguments)
+            kept.over.set()
+            return blank
+
+        monkeypatch.setattr(blanks, "fork", fork_in_between)
+        session = await it.open()
+        assert not session.is_forked
+        await said.has("started without its zygote: its zygote is being ended")
+        assert await session.ask("heavy.PID") == session.child.pid
+        await session.end()
+
+
 async def test_a_fork_for_whom_there_is_no_room_ends_by_itself(
     tmp_path: Path, said: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
