@@ -141,13 +141,22 @@ class Zygotes:
             logger.info("server {}: its program on disk is another one; making its zygote anew", spec.name)
         else:
             try:
-                return await blanks.fork(kept.zygote.control, kept.tag, kept.zygote.program)
+                return await self._fork_of(kept)
             except (NoFork, OSError) as error:
                 logger.warning("server {}: started without its zygote: {}", spec.name, error)
         if self._kept.get(spec.name) is kept:
             del self._kept[spec.name]
         kept.over.set()
         return None
+
+    @staticmethod
+    async def _fork_of(kept: _Kept) -> Blank:
+        """A fork of one that is not being ended: who ends it kills all that bore its tag when it was looked at."""
+        blank = await blanks.fork(kept.zygote.control, kept.tag, kept.zygote.program)
+        if kept.over.is_set():
+            blank.close()
+            raise NoFork("its zygote is being ended")
+        return blank
 
     def exited(self, pid: int, exit_: Exit) -> None:
         """This process was reaped; it may be nobody of ours."""
@@ -217,6 +226,7 @@ class Zygotes:
         except Refused as refused:
             raise Refused(redact(" ".join(str(refused).split()))) from None
         finally:
+            kept.over.set()
             if self._kept.get(spec.name) is kept:
                 del self._kept[spec.name]
             with anyio.CancelScope(shield=True):

@@ -13,11 +13,12 @@ from common.config.session_paths import mark
 from common.config.warm import Spares
 from common.reasons import Reason
 from supervisor import backoff, warming
+from supervisor.child import Child
 from supervisor.children import Children, running_children
 from supervisor.environment import SpawnError
 from supervisor.fetches import Fetches
 from supervisor.priority import STEP
-from supervisor.protocol import FromSupervisor
+from supervisor.protocol import FromSupervisor, Gone
 from tests.support.ground import grounded
 from tests.support.processes import PATIENCE, watching
 from tests.support.specs import server_spec, supervisor_settings
@@ -115,6 +116,31 @@ async def test_a_spare_that_has_just_died_is_not_handed_out() -> None:
         os.kill(dead, signal.SIGKILL)
         os.waitid(os.P_PID, dead, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - and the reaper has not heard of it
         assert await at.open("cat") != dead
+
+
+async def test_a_spare_that_dies_as_it_is_handed_out_is_that_sessions_affair_and_nothing_of_it_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    take_for = Child.take_for
+
+    def killed(child: Child, user: str, label: str) -> None:
+        os.kill(child.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        take_for(child, user, label)
+
+    async with here(server(warm=1)) as at:
+        await at.settled()
+        spare = at.spare()
+        with monkeypatch.context() as patched:
+            patched.setattr(Child, "take_for", killed)
+            assert await at.open("cat") == spare
+        with anyio.fail_after(PATIENCE):
+            while at.children.find(1) is not None:
+                await at.children._buried.wait()
+        [gone] = [each for each in at.announced if isinstance(each, Gone)]
+        assert (gone.lease, gone.certificate.reason) == (1, Reason.CHILD_EXITED)
+        await at.settled(times=2)
+        assert await at.open("cat") != spare
 
 
 async def test_one_that_has_closed_its_output_is_not_handed_out() -> None:

@@ -523,6 +523,88 @@ async def test_a_fork_that_goes_before_it_is_dressed_costs_nobody_a_session(
         await session.end()
 
 
+async def test_a_fork_that_is_killed_between_its_tag_and_its_first_word_costs_nobody_a_session(
+    tmp_path: Path, said: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_tag = blanks.set_tag
+    killed: list[int] = []
+
+    def tag_and_kill(pid: int, tag: int) -> None:
+        set_tag(pid, tag)
+        if not killed:
+            os.kill(pid, signal.SIGKILL)
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+            killed.append(pid)
+
+    async with ready(server(tmp_path), said) as it:
+        before = it.zygote
+        monkeypatch.setattr(blanks, "set_tag", tag_and_kill)
+        session = await it.open()
+        assert not session.is_forked
+        assert await session.ask("heavy.PID") == session.child.pid
+        again = await it.open()
+        assert await again.ask("heavy.PID") == before
+        for each in (session, again):
+            assert await each.end() == Exit(code=0)
+
+
+@pytest.mark.parametrize("moment", ["before its tag", "after its tag", "once it was told"])
+async def test_a_zygote_that_is_killed_while_its_fork_becomes_a_child_takes_no_session_along(
+    moment: str, tmp_path: Path, said: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_tag, become = blanks.set_tag, blanks.Blank.become
+    monkeypatch.setattr(zygotes, "FIRST_REST", 0.0)
+    async with ready(server(tmp_path), said) as it:
+        before = it.zygote
+
+        def kill() -> None:
+            os.kill(before, signal.SIGKILL)
+            os.waitid(os.P_PID, before, os.WEXITED | os.WNOWAIT)
+
+        def tag(pid: int, number: int) -> None:
+            if moment == "before its tag":
+                kill()
+            set_tag(pid, number)
+            if moment == "after its tag":
+                kill()
+
+        def told(*arguments: Any) -> Forked:
+            forked = become(*arguments)
+            if moment == "once it was told":
+                kill()
+            return forked
+
+        with monkeypatch.context() as patched:
+            patched.setattr(blanks, "set_tag", tag)
+            patched.setattr(blanks.Blank, "become", told)
+            session = await it.open()
+        assert session.is_forked
+        await said.has("is ready", times=2)
+        assert await session.ask("[heavy.PID, os.getpid()]") == [before, session.child.pid]
+        assert await session.end() == Exit(code=0)
+
+
+async def test_a_fork_that_comes_while_its_zygote_is_ended_becomes_nobody(
+    tmp_path: Path, said: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Who ends a zygote kills what bore its tag a moment ago: it was a session that such a fork had become by then.
+    fork = blanks.fork
+    async with ready(server(tmp_path), said) as it:
+        [kept] = it.children.zygotes._kept.values()
+
+        async def fork_in_between(*arguments: Any) -> blanks.Blank:
+            blank = await fork(*arguments)
+            kept.over.set()
+            return blank
+
+        monkeypatch.setattr(blanks, "fork", fork_in_between)
+        session = await it.open()
+        assert not session.is_forked
+        await said.has("started without its zygote: its zygote is being ended")
+        assert await session.ask("heavy.PID") == session.child.pid
+        await session.end()
+
+
 async def test_a_fork_for_whom_there_is_no_room_ends_by_itself(
     tmp_path: Path, said: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
