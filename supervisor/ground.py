@@ -63,7 +63,7 @@ def prepare(settings: SupervisorSettings, rooms: Path | None = None) -> Ground:
     installation = random.SystemRandom().randrange(1, _LARGEST)
     try:
         runtime = runtime_directory(settings)
-        reaping = choose(settings.reaping, installation)
+        reaping = choose(settings.reaping, installation, settings.wrapper)
     except (PlaceError, ReapingError) as error:
         raise GroundError(str(error)) from None
     cgroup = str(reaping.run.path) if reaping.run is not None else None

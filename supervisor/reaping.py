@@ -15,13 +15,20 @@ from typing import Final, Literal
 
 from supervisor import cgroups
 from supervisor.cgroups import CgroupError
-from supervisor.wrapper import Inside
+from supervisor.wrapper import Inside, Wrapping, wrap
 
 Wanted = Literal["auto", "cgroup", "namespace", "tagged"]
 Mode = Literal["cgroup", "namespace", "tagged"]
+Wrapper = Literal["auto", "shim", "shells"]
 
 _PATH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 _PROGRAMS: Final = ("sh", "setpriv", "unshare", "bwrap")
+SHIM: Final = Path(__file__).with_name("mcp-shim")
+"""Where it is, if it was built: see setup.py."""
+
+_SHELL: Final = "/bin/sh"
+"""What is started to see whether a program runs."""
+
 _PROBE_TIMEOUT: Final = 10.0
 """Seconds; a namespace is made in two milliseconds."""
 
@@ -42,16 +49,20 @@ class Reaping:
 
 
 def find_programs() -> dict[str, str]:
-    """The programs that may wrap a command, by name; from the system's own directories, whatever PATH says."""
-    return {name: path for name in _PROGRAMS if (path := shutil.which(name, path=_PATH)) is not None}
+    """The programs that may wrap a command, by name; from the system's own directories, whatever PATH says.
 
-
-def choose(wanted: Wanted, installation: int) -> Reaping:
-    """The mode to use. Raises ReapingError where `wanted` names one that cannot be had.
-
-    May make cgroups, and starts a process or two to see what works: call it before anything else is started.
+    With them the `shim`, which is the package's own, where it is there. Whether it runs is for `choose` to find out.
     """
-    programs = find_programs()
+    found = {name: path for name in _PROGRAMS if (path := shutil.which(name, path=_PATH)) is not None}
+    return found | {"shim": str(SHIM)} if os.access(SHIM, os.X_OK) else found
+
+
+def choose(wanted: Wanted, installation: int, wrapper: Wrapper = "auto") -> Reaping:
+    """The mode to use, and the programs. Raises ReapingError where `wanted` or `wrapper` is not to be had.
+
+    May make cgroups, and starts a few processes to see what works: call it before anything else is started.
+    """
+    programs = _usable(find_programs(), wrapper)
     why_not: dict[str, str] = {}
     if wanted in ("auto", "cgroup"):
         try:
@@ -59,9 +70,10 @@ def choose(wanted: Wanted, installation: int) -> Reaping:
         except CgroupError as error:
             why_not["cgroup"] = str(error)
     if wanted in ("auto", "namespace"):
-        inside = _namespace(programs)
-        if inside is not None:
-            return Reaping("namespace", programs, inside)
+        for those in _alternatives(programs, wrapper):
+            inside = _namespace(those)
+            if inside is not None:
+                return Reaping("namespace", those, inside)
         why_not["namespace"] = "this process may make no PID namespace, or unshare and setpriv (util-linux) are missing"
     if wanted in ("auto", "tagged"):
         return Reaping("tagged", programs)
@@ -75,21 +87,38 @@ def _leaves(installation: int, *, only_delegated: bool) -> cgroups.Run:
     return cgroups.prepare(cgroup, installation)
 
 
+def _usable(programs: dict[str, str], wrapper: Wrapper) -> dict[str, str]:
+    """`programs`, without a shim that is not wanted, or does not run. Raises ReapingError where it has to."""
+    if wrapper != "shells" and "shim" in programs:
+        result = probe(wrap([_SHELL, "-c", "exit 7"], Wrapping(), os.getpid(), programs))
+        if result is not None and result.returncode == 7:
+            return programs
+    if wrapper == "shim":
+        raise ReapingError(f"wrapper: shim: {SHIM} was not built (that needs a C compiler), or does not run here")
+    return _without_shim(programs)
+
+
+def _without_shim(programs: Mapping[str, str]) -> dict[str, str]:
+    return {name: path for name, path in programs.items() if name != "shim"}
+
+
+def _alternatives(programs: dict[str, str], wrapper: Wrapper) -> list[dict[str, str]]:
+    """What to make a namespace with: a machine may let `unshare` do it, and no other program (AppArmor)."""
+    return [programs] if "shim" not in programs or wrapper == "shim" else [programs, _without_shim(programs)]
+
+
 def _namespace(programs: Mapping[str, str]) -> Inside | None:
     """The kind of PID namespace that can be made here."""
-    if not {"unshare", "setpriv"} <= programs.keys():
+    if not ("shim" in programs or {"sh", "unshare", "setpriv"} <= programs.keys()):
         return None
-    if os.geteuid() == 0 and _works([programs["unshare"], "--pid", "--fork", "--mount-proc"]):
-        return Inside.NAMESPACE
-    if _works([programs["unshare"], "--user", "--map-current-user", "--pid", "--fork", "--mount-proc"]):
-        return Inside.USER_NAMESPACE
-    return None
+    kinds = [Inside.NAMESPACE, Inside.USER_NAMESPACE] if os.geteuid() == 0 else [Inside.USER_NAMESPACE]
+    return next((inside for inside in kinds if _works(inside, programs)), None)
 
 
-def _works(command: list[str]) -> bool:
-    """Whether a process can be started by `command` that sees itself as the first of its own /proc."""
-    result = probe([*command, "sh", "-c", "echo /proc/[0-9]*"])
-    return result is not None and result.returncode == 0 and result.stdout.split() == [b"/proc/1"]
+def _works(inside: Inside, programs: Mapping[str, str]) -> bool:
+    """Whether a process can be started that sees an init and itself as the only ones of its own /proc."""
+    result = probe(wrap([_SHELL, "-c", "echo /proc/[0-9]*"], Wrapping(inside=inside), os.getpid(), programs))
+    return result is not None and result.returncode == 0 and result.stdout.split() == [b"/proc/1", b"/proc/2"]
 
 
 def probe(command: list[str]) -> "subprocess.CompletedProcess[bytes] | None":

@@ -1,6 +1,9 @@
 """The programs between a spawn and its command: what they are told, in which order. Pure.
 
-All are on every Debian machine, and each replaces itself by the next, so the pid that was spawned is the leader's:
+Where it was built there is one, the **shim**, which does all that is said here (supervisor/shim.c, which tells how): five
+programs to start and two shells to keep cost more than most of what they start. Elsewhere, for a sandbox, and for a
+command that has to be looked for, it is these, which are on every Debian machine. Each replaces itself by the next, so
+the pid that was spawned is the leader's:
 
 * `sh` moves itself into the session's cgroup, before anything is given up that this needs;
 * `setpriv` takes the child's user and asks the kernel to kill it when the supervisor dies (PR_SET_PDEATHSIG, which a
@@ -30,6 +33,9 @@ _BECOME: Final = 'exec "$@"'
 _REMEMBER_ME: Final = "exec 9< /proc/self/stat; "
 LEADER_LIVES: Final = 'read -r _ _ state _ <&9; case "$state" in ""|Z|X) exit 124;; esac; exec 9<&-; '
 _RUN: Final = '"$@"; exit $?'
+
+_FORM: Final = "1"
+"""Of the shim's arguments: it takes no other."""
 
 _BLOCK: Final = 512
 """Bytes in a unit of sh's `ulimit -f` (POSIX, ulimit)."""
@@ -82,8 +88,11 @@ class Wrapping:
 def wrap(command: Sequence[str], wrapping: Wrapping, parent: int, programs: Mapping[str, str]) -> list[str]:
     """The whole command line. `parent` is the supervisor's pid; `programs` has the paths of those that are there.
 
-    Without `setpriv` there is no parent-death signal and no change of user; without the others, no namespace.
+    With neither `shim` nor `setpriv` there is no parent-death signal and no change of user; without the others, no
+    namespace.
     """
+    if "shim" in programs and wrapping.inside is not Inside.BUBBLEWRAP and "/" in command[0]:
+        return [programs["shim"], _FORM, *_shim_options(wrapping, parent), "--", *command]
     shell = [programs["sh"], "-c"]
     if wrapping.inside is Inside.NOTHING:
         script = STILL_THE_PARENT + _limits(wrapping) + _BECOME
@@ -100,6 +109,24 @@ def wrap(command: Sequence[str], wrapping: Wrapping, parent: int, programs: Mapp
     if wrapping.cgroup is not None:
         line = [programs["sh"], "-c", MOVE_IN, wrapping.cgroup, *line]
     return line
+
+
+def _shim_options(wrapping: Wrapping, parent: int) -> list[str]:
+    values = {
+        "--parent": parent,
+        "--cgroup": wrapping.cgroup,
+        "--uid": wrapping.uid,
+        "--gid": wrapping.gid,
+        "--open-files": wrapping.open_files,
+        "--soft-open-files": wrapping.soft_open_files,
+        "--file-size": wrapping.file_size,
+    }
+    options = [word for name, value in values.items() if value is not None for word in (name, str(value))]
+    if wrapping.no_new_privs:
+        options.append("--no-new-privs")
+    if wrapping.inside is not Inside.NOTHING:
+        options.append("--pid-namespace" if wrapping.inside is Inside.NAMESPACE else "--user-namespace")
+    return options
 
 
 def _maker(wrapping: Wrapping, programs: Mapping[str, str]) -> list[str]:

@@ -98,6 +98,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Answers, Sharing, Warm, War
     queue_max: Annotated[WholeNumber, Field(ge=0)] = 100
     queue_timeout: Duration = 10.0
     reaping: Literal["auto", "cgroup", "namespace", "tagged"] = "auto"
+    wrapper: Literal["auto", "shim", "shells"] = "auto"
     reattach_grace: Duration = 30.0
     runtime_dir: Directory | None = None
     sessions_dir: Directory | None = None
@@ -199,6 +200,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Answers, Sharing, Warm, War
             queue_max=self.queue_max,
             queue_timeout=self.queue_timeout,
             reaping=self.reaping,
+            wrapper=self.wrapper,
             reattach_grace=self.reattach_grace,
             runtime_dir=self.runtime_dir,
             sessions_dir=self.sessions_dir,

@@ -208,6 +208,7 @@ class SupervisorSettings(WarmMemory):
     queue_max: int = 100
     queue_timeout: float = 10.0
     reaping: Literal["auto", "cgroup", "namespace", "tagged"] = "auto"
+    wrapper: Literal["auto", "shim", "shells"] = "auto"
     reattach_grace: float = 30.0
     runtime_dir: str | None = None
     sessions_dir: str | None = None

@@ -29,7 +29,7 @@ ALL_KEYS = (
     "public_url, queue_max, queue_timeout, quotas, rate_limit_on_error, rate_limit_storage, rate_limits, "
     "reaping, reattach_grace, request_timeout, require_user, resumable, runtime_dir, sandbox, servers, "
     "sessions_dir, start_timeout, stderr_files, stop_grace, terminate_grace, trust_user_header, "
-    "trusted_fronts, uid_range, user, warm, warm_memory_max"
+    "trusted_fronts, uid_range, user, warm, warm_memory_max, wrapper"
 )
 SERVER_KEYS = (
     "affinity_cookie, affinity_header, allow_shared_uid, anonymous, args, command, enabled, env, era, group, "

@@ -74,6 +74,7 @@ def test_a_directory_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
 
 def test_a_mode_that_cannot_be_had_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reaping, "_PATH", "/nowhere")
+    monkeypatch.setattr(reaping, "SHIM", tmp_path / "mcp-shim")
     with pytest.raises(GroundError, match="^reaping: namespace: "):
         prepare(settings(tmp_path, "namespace"))
 

@@ -22,6 +22,7 @@ def with_programs(directory: Path, monkeypatch: pytest.MonkeyPatch, *names: str)
     for name in names:
         (directory / name).symlink_to(there[name])
     monkeypatch.setattr(reaping, "_PATH", str(directory))
+    monkeypatch.setattr(reaping, "SHIM", directory / "mcp-shim")
 
 
 def remove(chosen: Reaping) -> None:
@@ -93,7 +94,7 @@ def test_where_no_namespace_can_be_had_the_error_says_why(tmp_path: Path, monkey
         choose("namespace", a_run())
 
 
-@pytest.mark.parametrize("says", ["exit 1", "echo /proc/1 /proc/2", "exec sleep 1000"])
+@pytest.mark.parametrize("says", ["exit 1", "echo /proc/1 /proc/2 /proc/3", "exec sleep 1000"])
 def test_an_unshare_that_does_not_work_is_none(says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with_programs(tmp_path, monkeypatch, "sh", "setpriv")
     (tmp_path / "unshare").write_text(f"#!/bin/sh\n{says}\n")

@@ -12,10 +12,10 @@ import pytest
 
 from common.config.model import Sandbox
 from supervisor import sandbox
-from supervisor.reaping import find_programs
 from supervisor.wrapper import LEADER_LIVES, MOVE_IN, STILL_THE_PARENT, Inside, Wrapping, wrap
 from tests.support.parents import NOBODY, Parent, parent_of
 from tests.support.processes import PATIENCE, watching
+from tests.support.wrappers import SHELLS, either_way
 
 PROGRAMS = {"sh": "/SH", "setpriv": "/SETPRIV", "unshare": "/UNSHARE", "bwrap": "/BWRAP"}
 PARENT = 42
@@ -108,7 +108,37 @@ def test_whoever_runs_in_a_namespace_has_an_init(inside: Inside) -> None:
     assert Wrapping(inside=inside).has_init is (inside is not Inside.NOTHING)
 
 
+WITH_SHIM = {**PROGRAMS, "shim": "/SHIM"}
+
+
+@pytest.mark.parametrize(
+    ("wrapping", "expected"),
+    [
+        (Wrapping(), ["--no-new-privs"]),
+        (Wrapping(no_new_privs=False, soft_open_files=9), ["--soft-open-files", "9"]),
+        (
+            Wrapping("/leaf/cgroup.procs", 7, 8, open_files=64, file_size=1025, inside=Inside.NAMESPACE),
+            "--cgroup /leaf/cgroup.procs --uid 7 --gid 8 --open-files 64 --file-size 1025 --no-new-privs "
+            "--pid-namespace".split(),
+        ),
+        (Wrapping(inside=Inside.USER_NAMESPACE), ["--no-new-privs", "--user-namespace"]),
+        (Wrapping(uid=0, gid=0), ["--uid", "0", "--gid", "0", "--no-new-privs"]),
+    ],
+)
+def test_a_shim_is_told_all_at_once(wrapping: Wrapping, expected: list[str]) -> None:
+    assert line(wrapping, WITH_SHIM) == ["/SHIM", "1", "--parent", "42", *expected, "--", *COMMAND]
+
+
+def test_a_sandbox_and_a_command_that_is_to_be_looked_for_are_the_shells() -> None:
+    sandboxed = Wrapping(inside=Inside.BUBBLEWRAP, sandbox=SANDBOX)
+    assert line(sandboxed, WITH_SHIM) == line(sandboxed)
+    assert wrap(["server"], Wrapping(), PARENT, WITH_SHIM) == wrap(["server"], Wrapping(), PARENT, PROGRAMS)
+
+
 # What comes of it.
+
+
+Programs = Mapping[str, str]
 
 
 def options(inside: Inside) -> Sequence[str]:
@@ -116,18 +146,17 @@ def options(inside: Inside) -> Sequence[str]:
     return sandbox.options(Sandbox(), None, []) if inside is Inside.BUBBLEWRAP else ()
 
 
-def said(script: str, wrapping: Wrapping) -> list[str]:
+def said(script: str, wrapping: Wrapping, programs: Programs) -> list[str]:
     """The lines that a wrapped shell's `script` says."""
-    command = wrap(["/bin/sh", "-c", script], wrapping, os.getpid(), find_programs())
+    command = wrap(["/bin/sh", "-c", script], wrapping, os.getpid(), programs)
     result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False)
     assert result.returncode == 0, result
     return result.stdout.decode().splitlines()
 
 
 @contextmanager
-def wrapped_by_another(script: str, wrapping: Wrapping, user: int | None) -> Iterator[Parent]:
+def wrapped_by_another(script: str, wrapping: Wrapping, user: int | None, programs: Programs) -> Iterator[Parent]:
     """A wrapped shell that runs `script`, and the parent that started it."""
-    programs = find_programs()
     with parent_of(lambda pid: wrap(["/bin/sh", "-c", script], wrapping, pid, programs), user) as parent:
         yield parent
 
@@ -159,13 +188,14 @@ def wrapping_for(inside: Inside, uid: int | None) -> Wrapping:
 
 
 @every_way
-def test_a_child_is_what_it_was_to_be(inside: Inside, uid: int | None, user: int | None) -> None:
+@either_way
+def test_a_child_is_what_it_was_to_be(inside: Inside, uid: int | None, user: int | None, programs: Programs) -> None:
     script = (
         "id -u; ulimit -n; ulimit -f; cat /proc/self/oom_score_adj; "
         "while read -r name value; do case $name in NoNewPrivs:|CapEff:) echo $value;; esac; done < /proc/self/status; "
         "echo /proc/[0-9]*; cd /proc/self/fd; echo *"
     )
-    with wrapped_by_another(script, wrapping_for(inside, uid), user) as parent:
+    with wrapped_by_another(script, wrapping_for(inside, uid), user, programs) as parent:
         assert int(parent.line()) == (uid or user or 0)
         assert [parent.line(), parent.line()] == ["64", "8"]
         assert parent.line() == "500"
@@ -179,8 +209,13 @@ def test_a_child_is_what_it_was_to_be(inside: Inside, uid: int | None, user: int
 
 
 @every_way
-async def test_a_childs_end_is_that_of_its_parent(inside: Inside, uid: int | None, user: int | None) -> None:
-    with wrapped_by_another("trap '' TERM HUP; echo up; sleep 1000; :", wrapping_for(inside, uid), user) as parent:
+@either_way
+async def test_a_childs_end_is_that_of_its_parent(
+    inside: Inside, uid: int | None, user: int | None, programs: Programs
+) -> None:
+    with wrapped_by_another(
+        "trap '' TERM HUP; echo up; sleep 1000; :", wrapping_for(inside, uid), user, programs
+    ) as parent:
         assert parent.line() == "up"
         with watching(parent.child) as [leader]:
             parent.kill()
@@ -189,11 +224,12 @@ async def test_a_childs_end_is_that_of_its_parent(inside: Inside, uid: int | Non
 
 @pytest.mark.parametrize(("inside", "uid", "user"), [way for way in EVERY_WAY if way[0] in NAMESPACES])
 @pytest.mark.parametrize("victim", ["parent", "leader"])
+@either_way
 async def test_all_that_is_in_a_namespace_ends_with_the_parent_or_the_leader(
-    inside: Inside, uid: int | None, user: int | None, victim: str
+    inside: Inside, uid: int | None, user: int | None, victim: str, programs: Programs
 ) -> None:
     script = "trap '' TERM HUP; setsid sleep 1000 & sleep 1000 & echo up; wait"
-    with wrapped_by_another(script, wrapping_for(inside, uid), user) as parent:
+    with wrapped_by_another(script, wrapping_for(inside, uid), user, programs) as parent:
         assert parent.line() == "up"
         below = [each.pid for each in psutil.Process(parent.child).children(recursive=True)]
         assert len(below) == 4  # the init, the command, its helpers
@@ -214,7 +250,7 @@ async def test_an_init_whose_leader_was_killed_too_early_to_notice_ends_all_the_
     here, go, ran = tmp_path / "here", tmp_path / "go", tmp_path / "ran"
     os.mkfifo(here)
     os.mkfifo(go)
-    programs = find_programs()
+    programs = SHELLS
     gate = tmp_path / "setpriv"
     waits = f'echo > {here}; read -r _ < {go}; exec {programs["setpriv"]} "$@"'
     gate.write_text(
@@ -236,40 +272,47 @@ async def test_an_init_whose_leader_was_killed_too_early_to_notice_ends_all_the_
 
 
 @pytest.mark.parametrize("inside", Inside)
-def test_an_exit_status_comes_through(inside: Inside) -> None:
-    command = wrap(["/bin/sh", "-c", "exit 7"], wrapping_for(inside, None), os.getpid(), find_programs())
+@either_way
+def test_an_exit_status_comes_through(inside: Inside, programs: Programs) -> None:
+    command = wrap(["/bin/sh", "-c", "exit 7"], wrapping_for(inside, None), os.getpid(), programs)
     assert subprocess.run(command, timeout=PATIENCE, check=False).returncode == 7
 
 
 @pytest.mark.parametrize("inside", Inside)
-def test_a_file_that_grows_too_large_ends_the_child(inside: Inside, tmp_path: Path) -> None:
+@either_way
+def test_a_file_that_grows_too_large_ends_the_child(inside: Inside, tmp_path: Path, programs: Programs) -> None:
     wrapping = Wrapping(
         inside=inside, file_size=4096, sandbox=[*options(inside), "--bind", str(tmp_path), str(tmp_path)]
     )
     grow = f"exec head -c 100000 /dev/zero > {tmp_path}/file"
-    command = wrap(["/bin/sh", "-c", grow], wrapping, os.getpid(), find_programs())
+    command = wrap(["/bin/sh", "-c", grow], wrapping, os.getpid(), programs)
     status = subprocess.run(command, timeout=PATIENCE, check=False, stderr=subprocess.DEVNULL).returncode
     assert status == (-signal.SIGXFSZ if inside is Inside.NOTHING else 128 + signal.SIGXFSZ)
     assert (tmp_path / "file").stat().st_size == 4096
 
 
-def test_a_child_may_be_let_gain_privileges() -> None:
-    assert said("grep -c '^NoNewPrivs:.*0' /proc/self/status", Wrapping(no_new_privs=False)) == ["1"]
+@either_way
+def test_a_child_may_be_let_gain_privileges(programs: Programs) -> None:
+    assert said("grep -c '^NoNewPrivs:.*0' /proc/self/status", Wrapping(no_new_privs=False), programs) == ["1"]
 
 
-def test_a_child_whose_parent_has_gone_is_not_started(tmp_path: Path) -> None:
-    command = wrap(["/bin/touch", str(tmp_path / "ran")], Wrapping(), os.getpid() + 1, find_programs())
+@either_way
+def test_a_child_whose_parent_has_gone_is_not_started(tmp_path: Path, programs: Programs) -> None:
+    command = wrap(["/bin/touch", str(tmp_path / "ran")], Wrapping(), os.getpid() + 1, programs)
     assert subprocess.run(command, timeout=PATIENCE, check=False).returncode == 124
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_child_that_cannot_join_its_cgroup_is_not_started(tmp_path: Path) -> None:
+@either_way
+def test_a_child_that_cannot_join_its_cgroup_is_not_started(tmp_path: Path, programs: Programs) -> None:
     wrapping = Wrapping(cgroup=str(tmp_path / "no" / "cgroup.procs"))
-    command = wrap(["/bin/touch", str(tmp_path / "ran")], wrapping, os.getpid(), find_programs())
+    command = wrap(["/bin/touch", str(tmp_path / "ran")], wrapping, os.getpid(), programs)
     result = subprocess.run(command, timeout=PATIENCE, check=False, stderr=subprocess.DEVNULL)
     assert result.returncode != 0
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_child_joins_its_cgroup_before_anything_else(tmp_path: Path) -> None:
-    assert said("cat " + str(tmp_path / "procs"), Wrapping(cgroup=str(tmp_path / "procs"))) == ["0"]
+@either_way
+def test_a_child_joins_its_cgroup_before_anything_else(tmp_path: Path, programs: Programs) -> None:
+    (tmp_path / "procs").touch()
+    assert said("cat " + str(tmp_path / "procs"), Wrapping(cgroup=str(tmp_path / "procs")), programs) == ["0"]
