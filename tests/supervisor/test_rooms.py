@@ -95,7 +95,7 @@ async def test_no_link_is_followed_when_an_empty_room_goes(
             each.rmdir()
     link.symlink_to(tmp_path)
     assert not rooms.remove_empty(room)
-    assert sorted(os.listdir(tmp_path)) == ["home", "tmp", "work"]
+    assert all((tmp_path / name).is_dir() for name in ("home", "tmp", "work"))
     link.unlink()
     await rooms.wipe(room)
 
