@@ -11,7 +11,7 @@ from common.reasons import Reason
 from common.redact import Redactor
 from supervisor.child import Child
 from supervisor.endings import HASTY
-from supervisor.environment import SpawnError, for_session
+from supervisor.environment import SpawnError, own_variables
 from supervisor.ground import Ground
 from supervisor.nearby import Nearby
 from supervisor.placing import Place, Placer
@@ -132,7 +132,7 @@ class Births:
     def redactor(spec: ServerSpec, room: Room) -> Redactor:
         """For what it was given: by the configuration, and of the supervisor's own where that names it."""
         inherited = {name: os.environ[name] for name in spec.isolation.inherit_env if name in os.environ}
-        return Redactor(inherited | for_session(spec, room).env, spec.private)
+        return Redactor(inherited | own_variables(spec, room), spec.private)
 
     def _tree(self, leader: int, tag: int, place: Place) -> Tree:
         return Tree(

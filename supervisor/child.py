@@ -26,6 +26,7 @@ from supervisor.zygote.blanks import Forked
 
 _LETTERS: Final = "bcdfghjkmnpqrstvwxz"
 """Of ids that stand in error texts, in which clients look for words and for numbers such as 401."""
+_ID_LENGTH: Final = 12
 
 
 @dataclass(eq=False)
@@ -53,7 +54,7 @@ class Child:
     """It waits for a session, and nobody has used it: see supervisor.warming. The gateway does not know of it."""
     taken: float | None = None
     """Since when it has a session, where it was a spare before."""
-    certificate: str = field(default_factory=lambda: "".join(secrets.choice(_LETTERS) for _ in range(12)))
+    certificate: str = field(default_factory=lambda: new_id())
     """The id of its death certificate."""
     state_for_gateway: str | None = None
     """What a later gateway needs to go on with it; None until it is ready, empty where none could."""
@@ -147,6 +148,15 @@ class Child:
 
     def __repr__(self) -> str:
         return f"<Child {self.lease} of {self.spec.name} pid {self.pid} {self.state.name} {self.age:.1f} s>"
+
+
+def new_id() -> str:
+    """Letters for a certificate. One question to the kernel, where a choice of each letter is twelve."""
+    number, letters = secrets.randbelow(len(_LETTERS) ** _ID_LENGTH), ""
+    for _ in range(_ID_LENGTH):
+        number, letter = divmod(number, len(_LETTERS))
+        letters += _LETTERS[letter]
+    return letters
 
 
 def how_it_ended(exit_: Exit | None) -> str:

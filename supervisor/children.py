@@ -280,7 +280,8 @@ class Children:
     def _clear(self, room: Room) -> None:
         """Take the room back, and wipe it; nothing lives in it any more."""
         self._rooms.close_room(room)
-        self._tasks.start_soon(self._rooms.wipe, room, name=f"wipe {room.path.name}")
+        if not self._rooms.remove_empty(room):
+            self._tasks.start_soon(self._rooms.wipe, room, name=f"wipe {room.path.name}")
 
     async def _burial(self) -> None:
         await self._buried.wait()

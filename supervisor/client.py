@@ -14,7 +14,8 @@ import anyio.abc
 
 from common.descriptors import close_all
 from common.reasons import Reason
-from supervisor.greeting import Grant, Inheritance, Inherited, SupervisorLost, greet, receive
+from supervisor.greeting import Grant, Inheritance, Inherited, SupervisorLost, greet
+from supervisor.incoming import Incoming
 from supervisor.outgoing import Outgoing
 from supervisor.protocol import (
     EXPIRY_NOTICE,
@@ -73,7 +74,12 @@ class SupervisorClient:
     """One connection. `connect` makes it; `on_ending` and `on_gone` are called for each child that is ended."""
 
     def __init__(
-        self, stream: anyio.abc.UNIXSocketStream, welcome: Welcome, inheritance: Inheritance, reader: FrameReader
+        self,
+        stream: anyio.abc.UNIXSocketStream,
+        incoming: Incoming,
+        welcome: Welcome,
+        inheritance: Inheritance,
+        reader: FrameReader,
     ) -> None:
         self.settings = bytes(welcome.settings)
         """The gateway's part of the configuration, as JSON."""
@@ -90,6 +96,7 @@ class SupervisorClient:
         self.on_settings: Callable[[bytes], None] = lambda _: None
         """Called with the gateway's part of a configuration that was read again."""
         self._stream = stream
+        self._incoming = incoming
         self._reader = reader
         self._refs = 0
         self._waiting: dict[int, asyncio.Future[FromSupervisor | Grant]] = {}
@@ -250,7 +257,7 @@ class SupervisorClient:
                     except ProtocolError:
                         close_all(own)
                         raise
-                data, fds = await receive(self._stream)
+                data, fds = await self._incoming.receive()
         except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
             return
 
@@ -312,23 +319,24 @@ async def connect(
     instead of answering, TimeoutError where it does not answer, ProtocolError where it is of another version.
     """
     async with stream:
-        with anyio.fail_after(WELCOME_TIMEOUT) as patience:
+        with Incoming(stream) as incoming:
+            with anyio.fail_after(WELCOME_TIMEOUT) as patience:
 
-            def wait(seconds: float) -> None:
-                patience.deadline = anyio.current_time() + seconds + WELCOME_TIMEOUT
-                on_wait(seconds)
+                def wait(seconds: float) -> None:
+                    patience.deadline = anyio.current_time() + seconds + WELCOME_TIMEOUT
+                    on_wait(seconds)
 
-            client = SupervisorClient(stream, *await greet(stream, wait))
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(client.run, name="supervisor client")
-                try:
-                    yield client
-                finally:
-                    await client.say_goodbye()
-                    tasks.cancel_scope.cancel()
-        finally:
-            client.inheritance.close()
+                client = SupervisorClient(stream, incoming, *await greet(stream, incoming, wait))
+            try:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(client.run, name="supervisor client")
+                    try:
+                        yield client
+                    finally:
+                        await client.say_goodbye()
+                        tasks.cancel_scope.cancel()
+            finally:
+                client.inheritance.close()
 
 
 __all__ = [

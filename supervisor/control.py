@@ -1,6 +1,5 @@
 """The supervisor's side of the control socket: one gateway at a time."""
 
-import os
 from collections.abc import Callable
 from typing import Final
 
@@ -13,11 +12,11 @@ from common.descriptors import close_all
 from supervisor.children import Children
 from supervisor.custody import Custody, Presence
 from supervisor.environment import SpawnError
+from supervisor.incoming import Incoming
 from supervisor.installation import Installation
 from supervisor.linux import peer_pidfd
 from supervisor.outgoing import Outgoing
 from supervisor.protocol import (
-    MAX_FDS,
     PROTOCOL,
     Ask,
     Entrust,
@@ -42,8 +41,6 @@ from supervisor.protocol import (
     decode_from_gateway,
     encode,
 )
-
-_READ: Final = 65536
 
 _UNREAD_MESSAGES: Final = 10_000
 """Messages that may wait for the gateway to read them. A gateway so far behind is hung."""
@@ -118,12 +115,10 @@ class Connection:
     async def _read_all(self) -> None:
         reader = FrameReader()
         try:
-            while True:
-                data, fds = await self._stream.receive_fds(_READ, 32 * MAX_FDS)
-                for fd in fds:
-                    os.set_inheritable(fd, False)  # noqa: FBT003 - received descriptors are not close-on-exec
-                for body, own in reader.feed(data, fds):
-                    await self._receive(body, own)
+            with Incoming(self._stream) as incoming:
+                while True:
+                    for body, own in reader.feed(*await incoming.receive()):
+                        await self._receive(body, own)
         except (anyio.EndOfStream, anyio.BrokenResourceError):
             return
         except ProtocolError as error:

@@ -46,18 +46,25 @@ def for_session(spec: ServerSpec, room: Room) -> ServerSpec:
     return spec.model_copy(
         update={
             "args": tuple(fill(each, paths) for each in spec.args),
-            "env": {name: fill(value, paths) for name, value in spec.env.items()},
+            "env": own_variables(spec, room),
             "path": str(room.work) if spec.path is None else fill(spec.path, paths),
         }
     )
+
+
+def own_variables(spec: ServerSpec, room: Room) -> dict[str, str]:
+    """The variables that `spec` gives, as this session has them."""
+    paths = room.session_paths if spec.env else {}
+    return {name: fill(value, paths) for name, value in spec.env.items()}
 
 
 def child_environment(
     spec: ServerSpec, environ: Mapping[str, str], room: Room, extra: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """The environment of a child of `spec` that lives in `room`, with `extra`, over which nothing wins."""
-    wanted = {*INHERITED_VARIABLES, *spec.isolation.inherit_env}
-    inherited = {k: v for k, v in environ.items() if k in wanted or k.startswith("LC_")}
+    # Whoever asks for a value has it decoded, so only those are looked at that the child gets.
+    wanted = {*INHERITED_VARIABLES, *spec.isolation.inherit_env, *(name for name in environ if name.startswith("LC_"))}
+    inherited = {name: environ[name] for name in wanted if name in environ}
     own = {"PATH": os.defpath} | inherited | _of_the_user(room.identity) | _places(spec, room)
     return own | spec.env | dict(extra or {})
 
@@ -72,10 +79,11 @@ def _of_the_user(identity: Identity | None) -> dict[str, str]:
 
 
 def _places(spec: ServerSpec, room: Room) -> dict[str, str]:
-    temporary = dict.fromkeys(("TMPDIR", "TMP", "TEMP"), str(room.tmp))
+    paths = room.session_paths
+    temporary, home = dict.fromkeys(("TMPDIR", "TMP", "TEMP"), paths["session.tmp"]), paths["session.home"]
     if spec.isolation.home == "inherit":
         return temporary
-    return temporary | {"HOME": str(room.home)} | {name: str(room.home / below) for name, below in _IN_HOME.items()}
+    return temporary | {"HOME": home} | {name: f"{home}/{below}" for name, below in _IN_HOME.items()}
 
 
 def resolve_command(spec: ServerSpec, path: str) -> str:

@@ -1,15 +1,14 @@
 """The gateway's first words with the supervisor, and what it is handed over with the answer."""
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
 
 import anyio
 import anyio.abc
 
 from common.descriptors import close_all
+from supervisor.incoming import Incoming
 from supervisor.protocol import (
     MAX_FDS,
     PROTOCOL,
@@ -25,8 +24,6 @@ from supervisor.protocol import (
     decode_from_supervisor,
     encode,
 )
-
-_READ: Final = 65536
 
 
 class SupervisorLost(Exception):
@@ -80,16 +77,8 @@ class Inheritance:
         self.children.clear()
 
 
-async def receive(stream: anyio.abc.UNIXSocketStream) -> tuple[bytes, list[int]]:
-    """What has come, and the descriptors that came along, close-on-exec; these are the caller's."""
-    data, fds = await stream.receive_fds(_READ, 32 * MAX_FDS)
-    for fd in fds:
-        os.set_inheritable(fd, False)  # noqa: FBT003 - received descriptors are not close-on-exec
-    return data, fds
-
-
 async def greet(
-    stream: anyio.abc.UNIXSocketStream, on_wait: Callable[[float], None] = lambda _: None
+    stream: anyio.abc.UNIXSocketStream, incoming: Incoming, on_wait: Callable[[float], None] = lambda _: None
 ) -> tuple[Welcome, Inheritance, FrameReader]:
     """Greet the supervisor; wait for its greeting, and for all that it hands over with it, which the caller owns.
 
@@ -104,7 +93,7 @@ async def greet(
     try:
         await stream.send(encode(Hello(PROTOCOL)))
         while greeting is None or len(inheritance) < greeting.kept:
-            data, fds = await receive(stream)
+            data, fds = await incoming.receive()
             for body, own in reader.feed(data, fds):
                 if greeting is None and (seconds := _seconds_to_wait(body)) is not None:
                     on_wait(seconds)

@@ -22,6 +22,7 @@ class Outgoing(Generic[Message]):
 
     def __init__(self, stream: anyio.abc.UNIXSocketStream, room: float = math.inf) -> None:
         self._stream = stream
+        self._socket = stream.extra(anyio.abc.SocketAttribute.raw_socket)
         self._queue, self._unsent = anyio.create_memory_object_stream[tuple[bytes, tuple[int, ...]]](room)
         self._waiting = 0
         """Frames that are queued or half written."""
@@ -52,9 +53,8 @@ class Outgoing(Generic[Message]):
 
         What else the socket has to say, a peer's end above all, it says again to `write_all`.
         """
-        raw = self._stream.extra(anyio.abc.SocketAttribute.raw_socket)
         try:
-            return socket.send_fds(raw, [frame], fds) if fds else raw.send(frame)
+            return socket.send_fds(self._socket, [frame], fds) if fds else self._socket.send(frame)
         except OSError:
             return 0
 
@@ -76,7 +76,7 @@ class Outgoing(Generic[Message]):
                 else:
                     await self._stream.send(frame)
             except anyio.BrokenResourceError:
-                self._stream.extra(anyio.abc.SocketAttribute.raw_socket).shutdown(socket.SHUT_RD)
+                self._socket.shutdown(socket.SHUT_RD)
                 return False
             finally:
                 close_all(fds)

@@ -20,9 +20,11 @@ from loguru import logger
 from common.config.model import ServerSpec, SupervisorSettings
 from supervisor.places import PlaceError, sessions_directory
 from supervisor.users import Identities, Identity
-from supervisor.wiping import NotWiped, seal, wipe
+from supervisor.wiping import NotWiped, remove_if_empty, seal, wipe
 
 _RUN: Final = "run-"
+_INNER: Final = ("home", "tmp", "work")
+"""The directories in a room."""
 _WIPED_AT_ONCE: Final = 2
 """Threads that wipe: more would only take the processors from those who live."""
 
@@ -50,8 +52,9 @@ class Room:
     @property
     def session_paths(self) -> dict[str, str]:
         """What `${session.dir}` and its like stand for."""
-        paths = {"dir": self.path, "home": self.home, "tmp": self.tmp, "work": self.work}
-        return {f"session.{name}": str(path) for name, path in paths.items()}
+        path = str(self.path)
+        below = {f"session.{name}": f"{path}/{name}" for name in _INNER}
+        return {"session.dir": path, **below}
 
 
 class Rooms:
@@ -86,11 +89,12 @@ class Rooms:
     def make(self, spec: ServerSpec) -> Room:
         """A room for a child of `spec`. Raises AllInUse, or OSError, and then nothing is left of it."""
         room = Room(self.base / secrets.token_hex(16), self._identities.acquire(spec))
+        outer, *inner = room.session_paths.values()
         try:
-            for directory in (room.path, room.home, room.tmp, room.work):
-                directory.mkdir(mode=0o700)
+            for directory in (outer, *inner):
+                os.mkdir(directory, 0o700)  # noqa: PTH102 - for each session; a Path costs more than the kernel does
             if room.identity is not None:
-                for directory in (room.home, room.tmp, room.work, room.path):
+                for directory in (*inner, outer):
                     os.chown(directory, room.identity.uid, room.identity.gid)
         except OSError:
             self._identities.release(room.identity)
@@ -112,6 +116,16 @@ class Rooms:
             logger.error("a session's directory cannot be taken back: {}", error.strerror)
             return
         self._identities.release(room.identity)
+
+    def remove_empty(self, room: Room) -> bool:
+        """Remove `room`, which was closed, if its child has left nothing in it; whether it is gone. That takes no thread.
+
+        If not, `wipe` has to do it.
+        """
+        if not remove_if_empty(room.path, _INNER):
+            return False
+        logger.debug("wiped {}, which was empty", room.path)
+        return True
 
     async def wipe(self, room: Room) -> None:
         """Remove `room`, in a thread, to the end; cancellation does not reach it. What is left is logged and counted."""

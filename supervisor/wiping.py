@@ -45,6 +45,21 @@ def seal(directory: Path) -> None:
         os.fchmod(fd, stat.S_IRWXU)  # its owner may have opened it to everybody; this shuts an access list, too
 
 
+def remove_if_empty(directory: Path, inner: Collection[str]) -> bool:
+    """Remove `directory` where all that is in it is the empty directories `inner`; whether it is gone.
+
+    It takes next to no time. What cannot be removed this way is no error: some of `inner` may be gone then.
+    """
+    try:
+        with _opened(str(directory), None) as fd:
+            for name in inner:
+                os.rmdir(name, dir_fd=fd)
+        directory.rmdir()
+    except OSError:
+        return False
+    return True
+
+
 def wipe(directory: Path) -> None:
     """Remove `directory` with all that is in it. Raises NotWiped where something is left, OSError where all is.
 

@@ -62,6 +62,44 @@ async def test_a_room_of_the_supervisors_own_user(rooms: Rooms, settings: Superv
     await rooms.wipe(room)
 
 
+def test_a_room_in_which_nothing_was_left_goes_at_once(rooms: Rooms, settings: SupervisorSettings) -> None:
+    room = rooms.make(settings.servers["own"])
+    rooms.close_room(room)
+    assert rooms.remove_empty(room)
+    assert list(rooms.base.iterdir()) == []
+
+
+@pytest.mark.parametrize("left", ["home/file", "work/.hidden", "file"])
+async def test_one_in_which_something_was_left_has_to_be_wiped(
+    rooms: Rooms, settings: SupervisorSettings, left: str
+) -> None:
+    room = rooms.make(settings.servers["own"])
+    (room.path / left).touch()
+    rooms.close_room(room)
+    assert not rooms.remove_empty(room)
+    assert (room.path / left).exists()
+    await rooms.wipe(room)
+    assert list(rooms.base.iterdir()) == []
+
+
+@pytest.mark.parametrize("within", ["", "home"])
+async def test_no_link_is_followed_when_an_empty_room_goes(
+    rooms: Rooms, settings: SupervisorSettings, tmp_path: Path, within: str
+) -> None:
+    for name in ("home", "tmp", "work"):
+        (tmp_path / name).mkdir()
+    room = rooms.make(settings.servers["fs"])
+    link = room.path / within
+    for each in (room.home, room.tmp, room.work, room.path):
+        if each == link or not within:
+            each.rmdir()
+    link.symlink_to(tmp_path)
+    assert not rooms.remove_empty(room)
+    assert all((tmp_path / name).is_dir() for name in ("home", "tmp", "work"))
+    link.unlink()
+    await rooms.wipe(room)
+
+
 async def test_a_user_id_is_free_again_once_its_room_was_taken_back(rooms: Rooms, settings: SupervisorSettings) -> None:
     made = [rooms.make(settings.servers["own"]) for _ in range(3)]
     with pytest.raises(AllInUse):
