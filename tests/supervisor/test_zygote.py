@@ -33,6 +33,7 @@ from supervisor.ground import Ground
 from supervisor.linux import look
 from supervisor.protocol import Exit
 from supervisor.reaping import Reaping, find_programs
+from supervisor.seal import set_tag
 from supervisor.wrapper import Inside
 from supervisor.zygote import blanks, importing, zygotes
 from supervisor.zygote.blanks import Forked
@@ -526,7 +527,6 @@ async def test_a_fork_that_goes_before_it_is_dressed_costs_nobody_a_session(
 async def test_a_fork_that_is_killed_between_its_tag_and_its_first_word_costs_nobody_a_session(
     tmp_path: Path, said: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_tag = blanks.set_tag
     killed: list[int] = []
 
     def tag_and_kill(pid: int, tag: int) -> None:
@@ -552,7 +552,7 @@ async def test_a_fork_that_is_killed_between_its_tag_and_its_first_word_costs_no
 async def test_a_zygote_that_is_killed_while_its_fork_becomes_a_child_takes_no_session_along(
     moment: str, tmp_path: Path, said: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_tag, become = blanks.set_tag, blanks.Blank.become
+    become = blanks.Blank.become
     monkeypatch.setattr(zygotes, "FIRST_REST", 0.0)
     async with ready(server(tmp_path), said) as it:
         before = it.zygote
