@@ -14,6 +14,7 @@ from typing import Any
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 import httpx2
 import psutil
 from anyio.streams.text import TextReceiveStream
@@ -128,6 +129,12 @@ class Gateway:
         answer = await self.http.get("/health")
         report: dict[str, Any] = answer.json()
         return report
+
+    async def warm(self, server: str, spares: int) -> None:
+        """Wait until so many spares of `server` stand ready; each look is a request."""
+        with anyio.fail_after(PATIENCE):
+            while (await self.health())["servers"][server].get("warm", 0) < spares:
+                await anyio.lowlevel.checkpoint()
 
     async def gone(self, times: int) -> None:
         """Wait until `times` trees in all were verified empty."""

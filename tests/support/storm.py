@@ -12,7 +12,7 @@ import random
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -122,7 +122,7 @@ class Storm:
     async def _session(self, server: str, door: str, name: str) -> None:
         where = ""
         try:
-            async with _DOORS[door](self.gateway.http, server) as ask:
+            async with session_of(door, self.gateway.http, server) as ask:
                 where = (await ask("whoami"))["cwd"]
                 self.tally.opened[f"{server} {door}"] += 1
                 for number in range(1, _NOTES + 1):
@@ -254,6 +254,11 @@ async def _rest(http: httpx2.AsyncClient, server: str) -> AsyncIterator[Ask]:
 
     yield ask
     await http.delete("/api/sessionid", params={"sessionId": id_})
+
+
+def session_of(door: str, http: httpx2.AsyncClient, server: str) -> AbstractAsyncContextManager[Ask]:
+    """A session through `door`, and a way to call its tools, which raises Lost where it is not answered."""
+    return _DOORS[door](http, server)
 
 
 _DOORS: Final = {"streamable": _streamable, "sse": _sse, "rest": _rest}
