@@ -6,6 +6,8 @@ That nothing is left is seen on a pipe that everything inherits: it ends when al
 import ctypes
 import os
 import random
+import re
+import resource
 import select
 import shutil
 import signal
@@ -14,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -241,6 +244,24 @@ def test_an_init_has_no_more_rights_than_its_command(inside: Inside, uid: int | 
         lines = all_of(says).splitlines()
     assert len(lines) == 16
     assert lines[:8] == lines[8:]
+
+
+PAGES: Final = 6
+"""The program's own, and those with its arguments and its environment."""
+
+
+@pytest.mark.parametrize("inside", NAMESPACES)
+@with_shim
+def test_those_who_wait_for_a_command_have_a_few_pages_of_memory_each(inside: Inside, programs: Programs) -> None:
+    command = wrap(["/bin/sh", "-c", "echo up; exec sleep 1000"], Wrapping(inside=inside), os.getpid(), programs)
+    with saying(command) as (leader, says):
+        assert os.read(says, 3) == b"up\n"
+        [init] = Path(f"/proc/{leader.pid}/task/{leader.pid}/children").read_text().split()
+        for pid in (leader.pid, init):
+            private = re.findall(
+                r"^Private_\w+: +(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE
+            )
+            assert sum(map(int, private)) * 1024 <= PAGES * resource.getpagesize()
 
 
 # What cannot be.
