@@ -45,12 +45,14 @@ class BuildShim(Command):
         """Compile. Without a compiler, and where it cannot, there is a warning, and no file."""
         target = self._target()
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
+        new = target.with_suffix(".new")  # a supervisor may be running, and use the one that is there
         compiler = shlex.split(os.environ.get("CC") or "cc")
         try:
-            subprocess.run([*compiler, *FLAGS, SOURCE, "-o", str(target)], check=True)
+            subprocess.run([*compiler, *FLAGS, SOURCE, "-o", str(new)], check=True)
+            new.replace(target)
         except (OSError, subprocess.CalledProcessError) as error:
-            target.unlink(missing_ok=True)
+            new.unlink(missing_ok=True)
+            target.unlink(missing_ok=True)  # it would be that of another source
             self.warn(f"{PROGRAM} is not built, and shells will do what it does: {error}")
 
     def get_source_files(self) -> list[str]:

@@ -167,6 +167,7 @@ async def _run(
     await ground.sweep(wipe_leftovers)
     sealed = "sealed" if ground.sealed else "not sealed"
     logger.info("every tree is kept whole by: {}; tags are {}", ground.reaping.mode, sealed)
+    logger.info("children are started by: {}", ground.reaping.started_by)
     async with anyio.create_task_group() as tasks:
         announcer = Announcer()
         reload = Reloader(

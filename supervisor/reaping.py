@@ -29,6 +29,9 @@ SHIM: Final = Path(__file__).with_name("mcp-shim")
 _SHELL: Final = "/bin/sh"
 """What is started to see whether a program runs."""
 
+_SHELLS_COST: Final = {Inside.NOTHING: 2, Inside.NAMESPACE: 6, Inside.USER_NAMESPACE: 6}
+"""Milliseconds, as docs/supervisor.md has them."""
+
 _PROBE_TIMEOUT: Final = 10.0
 """Seconds; a namespace is made in two milliseconds."""
 
@@ -46,6 +49,15 @@ class Reaping:
     """Paths of the programs that wrap a command, as far as the machine has them."""
     inside: Inside = Inside.NOTHING
     run: cgroups.Run | None = None
+
+    @property
+    def started_by(self) -> str:
+        """What starts children, and, where that is the dearer way, what it costs; for a log."""
+        if "shim" in self.programs:
+            return "the shim"
+        memory = " and 215 KiB of memory" if self.inside is not Inside.NOTHING else ""
+        costs = f"{_SHELLS_COST[self.inside]} ms of a processor{memory} a session more than the shim"
+        return f"shells, which cost {costs} (see 'wrapper' in docs/configuration.md)"
 
 
 def find_programs() -> dict[str, str]:

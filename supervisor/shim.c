@@ -108,8 +108,7 @@ static int same(const char *one, const char *other) {
 }
 
 static void say(const char *text) {
-    if (CALL(write, 2, text, length(text), 0, 0) < 0)
-        return; /* nobody listens, and the status tells as much */
+    (void)CALL(write, 2, text, length(text), 0, 0); /* where nobody listens, the status has to do */
 }
 
 /* Writes `number`, which is not negative, before `end`; returns where it begins. 20 bytes hold any. */
@@ -182,8 +181,7 @@ static void move_into(const char *cgroup) {
 /* Without memory the kernel is to end children first; where it cannot be said, so be it. Before the change of user,
  * after which the file is no longer ours. */
 static void be_the_first_to_go(void) {
-    if (write_file("/proc/self/oom_score_adj", "500\n") < 0)
-        return;
+    (void)write_file("/proc/self/oom_score_adj", "500\n");
 }
 
 static void drop_capabilities(int all) {
@@ -372,7 +370,11 @@ static void read_option(struct plan *plan, char ***at) {
 }
 
 static struct plan read_arguments(long count, char **arguments) {
-    struct plan plan = {NONE, 0, NONE, NONE, 0, NOTHING, NONE, NONE, NONE, 0, arguments + count + 1};
+    struct plan plan = {
+        .parent = NONE, .cgroup = 0, .uid = NONE, .gid = NONE, .no_new_privs = 0, .inside = NOTHING,
+        .open_files = NONE, .soft_open_files = NONE, .file_size = NONE,
+        .command = 0, .environment = arguments + count + 1,
+    };
     char **at = arguments + 2;
     if (count < 2 || !same(arguments[1], "1"))
         fail("it is of another version", 0, 0, NOT_SET_UP);

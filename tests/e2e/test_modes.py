@@ -10,6 +10,7 @@ import pytest
 from tests.support.gateway import ROOT, WRAPPED, running
 from tests.support.processes import watching
 from tests.support.rawmcp import Streamable
+from tests.support.wrappers import HAS_SHIM
 
 pytestmark = pytest.mark.slow
 
@@ -18,6 +19,8 @@ WAYS: list[dict[str, Any]] = [
     {"reaping": "cgroup"},
     {"reaping": "namespace"},
     {"reaping": "tagged"},
+    {"wrapper": "shells", "reaping": "namespace"},
+    {"wrapper": "shells", "reaping": "tagged"},
     {"reaping": "tagged", "sandbox": {"kind": "bubblewrap", "writable": [str(ROOT)]}},
     {"reaping": "cgroup", "sandbox": {"kind": "bubblewrap", "writable": [str(ROOT)]}},
 ]
@@ -29,6 +32,7 @@ WAYS: list[dict[str, Any]] = [
 async def test_nothing_is_left(keys: dict[str, Any], end: str, tmp_path: Path) -> None:
     async with running({"light": {**WRAPPED, **GRACES}}, tmp_path=tmp_path, **keys) as gateway:
         await gateway.said(f"every tree is kept whole by: {keys['reaping']}")
+        await gateway.said(f"children are started by: {'shells' if 'wrapper' in keys or not HAS_SHIM else 'the shim'}")
         session = await Streamable(gateway.http).open()
         await session.call(1, "helper")
         pids = gateway.children()

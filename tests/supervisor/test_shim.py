@@ -6,6 +6,8 @@ That nothing is left is seen on a pipe that everything inherits: it ends when al
 import ctypes
 import os
 import random
+import re
+import resource
 import select
 import shutil
 import signal
@@ -14,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -243,6 +246,24 @@ def test_an_init_has_no_more_rights_than_its_command(inside: Inside, uid: int | 
     assert lines[:8] == lines[8:]
 
 
+PAGES: Final = 6
+"""The program's own, and those with its arguments and its environment."""
+
+
+@pytest.mark.parametrize("inside", NAMESPACES)
+@with_shim
+def test_those_who_wait_for_a_command_have_a_few_pages_of_memory_each(inside: Inside, programs: Programs) -> None:
+    command = wrap(["/bin/sh", "-c", "echo up; exec sleep 1000"], Wrapping(inside=inside), os.getpid(), programs)
+    with saying(command) as (leader, says):
+        assert os.read(says, 3) == b"up\n"
+        [init] = Path(f"/proc/{leader.pid}/task/{leader.pid}/children").read_text().split()
+        for pid in (leader.pid, init):
+            private = re.findall(
+                r"^Private_\w+: +(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE
+            )
+            assert sum(map(int, private)) * 1024 <= PAGES * resource.getpagesize()
+
+
 # What cannot be.
 
 
@@ -382,5 +403,16 @@ def test_one_that_may_make_no_namespaces_is_not_used_where_unshare_may(
         reaping.choose("namespace", 7, "shim")
 
 
-def test_shells_may_be_asked_for() -> None:
-    assert "shim" not in reaping.choose("auto", 7, "shells").programs
+def test_shells_may_be_asked_for_and_what_they_cost_is_told() -> None:
+    chosen = reaping.choose("namespace", 7, "shells")
+    assert "shim" not in chosen.programs
+    assert chosen.started_by.startswith("shells, which cost 6 ms of a processor and 215 KiB of memory a session more")
+    assert reaping.choose("tagged", 7, "shells").started_by.startswith("shells, which cost 2 ms of a processor a")
+
+
+def test_the_shim_may_be_asked_for() -> None:
+    if HAS_SHIM:
+        assert reaping.choose("tagged", 7, "shim").started_by == "the shim"
+    else:
+        with pytest.raises(reaping.ReapingError):
+            reaping.choose("tagged", 7, "shim")

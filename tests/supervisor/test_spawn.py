@@ -18,7 +18,6 @@ from common.config.model import ServerSpec
 from common.reasons import Reason
 from supervisor.environment import SpawnError, resolve_command
 from supervisor.linux import look
-from supervisor.reaping import find_programs
 from supervisor.rooms import Room
 from supervisor.spawn import Spawned, run_helper, spawn
 from supervisor.tags import TOKEN, make_tag, token
@@ -26,10 +25,20 @@ from supervisor.users import Identity
 from supervisor.wrapper import Wrapping
 from tests.support.processes import PATIENCE, descriptors_left, open_files, watching
 from tests.support.specs import server_spec
+from tests.support.wrappers import BOTH, WRAPPERS, programs_of
 
 TAG = make_tag(7, 1)
 OPEN_FILES = 512
 SHELL = "/bin/sh"
+wrapper = BOTH
+"""The programs that children are wrapped in; each test has both ways."""
+
+
+@pytest.fixture(autouse=True, params=WRAPPERS)
+def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "wrapper", programs_of(request.param))
+
+
 ROOM = Room(Path("/"))
 """Nothing but a server's own `path` matters here; tests/supervisor/test_rooms.py has real ones."""
 
@@ -55,7 +64,7 @@ def program(path: Path, mode: int = 0o755) -> Path:
 @contextmanager
 def running(server: ServerSpec, tag: int = TAG, open_files: int = OPEN_FILES) -> Iterator[Spawned]:
     """A child; on leaving it is killed and reaped, and its pipes are closed."""
-    child = spawn(server, tag, Wrapping(soft_open_files=open_files), find_programs(), ROOM)
+    child = spawn(server, tag, Wrapping(soft_open_files=open_files), wrapper, ROOM)
     try:
         yield child
     finally:
@@ -254,7 +263,8 @@ async def test_a_child_does_not_outlive_the_process_that_spawned_it() -> None:
 @contextmanager
 def a_spawner() -> Iterator["subprocess.Popen[bytes]"]:
     """A process that spawns a child, and says its pid."""
-    command = [sys.executable, "-c", f"from {__name__} import spawn_for_a_test; spawn_for_a_test()"]
+    with_shim = "shim" in wrapper
+    command = [sys.executable, "-c", f"from {__name__} import spawn_for_a_test; spawn_for_a_test({with_shim})"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             yield process
@@ -262,9 +272,10 @@ def a_spawner() -> Iterator["subprocess.Popen[bytes]"]:
             process.kill()
 
 
-def spawn_for_a_test() -> None:
+def spawn_for_a_test(with_shim: bool) -> None:
     """Spawn a child that nothing but a signal ends, name it, and wait."""
-    child = spawn(script("exec sleep 100"), TAG, Wrapping(soft_open_files=OPEN_FILES), find_programs(), ROOM)
+    wrapper = programs_of("shim" if with_shim else "shells")
+    child = spawn(script("exec sleep 100"), TAG, Wrapping(soft_open_files=OPEN_FILES), wrapper, ROOM)
     print(child.process.pid, flush=True)
     sys.stdin.read()
 
@@ -302,7 +313,7 @@ def refused(server: ServerSpec, open_files_of_child: int = OPEN_FILES) -> SpawnE
     """The error of a spawn that must leave nothing behind."""
     before = limits(), open_files(os.getpid())
     with pytest.raises(SpawnError) as caught:
-        spawn(server, TAG, Wrapping(soft_open_files=open_files_of_child), find_programs(), ROOM)
+        spawn(server, TAG, Wrapping(soft_open_files=open_files_of_child), wrapper, ROOM)
     assert (limits(), open_files(os.getpid())) == before
     return caught.value
 
@@ -331,7 +342,7 @@ def test_what_the_kernel_refuses_leaves_nothing_behind() -> None:
 def test_without_descriptors_to_spare_nothing_is_left_behind(left: int) -> None:
     before = limits(), open_files(os.getpid())
     with descriptors_left(left), pytest.raises(SpawnError) as caught:
-        spawn(script("cat"), TAG, Wrapping(soft_open_files=OPEN_FILES), find_programs(), ROOM)
+        spawn(script("cat"), TAG, Wrapping(soft_open_files=OPEN_FILES), wrapper, ROOM)
     assert (limits(), open_files(os.getpid())) == before
     assert caught.value.reason is Reason.SPAWN_FAILED
     assert str(errno.EMFILE) in caught.value.detail
@@ -365,7 +376,7 @@ NOBODY = Identity(65534, 65534)
 
 def test_a_childs_pipes_are_its_users() -> None:
     wrapping = Wrapping(uid=NOBODY.uid, gid=NOBODY.gid)
-    child = spawn(script("read -r line"), TAG, wrapping, find_programs(), Room(Path("/"), NOBODY))
+    child = spawn(script("read -r line"), TAG, wrapping, wrapper, Room(Path("/"), NOBODY))
     fds = (child.stdin, child.stdout, child.stderr)
     assert {(os.fstat(fd).st_uid, os.fstat(fd).st_gid) for fd in fds} == {(NOBODY.uid, NOBODY.gid)}
     for fd in fds:
@@ -378,7 +389,7 @@ def test_a_helper_bears_its_tag_and_makes_what_others_may_read(tmp_path: Path) -
     with (tmp_path / "out").open("w+") as out:
         environment = {"PATH": os.environ["PATH"]}
         output = (out.fileno(), out.fileno())
-        helper = run_helper(["bash", "-c", script], environment, TAG, tmp_path, output, find_programs())
+        helper = run_helper(["bash", "-c", script], environment, TAG, tmp_path, output, wrapper)
         assert helper.wait(PATIENCE) == 0
         assert (tmp_path / "out").read_text().split() == [token(TAG), "0022", str(TAG)]
 
@@ -388,7 +399,7 @@ def test_a_child_must_not_be_started_on_a_thread_that_may_end() -> None:
 
     def try_it() -> None:
         try:
-            spawn(script("cat"), TAG, Wrapping(soft_open_files=OPEN_FILES), find_programs(), ROOM)
+            spawn(script("cat"), TAG, Wrapping(soft_open_files=OPEN_FILES), wrapper, ROOM)
         except RuntimeError as error:
             errors.append(error)
 
