@@ -31,6 +31,9 @@ _SERVER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TOOL: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 """Names that stand in a path as they are, and that no router reads in two ways. Others take the longer way."""
 
+_ID_PATH: Final = "/api/sessionid"
+"""Where an id for calls over REST comes from."""
+
 _VERSIONS: Final = frozenset({"1.1", "2", "3"})
 _SESSION_HEADER: Final = SESSION_HEADER.lower()
 _KEY: Final = KEY.lower()
@@ -49,7 +52,7 @@ _Handler = Callable[[Asked], Awaitable[Reply]]
 class _Route:
     door: str
     endpoint: str
-    server: str
+    server: str | None
     handler: _Handler
     is_shared: bool = True
     """Whether clients of revision 2026-07-28 come there, too."""
@@ -63,6 +66,7 @@ class HotDoors:
     ) -> None:
         self._checks = checks
         self._rest = rest
+        self._ids = {"GET": ("rest.open", rest.open), "DELETE": ("rest.close", rest.close)}
         self._front = {"POST": front.post, "GET": front.get, "DELETE": streamable.delete}
         self._below = {
             ("POST", "mcp"): ("streamable", streamable.post),
@@ -103,6 +107,8 @@ class HotDoors:
             return None
         if head.http_version not in _VERSIONS or not head.query.isascii():
             return None
+        if head.path == _ID_PATH:
+            return self._id(head, headers)
         match head.path.split("/"):
             case ["", "api", server, tool] if head.method == "POST":
                 return self._call(head, headers, server, tool)
@@ -127,6 +133,12 @@ class HotDoors:
         if headers.get(_VERSION_HEADER) in MODERN_PROTOCOL_VERSIONS:
             return None
         return _Route(door, f"{door}.{method.lower()}", server, partial(handler, server=server), door != "sse")
+
+    def _id(self, head: Head, headers: Headers) -> _Route | None:
+        endpoint, handler = self._ids.get(head.method, ("", None))
+        if handler is None or not _has_no_body(headers):
+            return None
+        return _Route("rest", endpoint, None, handler, is_shared=False)
 
     def _call(self, head: Head, headers: Headers, server: str, tool: str) -> _Route | None:
         if SESSION_QUERY not in head.query or not _is_server(server) or not _TOOL.fullmatch(tool):
