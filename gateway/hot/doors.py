@@ -35,6 +35,9 @@ _REMEMBERED: Final = 256
 _LONGEST: Final = 256
 """Paths of which is remembered what they name, and how many characters each may have."""
 
+_ID_PATH: Final = "/api/sessionid"
+"""Where an id for calls over REST comes from."""
+
 _VERSIONS: Final = frozenset({"1.1", "2", "3"})
 _SESSION_HEADER: Final = SESSION_HEADER.lower()
 _KEY: Final = KEY.lower()
@@ -53,7 +56,7 @@ _Handler = Callable[[Asked], Awaitable[Reply]]
 class _Route:
     door: str
     endpoint: str
-    server: str
+    server: str | None
     handler: _Handler
     is_shared: bool = True
     """Whether clients of revision 2026-07-28 come there, too."""
@@ -67,6 +70,7 @@ class HotDoors:
     ) -> None:
         self._checks = checks
         self._rest = rest
+        self._ids = {"GET": ("rest.open", rest.open), "DELETE": ("rest.close", rest.close)}
         self._front = {"POST": front.post, "GET": front.get, "DELETE": streamable.delete}
         self._below = {
             ("POST", "mcp"): ("streamable", streamable.post),
@@ -103,6 +107,8 @@ class HotDoors:
             return None
         if head.http_version not in _VERSIONS or not head.query.isascii():
             return None
+        if head.path == _ID_PATH:
+            return self._id(head, headers)
         place = _place(head.path) if len(head.path) <= _LONGEST else None
         if place is None:
             return None
@@ -122,6 +128,12 @@ class HotDoors:
         if headers.get(_VERSION_HEADER) in MODERN_PROTOCOL_VERSIONS:
             return None
         return _Route(door, f"{door}.{method.lower()}", server, partial(handler, server=server), door != "sse")
+
+    def _id(self, head: Head, headers: Headers) -> _Route | None:
+        endpoint, handler = self._ids.get(head.method, ("", None))
+        if handler is None or not _has_no_body(headers):
+            return None
+        return _Route("rest", endpoint, None, handler, is_shared=False)
 
     def _call(self, head: Head, headers: Headers, server: str, tool: str) -> _Route | None:
         if head.method != "POST" or SESSION_QUERY not in head.query:

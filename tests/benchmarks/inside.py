@@ -79,6 +79,11 @@ class Streamable:
         _, body = self._connection.ask("POST", "/light/mcp", call(1, "echo", text="hello"), **self._headers)
         assert b"hello" in body
 
+    def end(self) -> None:
+        """End the session, and hang up."""
+        self._connection.ask("DELETE", "/light/mcp", **self._headers)
+        self.close()
+
 
 class Sse:
     """Over HTTP+SSE: the answers come on a stream of their own."""
@@ -128,12 +133,15 @@ CLIENTS: dict[str, Callable[[int], Client]] = {"Streamable HTTP": Streamable, "H
 
 
 @contextmanager
-def function_calls() -> Iterator[Counter[CodeType]]:
-    """How often each of our own functions is called, or gone on with, in this thread meanwhile."""
+def function_calls(of: tuple[str, ...] = _OURS) -> Iterator[Counter[CodeType]]:
+    """How often each of our own functions is called, or gone on with, in this thread meanwhile.
+
+    `of` are the beginnings of the paths of other modules, whose functions are counted in place of ours.
+    """
     found: Counter[CodeType] = Counter()
 
     def look(frame: FrameType, event: str, _: object) -> None:
-        if event == "call" and frame.f_code.co_filename.startswith(_OURS):
+        if event == "call" and frame.f_code.co_filename.startswith(of):
             found[frame.f_code] += 1
 
     sys.setprofile(look)

@@ -8,19 +8,23 @@ import json
 import os
 import sys
 import tracemalloc
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from types import CodeType
 
 import anyio
 import anyio.to_thread
 import pytest
 
+from common.descriptors import close_all
 from common.prctl import prctl
+from common.reasons import Reason
 from gateway.__main__ import has_uvloop
 from supervisor.children import running_children
 from supervisor.control import Announcer
-from tests.benchmarks.inside import CLIENTS, Client, function_calls, gateway_here
+from tests.benchmarks.inside import CLIENTS, Client, Streamable, function_calls, gateway_here
 from tests.support.ground import grounded
 from tests.support.specs import server_spec, supervisor_settings
 
@@ -28,6 +32,9 @@ pytestmark = pytest.mark.slow
 
 BOUNDS: dict[str, dict[str, int]] = json.loads((Path(__file__).parent / "bounds.json").read_text())
 CALLS = 200
+FOR_A_SESSION = "functions of Python that are called for a session that is opened and ended"
+EVERYBODYS = ("",)
+"""Also the libraries', for it is theirs that an open is made of."""
 MANY = 500
 SESSIONS = 40
 PR_SET_CHILD_SUBREAPER = 36
@@ -75,6 +82,52 @@ def test_a_call_takes_no_more_of_our_functions_than_it_did(door: str, tmp_path: 
         assert each <= BOUNDS["functions of ours that are called for each call of a tool"][door], (each, most)
 
     run(counting)
+
+
+def test_opening_and_ending_a_session_takes_the_gateway_no_more_functions_than_it_did(tmp_path: Path) -> None:
+    async def counting() -> None:
+        async with gateway_here(tmp_path) as port:
+
+            def make(count: int) -> None:
+                for _ in range(count):
+                    Streamable(port).end()
+
+            await anyio.to_thread.run_sync(make, 5)
+            with function_calls(EVERYBODYS) as found:
+                await anyio.to_thread.run_sync(make, SESSIONS)
+        assert _each(found) <= BOUNDS[FOR_A_SESSION]["gateway"], found.most_common(40)
+
+    run(counting)
+
+
+def test_opening_and_ending_a_session_takes_the_supervisor_no_more_functions_than_it_did() -> None:
+    settings = supervisor_settings(server_spec("cat", command="cat"))
+
+    async def counting() -> None:
+        async with (
+            grounded(settings) as (ground, rooms),
+            running_children(settings, Announcer(), ground, rooms) as children,
+        ):
+
+            async def make(count: int) -> None:
+                for _ in range(count):
+                    child, *pipes = await children.open("cat", "test")
+                    children.release(child.lease, Reason.CLIENT_CLOSED)
+                    close_all(pipes)
+                    await children.all_gone()
+
+            await make(5)
+            with function_calls(EVERYBODYS) as found:
+                await make(SESSIONS)
+        ours = Counter({code: times for code, times in found.items() if "meter.py" not in code.co_filename})
+        assert _each(ours) <= BOUNDS[FOR_A_SESSION]["supervisor"], ours.most_common(40)
+
+    with reaping_orphans():
+        anyio.run(counting)
+
+
+def _each(found: Counter[CodeType]) -> float:
+    return sum(found.values()) / SESSIONS
 
 
 @pytest.mark.parametrize("door", CLIENTS)
@@ -172,8 +225,15 @@ def test_an_idle_session_of_the_supervisor_takes_no_more_memory_than_it_did() ->
                     os.close(pipe)
         assert each <= BOUNDS["bytes of an idle session"]["supervisor"]
 
+    with reaping_orphans():
+        anyio.run(counting)
+
+
+@contextmanager
+def reaping_orphans() -> Iterator[None]:
+    """As the supervisor does."""
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     try:
-        anyio.run(counting)
+        yield
     finally:
         prctl(PR_SET_CHILD_SUBREAPER, 0)

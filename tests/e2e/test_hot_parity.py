@@ -251,6 +251,15 @@ REST = {
     "a timeout": Row("/api/light/echo?sessionId={rest}&timeout=10s", {"text": "hello"}),
     "a timeout that is none": Row("/api/light/echo?sessionId={rest}&timeout=x", {"text": "hello"}, status=400),
     "questions that are neither": Row("/api/light/echo?sessionId={rest}&questions=x", {}, status=400),
+    "a new id": Row("/api/sessionid", method="GET"),
+    "the end of an unknown id": Row("/api/sessionid?sessionId=gw.none", method="DELETE", status=404),
+    "the end of an id that has ended": Row("/api/sessionid?sessionId={gone}", method="DELETE", status=404),
+    "the end of a session by REST": Row("/api/sessionid?sessionId={mcp}", method="DELETE", status=404),
+    "the end of no id": Row("/api/sessionid", method="DELETE", status=400),
+    "a new id by another method": Row("/api/sessionid", method="PUT", status=405, is_hot=False),
+    "a new id for a page of another site": Row(
+        "/api/sessionid", headers={"Origin": "https://evil.example"}, method="GET", status=403
+    ),
     "an unknown tool": Row("/api/light/nothing?sessionId={rest}", {}, status=404),
     "an unknown server": Row("/api/nothing/echo?sessionId={rest}", {}, status=404),
     "an unknown id": Row("/api/light/echo?sessionId=gw.none", {}, status=404),
