@@ -7,9 +7,10 @@ opening a session, answers as bytes, calls with a key, and whatever is of revisi
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Final
+
+import msgspec
 
 from common.config.values import RESERVED_NAMES
 from gateway.errors import GatewayError
@@ -49,8 +50,7 @@ Headers = Mapping[str, str]
 _Handler = Callable[[Asked], Awaitable[Reply]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Route:
+class _Route(msgspec.Struct, frozen=True):
     door: str
     endpoint: str
     server: str
