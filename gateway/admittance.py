@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import msgspec
+
 from common.reasons import Reason
 from gateway.errors import GatewayError
 from gateway.identity.who import Who
@@ -23,8 +25,7 @@ FREE: Final = "ping"
 """Is answered by the gateway itself, and asked by clients that only want to know whether it is there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(msgspec.Struct, frozen=True):
     """What a request is for. `server` is empty where a session id is asked for that is no server's yet.
 
     `tool` is empty for all but calls of tools, and for a call that names none, or of which it cannot be told for sure how

@@ -49,8 +49,8 @@ class CallsInFlight:
 
     def __init__(self) -> None:
         self._count = 0
-        self._none = anyio.Event()
-        self._none.set()
+        self._none: anyio.Event | None = None
+        """Set once there is none; only while somebody waits for that."""
 
     def __repr__(self) -> str:
         return f"<CallsInFlight {self._count}>"
@@ -62,26 +62,26 @@ class CallsInFlight:
 
     def begin(self, *, bounded: bool = True, of_tool: bool = False) -> None:  # noqa: ARG002 - of Calls
         """One more, if it is bounded."""
-        if not bounded:
-            return
-        if self._count == 0:
-            self._none = anyio.Event()
-        self._count += 1
+        if bounded:
+            self._count += 1
 
     def end(self, *, bounded: bool = True, of_tool: bool = False) -> None:  # noqa: ARG002 - of Calls
         """One less, if it was bounded."""
         if not bounded:
             return
         self._count -= 1
-        if self._count == 0:
+        if self._count == 0 and self._none is not None:
             self._none.set()
+            self._none = None
 
     def check(self, *, of_tool: bool = True) -> None:
         """Raises GatewayError where there may be no more: of all together there may be any number."""
 
     async def none(self) -> None:
         """Wait until there is none."""
-        await self._none.wait()
+        if self._count:
+            self._none = self._none or anyio.Event()
+            await self._none.wait()
 
 
 async def drain(

@@ -1,28 +1,25 @@
 """What a conversation wants done; `relay` does it. No I/O."""
 
-from dataclasses import dataclass
+import msgspec
 
 from gateway.errors import GatewayError
 from gateway.large import Data
 
 
-@dataclass(frozen=True, slots=True)
-class ToChild:
+class ToChild(msgspec.Struct, frozen=True):
     """Write this line to the child."""
 
     line: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ToStream:
+class ToStream(msgspec.Struct, frozen=True):
     """Give this message to the stream; it is not the last one there."""
 
     stream: int
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True):
     """Give this answer to the stream; the request `call` is no longer in flight.
 
     `failure` is set where the answer is the gateway's own, in the child's place.
@@ -34,16 +31,14 @@ class Answered:
     failure: GatewayError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cancelled:
+class Cancelled(msgspec.Struct, frozen=True):
     """The request `call` is no longer in flight, and its client wants no answer."""
 
     stream: int
     call: int
 
 
-@dataclass(frozen=True, slots=True)
-class Over:
+class Over(msgspec.Struct, frozen=True):
     """The session is over before it began: the child refused `initialize`."""
 
 

@@ -6,7 +6,6 @@ to whom we forward it.
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -30,8 +29,7 @@ class Batch(Malformed):
     """An array of messages, which only the revision 2025-03-26 knows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """`id` is the JSON of a number or a string: `1` and `"1"` are two ids."""
 
     id: bytes
@@ -39,16 +37,14 @@ class Request:
     params: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Notification:
+class Notification(msgspec.Struct, frozen=True):
     """`params` is empty where there are none."""
 
     method: str
     params: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """One of `result` and `error` is empty."""
 
     id: bytes

@@ -7,8 +7,9 @@ whatever ends it: so every count is kept by the one module that sees every end o
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
+
+from msgspec import structs
 
 from common.config.amounts import KeyQuota
 from common.config.amounts import Quotas as Settings
@@ -30,7 +31,7 @@ _KEYS: Final = frozenset({"basic", "bearer", "apikey"})
 
 def key_of(principal: Principal) -> Principal:
     """Whose credentials they are."""
-    return replace(principal, user="") if principal.user else principal
+    return structs.replace(principal, user="") if principal.user else principal
 
 
 def key_name(principal: Principal) -> str | None:

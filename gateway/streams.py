@@ -137,7 +137,10 @@ class Streams:
         return self._recorded
 
     def _number_of(self, outbox: Outbox) -> int | None:
-        return next((number for number, each in self._outboxes.items() if each is outbox), None)
+        for number, each in self._outboxes.items():
+            if each is outbox:
+                return number
+        return None
 
     def _new_number(self) -> int:
         self._last += 1

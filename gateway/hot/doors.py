@@ -7,9 +7,10 @@ answers as bytes, calls with a key, and whatever is of revision 2026-07-28.
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Final
+
+import msgspec
 
 from common.config.values import RESERVED_NAMES
 from gateway.errors import GatewayError
@@ -52,8 +53,7 @@ Headers = Mapping[str, str]
 _Handler = Callable[[Asked], Awaitable[Reply]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Route:
+class _Route(msgspec.Struct, frozen=True):
     door: str
     endpoint: str
     server: str | None

@@ -6,6 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+import msgspec
+
 Body = bytes | AbstractAsyncContextManager[AsyncIterator[bytes]]
 """All of a body, or parts of it as they come. Whoever carries such an answer enters the manager, and leaves it also when
 the client hangs up or takes nothing more; one that is never begun it enters and leaves all the same.
@@ -39,8 +41,7 @@ class Parts(AbstractAsyncContextManager[AsyncIterator[bytes]]):
         """Nothing is left of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """All of a request but its body. `path` is percent-decoded, and has no query; `query` is as it came, without the `?`.
 
     `headers` are in order, their names in lower case, both in latin-1.
@@ -83,7 +84,10 @@ class Reply:
 def value_of(headers: list[tuple[str, str]], name: str) -> str | None:
     """The first value of the header `name`."""
     wanted = name.lower()
-    return next((value for each, value in headers if each.lower() == wanted), None)
+    for each, value in headers:
+        if each.lower() == wanted:
+            return value
+    return None
 
 
 def put(headers: list[tuple[str, str]], name: str, value: str) -> None:

@@ -3,12 +3,12 @@
 What clients say with each request in the same words is read once: it is remembered by what it says, never by whose it is.
 """
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, overload
 from urllib.parse import parse_qsl
 
-from werkzeug.datastructures import ImmutableMultiDict, MIMEAccept
+from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header, parse_options_header
 from werkzeug.sansio.utils import get_content_length
 
@@ -72,7 +72,7 @@ class Asked:
             else:
                 fields[name] = [value]
         self._fields = fields
-        self._query: ImmutableMultiDict[str, str] | None = None
+        self._query: Query | None = None
 
     def __repr__(self) -> str:
         return f"<Asked {self.head.method} of {self.door}>"
@@ -113,11 +113,10 @@ class Asked:
         return get_content_length(self.header("content-length"), self.header("transfer-encoding"))
 
     @property
-    def query(self) -> ImmutableMultiDict[str, str]:
+    def query(self) -> "Query":
         """The parameters in the query."""
         if self._query is None:
-            text = self.head.query.encode("latin-1").decode(errors="replace")
-            self._query = ImmutableMultiDict(parse_qsl(text, keep_blank_values=True, errors="werkzeug.url_quote"))
+            self._query = Query(self.head.query)
         return self._query
 
     def quality(self, kind: str) -> float:
@@ -127,6 +126,48 @@ class Asked:
     def accepts(self, kind: str) -> bool:
         """Whether its client takes answers of this type. One that sends no Accept, or `*/*`, takes all of them."""
         return self.quality(kind) > 0
+
+
+class Query:
+    """The parameters in the query `text`, which is in latin-1, in order; the first value counts where there are more."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, text: str) -> None:
+        text = text.encode("latin-1").decode(errors="replace")
+        values: dict[str, list[str]] = {}
+        for name, value in parse_qsl(text, keep_blank_values=True, errors="werkzeug.url_quote"):
+            values.setdefault(name, []).append(value)
+        self._values = values
+
+    def __repr__(self) -> str:
+        return f"<Query: {len(self._values)} parameters>"
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    @overload
+    def get(self, name: str) -> str | None: ...
+
+    @overload
+    def get(self, name: str, default: str) -> str: ...
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The first value of `name`."""
+        values = self._values.get(name)
+        return values[0] if values is not None else default
+
+    def all(self, name: str) -> list[str]:
+        """Every value of `name`."""
+        return self._values.get(name, [])
+
+    def items(self) -> Iterator[tuple[str, str]]:
+        """Each parameter, and its first value."""
+        return ((name, values[0]) for name, values in self._values.items())
+
+    def lists(self) -> dict[str, list[str]]:
+        """Each parameter, and all its values."""
+        return self._values
 
 
 def _type(header: str) -> str:

@@ -117,7 +117,7 @@ async def _answer(
 
 def wishes_of(asked: Asked) -> Wishes:
     """Raises GatewayError for what cannot be read."""
-    return Wishes(_form(asked), timeout_of(asked.query.getlist(TIMEOUT)), key_of(asked.values(_KEY)))
+    return Wishes(_form(asked), timeout_of(asked.query.all(TIMEOUT)), key_of(asked.values(_KEY)))
 
 
 def _form(asked: Asked) -> Form:

@@ -1,7 +1,8 @@
 """A child's answer over HTTP: as JSON, or one thing of it as bytes, as the client wants it."""
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from gateway.errors import bad_request
 from gateway.hot.exchange import Parts, Reply
@@ -15,8 +16,7 @@ _LONGEST_INDEX: Final = 6
 _YES: Final = {"true": True, "1": True, "": True, "false": False, "0": False}
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(msgspec.Struct, frozen=True):
     """What this request says of the answer, beside `Accept`."""
 
     index: int | None = None

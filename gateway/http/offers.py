@@ -76,7 +76,7 @@ class OfferDoor:
 
     async def prompt(self, server: str, name: str) -> Reply:
         """One prompt, with arguments from the query."""
-        twice = next((key for key, values in asked().query.lists() if len(values) > 1), None)
+        twice = next((key for key, values in asked().query.lists().items() if len(values) > 1), None)
         if twice is not None:
             raise bad_request(f"the argument '{twice[:64]}' stands twice in the query")
         return await self._prompt(

@@ -85,7 +85,7 @@ class OpenApiDoor:
         return fresh
 
     async def _answer(self, listings: list[Listing], format_: Format, *, is_whole: bool) -> Reply:
-        only = frozenset(asked().query.getlist("tool"))
+        only = frozenset(asked().query.all("tool"))
         _check_tools(only, listings)
         frame = Frame(
             url=self._url or _asked_at(),

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from loguru import logger
+from msgspec import structs
 
 from common.config.users import Users
 from common.once import Once
@@ -50,7 +51,7 @@ class Fronts:
             return principal
         if self.trusts(principal):
             if values:
-                return replace(principal, user=read_user(self._header, values))
+                return structs.replace(principal, user=read_user(self._header, values))
             if self._require:
                 raise denied(self._header, "is missing, and 'require_user' is on")
             return principal

@@ -4,12 +4,12 @@ It is what a session is bound to, never the bytes of a credential.
 """
 
 import hashlib
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+
+class Principal(msgspec.Struct, frozen=True):
     """`issuer` says which way of authentication vouches for `subject`, and makes the two unique together.
 
     `user` is the one whom the subject speaks for, where it may speak for others; each is a principal of their own.

@@ -80,7 +80,8 @@ async def _parts(
                 raise ValueError("a body is longer than was announced")
             if part:
                 out.transport.write(part if length is not None else answer.chunk(part))
-                await out.room()
+                if out.is_full:
+                    await out.room()
         if length is None:
             out.transport.write(answer.LAST_CHUNK)
             await out.room()

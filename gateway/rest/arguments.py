@@ -37,7 +37,7 @@ def read(body: bytes) -> bytes:
     try:
         msgspec.json.decode(body, type=dict[str, Raw])
         if is_moderate(body):
-            json.loads(body, object_pairs_hook=_once)
+            _ONCE.decode(body.decode())
     except msgspec.ValidationError:
         kind = _KINDS.get(body.lstrip()[:1], "a number")
         raise bad_request(f"{_EXPECTED}, and the body is {kind}") from None
@@ -71,6 +71,9 @@ def _why(body: bytes, error: msgspec.DecodeError) -> str:
 def _once(pairs: Sequence[tuple[str, Any]]) -> None:
     if len({name for name, _ in pairs}) < len(pairs):
         raise _Twice
+
+
+_ONCE: Final = json.JSONDecoder(object_pairs_hook=_once)
 
 
 def _not_json(why: str) -> GatewayError:

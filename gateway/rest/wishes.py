@@ -2,9 +2,10 @@
 
 import math
 import re
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+import msgspec
 
 from common.units import seconds
 from gateway.errors import GatewayError, bad_request
@@ -28,8 +29,7 @@ class Form(Enum):
     EVENTS = "a stream of events"
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
+class Wishes(msgspec.Struct, frozen=True):
     """What one request wants. `timeout` is in seconds; `key` is empty where it may be repeated as if it were another."""
 
     form: Form = Form.JSON

@@ -13,7 +13,7 @@ from gateway.unified.parameters import Query, check_names
 
 def query(known: Collection[str]) -> Query:
     """Of this request. Raises GatewayError for a parameter that is not `known`."""
-    found: dict[str, list[str]] = asked().query.to_dict(flat=False)
+    found = asked().query.lists()
     check_names(found, known)
     return found
 
