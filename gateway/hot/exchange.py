@@ -11,7 +11,7 @@ Body = bytes | AbstractAsyncContextManager[AsyncIterator[bytes]]
 the client hangs up or takes nothing more; one that is never begun it enters and leaves all the same.
 """
 
-PARTS_AT_ONCE: Final = 4
+PARTS_AT_ONCE: Final = 1
 """Parts of a long body that are sent in one go."""
 
 
