@@ -16,7 +16,7 @@ import anyio
 import anyio.abc
 from loguru import logger
 
-from common import collector, logs, notify
+from common import allocator, collector, logs, notify
 from common.config.model import GatewaySettings
 from common.limits import raise_open_files_limit
 from common.prctl import hide_memory
@@ -150,6 +150,7 @@ async def _serve_with(
     async def until_told_to_end(stop_accepting: StopAccepting) -> None:
         nonlocal lost
         collector.look_seldom()
+        allocator.keep_some()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_tell_how_it_is, where, sessions, supervisor, name="service manager")
             lost = await _signal_or_loss(supervisor, signals)

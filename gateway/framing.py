@@ -63,9 +63,10 @@ class LineSplitter:
     def _let_go(self, piece: bytes) -> None:
         """The line is over the limit, and goes on with `piece`."""
         if self._large is not None:
-            self._head, self._large = self._large.head, None
+            self._head, self._tail, self._large = self._large.head, self._large.tail, None
         elif not self._head:
-            self._head = b"".join((*self._chunks[:ENDS], piece))[:ENDS]
+            begun = b"".join(self._chunks)
+            self._head, self._tail = (begun[:ENDS] + piece[:ENDS])[:ENDS], begun[-ENDS:]
         self._tail = (self._tail + piece[-ENDS:])[-ENDS:]
         self._chunks.clear()
 

@@ -18,11 +18,11 @@ from gateway.jsonrpc import ABSENT, ENDS, Malformed, NotJson, on_one_line
 from gateway.outline import Outline
 from gateway.ropes import Rope
 
-LARGE: Final = 256 * 1024
-"""Bytes above which a line is handled in pieces. Reading one of that size takes about a millisecond."""
-
 PIECE: Final = 64 * 1024
 """Bytes of a piece: what is read from a pipe at once. Smaller ones are put together."""
+
+LARGE: Final = PIECE
+"""Bytes above which a line is handled in pieces: what is read in one go is a line like any other."""
 
 _VERSION: Final = rb'"jsonrpc"\s*:\s*"2\.0"'
 _ID: Final = rb'"id"\s*:\s*\d{1,18}'
@@ -146,7 +146,8 @@ class LargeLineBegun:
         self._size = 0
         self.head = b"".join(begun)[:ENDS]
         """Its first bytes."""
-        self._tail = b""
+        self.tail = b""
+        """Its last bytes so far."""
         for piece in begun:
             self.add(piece)
 
@@ -156,7 +157,7 @@ class LargeLineBegun:
     def add(self, piece: bytes) -> None:
         """It goes on."""
         self._size += len(piece)
-        self._tail = piece[-ENDS:] if len(piece) >= ENDS else (self._tail + piece)[-ENDS:]
+        self.tail = piece[-ENDS:] if len(piece) >= ENDS else (self.tail + piece)[-ENDS:]
         if self._fault is not None:
             return
         if not self._loose and len(piece) >= PIECE // 2:
@@ -173,10 +174,10 @@ class LargeLineBegun:
         if self._fault is None:
             try:
                 outside, says = _known(self._outline)
-                return LargeLine(self._size, self.head, self._tail, Rope(self._pieces), outside, says)
+                return LargeLine(self._size, self.head, self.tail, Rope(self._pieces), outside, says)
             except NotJson as error:
                 self._fault = error
-        return LargeLine(self._size, self.head, self._tail, fault=self._fault)
+        return LargeLine(self._size, self.head, self.tail, fault=self._fault)
 
     def _gather(self) -> None:
         if self._loose and self._fault is None:

@@ -4,6 +4,7 @@ A request that may be hot is read whole, within BOUND. Where it turns out to be 
 as though nobody had seen it.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -17,13 +18,10 @@ from hypercorn.typing import (
     Scope,
 )
 
-from gateway.hot.exchange import Answering, Head, HotApp, Reply
+from gateway.hot.exchange import SENDING, TAKING, Answering, Head, HotApp, Reply
 
 BOUND: Final = 256 * 1024
 """Bytes of a body; a longer one is the application's."""
-
-TAKING: Final = 60.0
-"""Seconds in which a client is to take an answer that is no stream."""
 
 
 class InFront:
@@ -116,11 +114,12 @@ async def _send(reply: Reply, send: ASGISendCallable) -> None:
         return
     if reply.length is not None:
         headers.append((b"content-length", b"%d" % reply.length))
-    async with reply.body as parts:
-        await send(start)
-        async for part in parts:
-            await send(_part(part, more=True))
-        await send(_part(b"", more=False))
+    with anyio.move_on_after(SENDING if reply.length is not None else math.inf):
+        async with reply.body as parts:
+            await send(start)
+            async for part in parts:
+                await send(_part(part, more=True))
+            await send(_part(b"", more=False))
 
 
 def _part(data: bytes, *, more: bool) -> Any:

@@ -13,19 +13,21 @@ Body = bytes | AbstractAsyncContextManager[AsyncIterator[bytes]]
 the client hangs up or takes nothing more; one that is never begun it enters and leaves all the same.
 """
 
-PARTS_AT_ONCE: Final = 4
-"""Parts of a long body that are sent in one go."""
+TAKING: Final = 60.0
+"""Seconds in which a client has to take an answer that is there as a whole, as Quart gives it."""
+
+SENDING: Final = 600.0
+"""The same for one in parts whose length is known. A stream has all the time that there is."""
 
 
 async def paced(parts: Iterable[bytes]) -> AsyncIterator[bytes]:
-    """`parts`, one after another, and others get their turn in between.
+    """`parts`, one after another, and others get their turn after each.
 
     Who sends them waits only where the connection is full. One that takes megabytes at once would have all of them.
     """
-    for number, part in enumerate(parts, start=1):
+    for part in parts:
         yield part
-        if number % PARTS_AT_ONCE == 0:
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
 
 class Parts(AbstractAsyncContextManager[AsyncIterator[bytes]]):

@@ -5,17 +5,11 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Final, Protocol
 
-from gateway.hot.exchange import Reply
+from gateway.hot.exchange import SENDING, TAKING, Reply
 from gateway.lane import answer
 
 SLICE: Final = 64 * 1024
 """Bytes of a large answer that are written at a time, as the client takes them."""
-
-TAKING: Final = 60.0
-"""Seconds in which a client has to take an answer that is there as a whole, as Quart gives it."""
-
-SENDING: Final = 600.0
-"""The same for one in parts whose length is known. A stream has all the time that there is."""
 
 
 class Out(Protocol):

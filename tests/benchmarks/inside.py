@@ -45,6 +45,9 @@ class Client(Protocol):
     def call(self) -> None:
         """Call a tool, and wait for its result."""
 
+    def large(self, size: int) -> int:
+        """Call a tool whose result is a text of `size` bytes; how many the answer has."""
+
     def close(self) -> None:
         """Hang up."""
 
@@ -84,6 +87,13 @@ class Streamable:
         self._connection.ask("DELETE", "/light/mcp", **self._headers)
         self.close()
 
+    def as_events(self) -> None:
+        """From now on take event streams alone."""
+        self._headers["Accept"] = "text/event-stream"
+
+    def large(self, size: int) -> int:
+        return len(self._connection.ask("POST", "/light/mcp", call(1, "big", bytes=size), **self._headers)[1])
+
 
 class Sse:
     """Over HTTP+SSE: the answers come on a stream of their own."""
@@ -109,6 +119,10 @@ class Sse:
         self._connection.ask("POST", self._path, call(1, "echo", text="hello"))
         assert b"hello" in self._event()
 
+    def large(self, size: int) -> int:
+        self._connection.ask("POST", self._path, call(1, "big", bytes=size))
+        return len(self._event())
+
     def close(self) -> None:
         self._connection.close()
         self._events.close()
@@ -121,8 +135,12 @@ class Rest:
     def __init__(self, port: int) -> None:
         self._connection = _Connection(port)
         _, body = self._connection.ask("GET", "/api/sessionid")
-        self._path = f"/api/light/echo?sessionId={json.loads(body)['sessionId']}"
+        self._session = json.loads(body)["sessionId"]
+        self._path = f"/api/light/echo?sessionId={self._session}"
         self.close = self._connection.close
+
+    def large(self, size: int) -> int:
+        return len(self._connection.ask("POST", f"/api/light/big?sessionId={self._session}", {"bytes": size})[1])
 
     def call(self) -> None:
         _, body = self._connection.ask("POST", self._path, {"text": "hello"})

@@ -9,6 +9,7 @@ import pytest
 from gateway.framing import LineSplitter, Oversized
 from gateway.jsonrpc import Malformed, Response, decode, encode
 from gateway.large import LARGE, LargeAnswer, LargeLine, pieces
+from gateway.outline import Outline
 
 LONG = 2 * LARGE
 TEXT = b"x" * LONG
@@ -124,6 +125,26 @@ def test_nothing_of_a_text_is_changed_however_it_is_cut(text: bytes, portion: in
 def test_an_answer_of_many_small_values_passes_too() -> None:
     many = msgspec.json.encode([{"a": number, "b": ["x", None, True, 1.5]} for number in range(20_000)])
     assert bytes(answer_in(b'{"jsonrpc":"2.0","id":7,"result":{"rows":%b}}' % many).body) == b'{"rows":%b}' % many
+
+
+@pytest.mark.parametrize(
+    "many",
+    [
+        msgspec.json.encode([{"a": number, "b": ["x", None, True, 1.5]} for number in range(100_000)]),
+        msgspec.json.encode([[number, "a, b", [{"c": number}, {"d": 1}]] for number in range(100_000)]),
+        msgspec.json.encode({str(number): {"a": number} for number in range(200_000)}),
+        msgspec.json.encode([1.5] * 1_000_000),
+        msgspec.json.encode(["x, y", 'say "z"'] * 200_000),
+        msgspec.json.format(msgspec.json.encode([{"a": number, "b": [1, 2]} for number in range(60_000)]), indent=2),
+    ],
+    ids=["objects", "nested", "members", "numbers", "strings", "indented"],
+)
+def test_little_of_a_long_table_is_left_to_be_checked_at_its_end(many: bytes) -> None:
+    outline, size = Outline(), 65_536
+    assert len(many) > 3_000_000
+    for at in range(0, len(many), size):
+        outline.add(many[at : at + size])
+    assert len(outline.kept) < 65_536 + len(many) // 50
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
+from gateway.hot import asgi
 from gateway.hot.asgi import BOUND, InFront
 from gateway.hot.exchange import Answering, Head, Reply
 from tests.support.processes import PATIENCE
@@ -60,9 +61,11 @@ class Hot:
 
 
 class Client:
-    """An ASGI server with one client, who sends `events` and hangs up once `hangs_up` so many events came back."""
+    """An ASGI server with one client, who sends `events` and hangs up once `hangs_up` so many events came back.
 
-    def __init__(self, *events: dict[str, Any], hangs_up: int | None = None, **scope: Any) -> None:
+    It takes no more than `takes` of them."""
+
+    def __init__(self, *events: dict[str, Any], hangs_up: int | None = None, takes: int = 100, **scope: Any) -> None:
         self.scope = {
             "type": "http", "method": "POST", "path": "/hot", "query_string": b"a=1", "http_version": "1.1",
             "headers": [(b"Host", b"x")], "client": ("192.0.2.1", 1), "root_path": "", **scope,
@@ -70,6 +73,7 @@ class Client:
         self.events = [*events]
         self.sent: list[dict[str, Any]] = []
         self._hangs_up = hangs_up
+        self._takes = takes
         self._over = anyio.Event()
         if hangs_up == 0:
             self._over.set()
@@ -81,6 +85,8 @@ class Client:
         return GONE
 
     async def send(self, event: Any) -> None:
+        if len(self.sent) == self._takes:
+            await anyio.sleep_forever()
         self.sent.append(event)
         if len(self.sent) == self._hangs_up:
             self._over.set()
@@ -169,3 +175,21 @@ async def test_a_client_that_hangs_up_before_all_is_there_has_asked_nothing() ->
 async def test_who_hangs_up_cancels_the_call_and_ends_the_stream() -> None:
     assert (await served(Client(part(b"wait"), hangs_up=0))).ends == ["the call"]
     assert (await served(Client(part(b"endless"), hangs_up=3))).ends == ["the stream"]
+
+
+@pytest.mark.parametrize(("asked", "bound"), [(b"counted", "SENDING"), (b"whole", "TAKING")])
+async def test_who_does_not_take_an_answer_is_waited_for_only_so_long(
+    asked: bytes, bound: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asgi, bound, 0)
+    client = Client(part(asked), takes=1)
+    hot = await served(client)
+    assert [each["type"] for each in client.sent] == ["http.response.start"]
+    assert hot.ends == ["the stream"] * (asked == b"counted")
+
+
+async def test_who_does_not_take_a_stream_has_all_the_time_that_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asgi, "SENDING", 0)
+    client = Client(part(b"stream"))
+    await served(client)
+    assert client.body == b"onetwo"
