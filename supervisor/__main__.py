@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import anyio
 import anyio.abc
@@ -43,6 +44,9 @@ from supervisor.protocol import Settings as NewSettings
 from supervisor.reload import Refused, Reloader, for_gateway
 from supervisor.rooms import Rooms, wipe_leftovers
 from supervisor.users import UserError
+
+STOPPED: Final = "told to end: what was fetched stays, and the rest is given up"
+"""What an installation says at a signal."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -214,7 +218,7 @@ async def _install(settings: Settings, ground: Ground, rooms: Rooms) -> int:
     status = 1
     await ground.sweep(wipe_leftovers)
     async with anyio.create_task_group() as tasks:
-        await tasks.start(_follow_signals, tasks.cancel_scope, lambda: None, name="signals")
+        await tasks.start(_follow_signals, tasks.cancel_scope, lambda: None, STOPPED, name="signals")
         async with running_children(settings.supervisor, lambda _: None, ground, rooms) as children:
             children.fetches.start(settings.supervisor)
             await Installation(children.fetches, math.inf).run(settings.supervisor.debug.level)
@@ -240,10 +244,14 @@ async def _tell_how_it_is(children: Children) -> None:
 async def _follow_signals(
     scope: anyio.CancelScope,
     reload: Callable[[], None],
+    last_words: str = "",
     *,
     task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """SIGTERM and SIGINT are the end; SIGHUP is, too, where there is a terminal to hang up, and else a reload."""
+    """SIGTERM and SIGINT are the end; SIGHUP is, too, where there is a terminal to hang up, and else a reload.
+
+    At the end `last_words` are logged: where it takes a moment, and nobody else would say anything.
+    """
     reloads = not has_terminal()
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
@@ -252,6 +260,8 @@ async def _follow_signals(
             if number is signal.SIGHUP and reloads:
                 reload()
             else:
+                if last_words:
+                    logger.warning("{}", last_words)
                 notify.notify(notify.STOPPING, notify.status("ending every session"))
                 scope.cancel()
 

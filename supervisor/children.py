@@ -366,7 +366,7 @@ class Children:
             self.gate.waiting,
             self.outlived,
             self.reaping.mode,
-            self.gate.reports(running, self.warming.count()),
+            self.gate.reports(running, self.warming.report(), self.zygotes.memory()),
         )
         return exposure.reported(answer, self._settings, self.reaping)
 

@@ -237,6 +237,23 @@ async def test_a_turn_comes_when_the_one_before_is_over(tmp_path: Path) -> None:
     assert order == ["first", "second"]
 
 
+async def test_npm_is_told_not_to_wait_long_for_a_registry_that_is_not_there_unless_somebody_says_otherwise(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "out"
+    wanted, spec = settings(tmp_path, f"env >> {out}; exit 1")
+    other = spec.model_copy(update={"name": "other", "env": {"NPM_CONFIG_FETCH_RETRY_MINTIMEOUT": "7"}})
+    async with fetching(wanted) as children:
+        await settled(children, spec)
+    assert "npm_config_fetch_retry_mintimeout=1000\n" in out.read_text()
+    assert "npm_config_fetch_retry_maxtimeout=4000\n" in out.read_text()
+    out.unlink()
+    async with fetching(wanted.model_copy(update={"servers": {other.name: other}})) as children:
+        await settled(children, other)
+    assert "NPM_CONFIG_FETCH_RETRY_MINTIMEOUT=7\n" in out.read_text()
+    assert "npm_config_fetch_retry_mintimeout" not in out.read_text()
+
+
 async def test_nothing_of_a_users_own_is_there_when_a_package_is_fetched(tmp_path: Path) -> None:
     out = tmp_path / "out"
     wanted, spec = settings(tmp_path, f'{{ echo "== $*"; env; }} >> {out}; exit 1')
