@@ -9,6 +9,7 @@ is wrong. With --install there is neither: packages are fetched, and 1 means tha
 
 import argparse
 import math
+import os
 import signal
 import socket
 import sys
@@ -34,6 +35,7 @@ from supervisor.children import Children, running_children
 from supervisor.control import Announcer, serve_one
 from supervisor.custody import Custody
 from supervisor.feasible import load_for_here
+from supervisor.fetching import is_there
 from supervisor.foresight import warnings
 from supervisor.ground import Ground, GroundError, prepare, seal
 from supervisor.installation import Installation, follow
@@ -90,7 +92,9 @@ def _listen_and_run(arguments: argparse.Namespace, settings: Settings, rooms: Ro
         logger.error("{}", error)
         return 2
     exposure.tell(settings.supervisor, ground.reaping)
-    for warning in warnings(settings.supervisor.servers.values()):
+    for warning in warnings(
+        settings.supervisor.servers.values(), lambda spec: is_there(spec, settings.supervisor, os.environ)
+    ):
         logger.warning("{}", warning)
     if arguments.install:
         return anyio.run(_install, settings, ground, rooms)

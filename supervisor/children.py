@@ -65,6 +65,7 @@ async def running_children(
                     await children.fetches.stop()
                     await children.all_gone()
                     await children.sweep()
+                    children.fetches.close()
                 tasks.cancel_scope.cancel()
 
 

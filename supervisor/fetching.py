@@ -17,8 +17,8 @@ from common.config.model import ServerSpec, SupervisorSettings
 from common.personal import placeholders
 from common.redact import Redactor
 from supervisor.helpers import Ended, Helpers
-from supervisor.packages import NotFetched, Package, Tool, command_in_npm, fetch_variables, understand
-from supervisor.places import caches_directory
+from supervisor.packages import NotFetched, Package, Tool, command_in_npm, fetch_variables, fetches, understand
+from supervisor.places import PlaceError, caches_directory
 from supervisor.shelves import Shelf, command_in, make_readable
 
 _OFFLINE: Final = {"npm_config_offline": "true", "UV_OFFLINE": "1"}
@@ -62,6 +62,17 @@ def want(spec: ServerSpec, settings: SupervisorSettings, environ: Mapping[str, s
         caches,
         tuple(sorted(fetch_variables({k: v for k, v in spec.env.items() if not placeholders(v)}).items())),
     )
+
+
+def is_there(spec: ServerSpec, settings: SupervisorSettings, environ: Mapping[str, str]) -> bool:
+    """Whether `spec` is started from a package that an earlier run has fetched, so that what fetches is not needed."""
+    if spec.isolation.packages != "fetch" or not fetches(spec.command):
+        return False
+    try:
+        package, wanted = want(spec, settings, environ)
+    except (NotFetched, PlaceError):
+        return False
+    return wanted.shelf.command(package) is not None
 
 
 def is_project(path: str | None) -> bool:
