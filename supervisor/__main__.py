@@ -9,6 +9,7 @@ is wrong. With --install there is neither: packages are fetched, and 1 means tha
 
 import argparse
 import math
+import os
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import anyio
 import anyio.abc
@@ -33,6 +35,7 @@ from supervisor.children import Children, running_children
 from supervisor.control import Announcer, serve_one
 from supervisor.custody import Custody
 from supervisor.feasible import load_for_here
+from supervisor.fetching import is_there
 from supervisor.foresight import warnings
 from supervisor.ground import Ground, GroundError, prepare, seal
 from supervisor.installation import Installation, follow
@@ -43,6 +46,9 @@ from supervisor.protocol import Settings as NewSettings
 from supervisor.reload import Refused, Reloader, for_gateway
 from supervisor.rooms import Rooms, wipe_leftovers
 from supervisor.users import UserError
+
+STOPPED: Final = "told to end: what was fetched stays, and the rest is given up"
+"""What an installation says at a signal."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -86,7 +92,9 @@ def _listen_and_run(arguments: argparse.Namespace, settings: Settings, rooms: Ro
         logger.error("{}", error)
         return 2
     exposure.tell(settings.supervisor, ground.reaping)
-    for warning in warnings(settings.supervisor.servers.values()):
+    for warning in warnings(
+        settings.supervisor.servers.values(), lambda spec: is_there(spec, settings.supervisor, os.environ)
+    ):
         logger.warning("{}", warning)
     if arguments.install:
         return anyio.run(_install, settings, ground, rooms)
@@ -215,7 +223,7 @@ async def _install(settings: Settings, ground: Ground, rooms: Rooms) -> int:
     status = 1
     await ground.sweep(wipe_leftovers)
     async with anyio.create_task_group() as tasks:
-        await tasks.start(_follow_signals, tasks.cancel_scope, lambda: None, name="signals")
+        await tasks.start(_follow_signals, tasks.cancel_scope, lambda: None, STOPPED, name="signals")
         async with running_children(settings.supervisor, lambda _: None, ground, rooms) as children:
             children.fetches.start(settings.supervisor)
             await Installation(children.fetches, math.inf).run(settings.supervisor.debug.level)
@@ -241,10 +249,14 @@ async def _tell_how_it_is(children: Children) -> None:
 async def _follow_signals(
     scope: anyio.CancelScope,
     reload: Callable[[], None],
+    last_words: str = "",
     *,
     task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """SIGTERM and SIGINT are the end; SIGHUP is, too, where there is a terminal to hang up, and else a reload."""
+    """SIGTERM and SIGINT are the end; SIGHUP is, too, where there is a terminal to hang up, and else a reload.
+
+    At the end `last_words` are logged: where it takes a moment, and nobody else would say anything.
+    """
     reloads = not has_terminal()
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
@@ -253,6 +265,8 @@ async def _follow_signals(
             if number is signal.SIGHUP and reloads:
                 reload()
             else:
+                if last_words:
+                    logger.warning("{}", last_words)
                 notify.notify(notify.STOPPING, notify.status("ending every session"))
                 scope.cancel()
 

@@ -59,6 +59,7 @@ async def running_children(
                     await children.fetches.stop()
                     await children.all_gone()
                     await children.sweep()
+                    children.fetches.close()
                 tasks.cancel_scope.cancel()
 
 
@@ -261,7 +262,7 @@ class Children:
             self.gate.waiting,
             self.outlived,
             self.reaping.mode,
-            self.gate.reports(running, self.warming.count()),
+            self.gate.reports(running, self.warming.report(), self.zygotes.memory()),
         )
         return exposure.reported(answer, self._settings, self.reaping)
 

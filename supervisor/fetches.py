@@ -15,6 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import anyio
@@ -23,6 +24,7 @@ import anyio.to_thread
 from loguru import logger
 
 from common.config.model import ServerSpec, SupervisorSettings
+from common.descriptors import close_all
 from common.reasons import Reason
 from supervisor.environment import SpawnError
 from supervisor.fetching import Wanted, fetch_into, want
@@ -80,6 +82,8 @@ class Fetches:
         self._cleared: set[Shelf] = set()
         self._renewed: set[Shelf] = set()
         """What this run has fetched: that is new enough."""
+        self._held: dict[Path, int] = {}
+        """Descriptors that keep the places from which children may have been started."""
 
     def __repr__(self) -> str:
         return f"<Fetches {[wanted.package.spec for wanted in self._fetches]}>"
@@ -188,6 +192,20 @@ class Fetches:
         for fetch in running:
             await fetch.done.wait()
 
+    def close(self) -> None:
+        """No child is left: what they were started from may be removed by anybody."""
+        close_all(self._held.values())
+        self._held.clear()
+
+    def _hold(self, shelf: Shelf) -> None:
+        try:
+            place, fd = shelf.hold()
+        except OSError as error:
+            logger.debug("{} cannot be held: {}", shelf.path.name, error.strerror)
+            return
+        close_all([self._held.pop(place)] if place in self._held else [])
+        self._held[place] = fd
+
     def _all(self) -> list[tuple[Package, Wanted, str]]:
         every = {id(each): each for each in (*self._known, *self._coming)}.values()
         return [(*each.found, each.spec.name) for each in every if each.found is not None]
@@ -200,6 +218,8 @@ class Fetches:
         if known is not None and (known.command is None or os.access(known.command, os.X_OK)):
             return known
         fetch = self._fetches[wanted] = _Fetch(wanted.shelf.command(wanted.package))
+        if fetch.command is not None:
+            self._hold(wanted.shelf)
         if fetch.command is not None and self._is_new_enough(wanted):
             fetch.done.set()
         else:
@@ -234,6 +254,7 @@ class Fetches:
                 async with a_turn(wanted.shelf.lock):
                     there = wanted.shelf.command(wanted.package)
                     if there is not None and self._is_new_enough(wanted):
+                        self._hold(wanted.shelf)
                         return there
                     logger.info("fetching {} for {}", spec, ", ".join(servers))
                     command = await self._onto_shelf(wanted)
@@ -260,6 +281,7 @@ class Fetches:
             await anyio.to_thread.run_sync(shutil.rmtree, place, True)  # noqa: FBT003 - ignore errors
             raise
         shelf.keep(place)
+        self._hold(shelf)
         self._renewed.add(shelf)
         return command
 

@@ -1,7 +1,7 @@
 """What an operator should know of the servers before anybody asks for one. Warnings: the other servers work."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from common.config.model import ServerSpec
@@ -13,18 +13,21 @@ from supervisor.personal import asks_for
 from supervisor.sandbox import hides
 
 
-def warnings(specs: Iterable[ServerSpec]) -> Iterator[str]:
-    """A line for each thing that will go wrong, or is unwise."""
+def warnings(specs: Iterable[ServerSpec], is_there: Callable[[ServerSpec], bool] = lambda _: False) -> Iterator[str]:
+    """A line for each thing that will go wrong, or is unwise.
+
+    `is_there` says of a server whether its package was fetched before, so that npx or uvx need not be.
+    """
     specs = list(specs)
     for spec in specs:
-        yield from _of_one(spec)
+        yield from _of_one(spec, is_there)
     as_root = [spec.name for spec in specs if _runs_as_root(spec)]
     if as_root:
         names = ", ".join(as_root)
         yield f"sessions of {names} run as root; give them a user each with 'uid_range', or one with 'user'"
 
 
-def _of_one(spec: ServerSpec) -> Iterator[str]:
+def _of_one(spec: ServerSpec, is_there: Callable[[ServerSpec], bool]) -> Iterator[str]:
     if spec.warm != 0 and (own := asks_for(spec)):
         what = ", ".join(map(said, own))
         yield (
@@ -42,7 +45,8 @@ def _of_one(spec: ServerSpec) -> Iterator[str]:
         search = spec.env.get("PATH", os.environ.get("PATH", os.defpath))
         command = resolve_command(spec, search)
     except SpawnError as error:
-        yield f"servers.{spec.name}.command: {error.detail}; no session of it can be started"
+        if not is_there(spec):
+            yield f"servers.{spec.name}.command: {error.detail}; no session of it can be started"
         return
     if spec.isolation.sandbox is not None and (directory := hides(spec.isolation.sandbox, Path(command))):
         yield f"servers.{spec.name}.sandbox: {command} is not seen in it, for {directory} looks empty there"

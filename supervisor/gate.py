@@ -5,7 +5,7 @@ Both decide; this waits, and tells them what became of it. The ticket is the lea
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import anyio
@@ -134,11 +134,18 @@ class Gate:
         )
         self.left(child.lease)
 
-    def reports(self, running: Counter[str], warm: Counter[str] = _NONE) -> dict[str, ServerReport]:
-        """How each server is doing; `running` is how many children each has that run, `warm` how many spares."""
+    def reports(
+        self, running: Counter[str], warm: Mapping[str, int] = _NONE, zygotes: Mapping[str, int] = _NONE
+    ) -> dict[str, ServerReport]:
+        """How each server is doing; `running` is how many children each has that run, `warm` how many spares.
+
+        `zygotes` are the bytes that the zygote of each has for itself. What is to have none is not in the two.
+        """
         waiting, now = self._admission.queue.waiting(), time.monotonic()
         return {
-            name: ServerReport(running[name], waiting[name], self._failures.failing(name, now), warm[name])
+            name: ServerReport(
+                running[name], waiting[name], self._failures.failing(name, now), warm.get(name), zygotes.get(name)
+            )
             for name in self._admission.settings.servers
         }
 

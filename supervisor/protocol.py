@@ -268,12 +268,17 @@ class Gone(_Message, frozen=True, tag="gone"):
 
 
 class ServerReport(_Message, frozen=True, tag="server"):
-    """How one server is doing. `failing` is why it is given a rest, or empty; `warm` is how many spares it has."""
+    """How one server is doing. `failing` is why it is given a rest, or empty.
+
+    `warm` is how many spares it has, None where it is to have none. `zygote` is what its zygote has of memory for itself,
+    in bytes; 0 where there is none now, None where it is to have none.
+    """
 
     running: int = 0
     waiting: int = 0
     failing: str = ""
-    warm: int = 0
+    warm: int | None = None
+    zygote: int | None = None
 
 
 class Answer(_Message, frozen=True, tag="answer"):

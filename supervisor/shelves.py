@@ -2,12 +2,15 @@
 
 Nothing is ever fetched into a place that is in use. A new place becomes the package's when all of it is there, by one
 link that is replaced in one step, so whatever ends a fetch, by SIGKILL too, leaves what was there before it, and rubbish
-that the next run removes. Children that were started from an older place go on with that.
+that the next run removes. Children that were started from an older place go on with that: whoever starts children from a
+place holds a lock on it (flock(2)), which ends with the holder, and what is held is not removed.
 """
 
+import fcntl
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -49,8 +52,19 @@ class Shelf:
         link.symlink_to(place.name)
         link.replace(self.path / _CURRENT)
 
+    def hold(self) -> tuple[Path, int]:
+        """The package's place, and a descriptor, the caller's, that keeps it while it is open. Raises OSError."""
+        place = self._current()
+        fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            raise
+        return place, fd
+
     def clear(self) -> None:
-        """Remove all but the place that is the package's: what it was before, and what was never finished."""
+        """Remove what was the package's place before, unless somebody holds it, and what was never finished."""
         if not self.path.is_dir():
             return
         kept = {_CURRENT, self._current().name}
@@ -60,10 +74,24 @@ class Shelf:
             if each.is_symlink():
                 each.unlink(missing_ok=True)
             else:
-                shutil.rmtree(each, ignore_errors=True)
+                _remove(each)
 
     def _current(self) -> Path:
         return Path(os.path.realpath(self.path / _CURRENT))
+
+
+def _remove(place: Path) -> None:
+    """Remove `place`, unless somebody holds it."""
+    try:
+        fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        with suppress(BlockingIOError):  # another supervisor of this user has children that run from it
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(place, ignore_errors=True)
+    finally:
+        os.close(fd)
 
 
 def make_readable(directory: Path) -> None:

@@ -173,6 +173,10 @@ class Warming:
         """How many spares each server has."""
         return Counter(each.child.spec.name for each in self._running())
 
+    def report(self) -> dict[str, int]:
+        """The same, 0 for those that are to have some and have none."""
+        return {name: 0 for name, spec in self._settings.servers.items() if spec.warm != 0} | self.count()
+
     # Handing out.
 
     def take(self, request: Request, instead_of: int | None = None) -> Child | None:

@@ -93,7 +93,8 @@ def supervision(answer: Answer | None) -> dict[str, object]:
             name: {
                 "running": report.running,
                 "waiting": report.waiting,
-                **({"warm": report.warm} if report.warm else {}),
+                **({"warm": report.warm} if report.warm is not None else {}),
+                **({"zygote": report.zygote} if report.zygote is not None else {}),
                 **({"failing": report.failing} if report.failing else {}),
             }
             for name, report in answer.servers.items()

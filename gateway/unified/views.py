@@ -51,7 +51,7 @@ def server(listing: Listing, policy: ServerPolicy, report: ServerReport = _NO_RE
         "state": now,
         "failing": why,
         "running": report.running,
-        "warm": report.warm,
+        "warm": report.warm or 0,
         "toolCount": len(offer.tools) if offer else None,
         "resourceCount": len(offer.resources) if offer else None,
         "resourceTemplateCount": len(offer.templates) if offer else None,

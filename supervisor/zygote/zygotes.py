@@ -32,6 +32,7 @@ from supervisor.stderr import StderrTail
 from supervisor.tags import make_tag
 from supervisor.tree import CensusTaker, Tree
 from supervisor.users import AllInUse
+from supervisor.walk import usage
 from supervisor.wiping import seal
 from supervisor.wrapper import Inside
 from supervisor.zygote import blanks
@@ -100,6 +101,11 @@ class Zygotes:
     def pids(self) -> Set[int]:
         """Of those that have not been reaped."""
         return self._by_pid.keys()
+
+    def memory(self) -> dict[str, int]:
+        """Bytes that the zygote of each server that wants one has for itself; 0 where there is none now."""
+        pids = {name: kept.zygote.process.pid for name, kept in self._kept.items()}
+        return {name: usage([pids[name]])[0] if name in pids else 0 for name in self._keepers}
 
     def start(self, settings: SupervisorSettings) -> None:
         """Have one for each server of `settings` that wants one, and for no other; in the background."""

@@ -318,6 +318,20 @@ async def test_a_command_installs_without_a_gateway_and_says_what_cannot_be_had(
         assert "fetching" not in gateway.log
 
 
+async def test_an_installation_that_is_interrupted_says_so_and_leaves_nothing_running(
+    place: Path, tmp_path: Path
+) -> None:
+    os.mkfifo(place / "hold")
+    config = written(tmp_path, {"light": by(place, "npx", "-y", "light")}, **caches(place))
+    async with programs([GATEWAY, "install", "--config", str(config)]) as gateway:
+        holding = await anyio.to_thread.run_sync(os.open, place / "hold", os.O_WRONLY)  # once the fetch reads it
+        gateway.process.send_signal(signal.SIGINT)
+        await gateway.said("told to end: what was fetched stays")
+        with anyio.fail_after(PATIENCE):
+            assert await gateway.process.wait() == 1
+    os.close(holding)
+
+
 async def test_a_terminal_shows_what_is_being_installed_and_the_log_above_it(place: Path, tmp_path: Path) -> None:
     os.mkfifo(place / "hold")
     config = written(tmp_path, {"light": by(place, "npx", "-y", "light")}, **caches(place))

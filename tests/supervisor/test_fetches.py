@@ -17,6 +17,7 @@ from supervisor import fetches
 from supervisor.children import Children, running_children
 from supervisor.control import Announcer
 from supervisor.environment import SpawnError
+from supervisor.fetching import is_there
 from supervisor.installation import Installation
 from supervisor.turns import a_turn
 from tests.support.ground import grounded
@@ -188,6 +189,32 @@ async def test_what_a_killed_fetch_leaves_is_not_taken_and_is_cleared_away(tmp_p
     assert not half_made.exists()
 
 
+async def test_what_was_fetched_before_needs_no_tool_any_more(tmp_path: Path) -> None:
+    wanted, spec = settings(tmp_path, FETCHES)
+    assert not is_there(spec, wanted, os.environ)
+    async with fetching(wanted) as children:
+        await settled(children, spec)
+    (tmp_path / "npx").unlink()
+    assert is_there(spec, wanted, os.environ)
+    assert not is_there(server_spec(command="light"), wanted, os.environ)
+
+
+async def test_a_place_from_which_another_supervisor_starts_children_is_not_cleared(tmp_path: Path) -> None:
+    wanted, spec = settings(tmp_path, FETCHES, "light@latest")
+    async with fetching(wanted) as older:
+        await settled(older, spec)
+        started_from = older.fetches.resolve(spec).command
+        async with fetching(wanted) as newer:
+            await renewed(newer)
+            assert newer.fetches.resolve(spec).command != started_from
+        async with fetching(wanted) as newest:
+            await renewed(newest)
+        assert os.access(started_from, os.X_OK)
+    async with fetching(wanted) as later:
+        await renewed(later)
+    assert not os.access(started_from, os.X_OK)
+
+
 async def test_nobody_else_can_write_to_what_was_fetched(tmp_path: Path) -> None:
     wanted, spec = settings(tmp_path, FETCHES)
     before = os.umask(0o077)
@@ -235,6 +262,23 @@ async def test_a_turn_comes_when_the_one_before_is_over(tmp_path: Path) -> None:
                 await anyio.wait_all_tasks_blocked()
                 order.append("first")
     assert order == ["first", "second"]
+
+
+async def test_npm_is_told_not_to_wait_long_for_a_registry_that_is_not_there_unless_somebody_says_otherwise(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "out"
+    wanted, spec = settings(tmp_path, f"env >> {out}; exit 1")
+    other = spec.model_copy(update={"name": "other", "env": {"NPM_CONFIG_FETCH_RETRY_MINTIMEOUT": "7"}})
+    async with fetching(wanted) as children:
+        await settled(children, spec)
+    assert "npm_config_fetch_retry_mintimeout=1000\n" in out.read_text()
+    assert "npm_config_fetch_retry_maxtimeout=4000\n" in out.read_text()
+    out.unlink()
+    async with fetching(wanted.model_copy(update={"servers": {other.name: other}})) as children:
+        await settled(children, other)
+    assert "NPM_CONFIG_FETCH_RETRY_MINTIMEOUT=7\n" in out.read_text()
+    assert "npm_config_fetch_retry_mintimeout" not in out.read_text()
 
 
 async def test_nothing_of_a_users_own_is_there_when_a_package_is_fetched(tmp_path: Path) -> None:

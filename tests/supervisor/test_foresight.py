@@ -36,6 +36,13 @@ def test_what_will_go_wrong_is_told_with_its_key(spec: ServerSpec, expected: str
     assert said.startswith(expected)
 
 
+def test_a_tool_that_is_missing_is_not_told_where_what_it_would_fetch_is_there() -> None:
+    missing = server("/nosuch/uvx")
+    (said,) = warnings([missing], lambda _: False)
+    assert said.startswith("servers.fs.command: ")
+    assert list(warnings([missing], lambda spec: spec is missing)) == []
+
+
 def test_a_command_that_a_sandbox_hides_is_told(tmp_path: Path) -> None:
     command = tmp_path / "run"
     command.write_text("#!/bin/sh\n")

@@ -79,13 +79,15 @@ async def here(*servers: ServerSpec, **settings: object) -> AsyncIterator[Here]:
 
 
 async def test_a_spare_serves_one_session_and_ends_with_it() -> None:
-    async with here(server(warm=1)) as at:
+    async with here(server(warm=1), server("cold")) as at:
+        assert at.children.report(1).servers["cat"].warm == 0
         await at.settled()
         spare = at.spare()
         assert (at.children.report(1).running, at.children.report(1).servers["cat"].warm) == (0, 1)
         assert await at.open("cat", "ann") == spare
         assert at.log.count(r"took a spare of cat \(started \d+ s ago\) for session of ann") == 1
         await at.settled(times=2)
+        assert {name: each.warm for name, each in at.children.report(1).servers.items()} == {"cat": 1, "cold": None}
         other = await at.open("cat", "bob")
         assert other != spare
         with watching(spare) as [process]:

@@ -24,7 +24,7 @@ from common.config.model import Isolation, ServerSpec
 from common.config.session_paths import mark
 from common.prctl import prctl
 from common.reasons import Reason
-from supervisor import cgroups
+from supervisor import cgroups, seal
 from supervisor.child import Child
 from supervisor.children import Children, running_children
 from supervisor.control import Announcer
@@ -33,7 +33,6 @@ from supervisor.ground import Ground
 from supervisor.linux import look
 from supervisor.protocol import Exit
 from supervisor.reaping import Reaping, find_programs
-from supervisor.seal import set_tag
 from supervisor.wrapper import Inside
 from supervisor.zygote import blanks, importing, zygotes
 from supervisor.zygote.blanks import Forked
@@ -279,6 +278,13 @@ async def test_what_is_a_users_own_goes_past_the_zygote(tmp_path: Path, said: Lo
         assert limit in (0, 1)
         assert "hunter2" not in await session.ask(f"open('/proc/{it.zygote}/environ').read()")
         await session.end()
+
+
+async def test_what_a_zygote_has_of_memory_is_told(tmp_path: Path, said: Log) -> None:
+    async with running(server(tmp_path), said) as it:
+        assert it.children.report(1).servers["fs"].zygote == 0
+        await said.has("is ready")
+        assert 1 << 20 < (it.children.report(2).servers["fs"].zygote or 0) < 1 << 30
 
 
 async def test_the_zygotes_room_is_nobodys(tmp_path: Path, said: Log) -> None:
@@ -527,6 +533,7 @@ async def test_a_fork_that_goes_before_it_is_dressed_costs_nobody_a_session(
 async def test_a_fork_that_is_killed_between_its_tag_and_its_first_word_costs_nobody_a_session(
     tmp_path: Path, said: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    set_tag = seal.set_tag
     killed: list[int] = []
 
     def tag_and_kill(pid: int, tag: int) -> None:
@@ -538,7 +545,7 @@ async def test_a_fork_that_is_killed_between_its_tag_and_its_first_word_costs_no
 
     async with ready(server(tmp_path), said) as it:
         before = it.zygote
-        monkeypatch.setattr(blanks, "set_tag", tag_and_kill)
+        monkeypatch.setattr("supervisor.zygote.blanks.set_tag", tag_and_kill)
         session = await it.open()
         assert not session.is_forked
         assert await session.ask("heavy.PID") == session.child.pid
@@ -564,7 +571,7 @@ async def test_a_zygote_that_is_killed_while_its_fork_becomes_a_child_takes_no_s
         def tag(pid: int, number: int) -> None:
             if moment == "before its tag":
                 kill()
-            set_tag(pid, number)
+            seal.set_tag(pid, number)
             if moment == "after its tag":
                 kill()
 
@@ -575,7 +582,7 @@ async def test_a_zygote_that_is_killed_while_its_fork_becomes_a_child_takes_no_s
             return forked
 
         with monkeypatch.context() as patched:
-            patched.setattr(blanks, "set_tag", tag)
+            patched.setattr("supervisor.zygote.blanks.set_tag", tag)
             patched.setattr(blanks.Blank, "become", told)
             session = await it.open()
         assert session.is_forked

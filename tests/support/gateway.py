@@ -147,6 +147,13 @@ class Gateway:
                 await self._news.wait()
         self._mark = len(self.lines)
 
+    async def unused(self) -> None:
+        """Wait until no session is left; spares may be. `said` looks at what comes from then on."""
+        with anyio.fail_after(PATIENCE):
+            while (await self.health())["sessions"]:
+                await anyio.lowlevel.checkpoint()
+        self._mark = len(self.lines)
+
     def _count(self, pattern: str) -> int:
         return sum(re.search(pattern, line) is not None for line in self.lines)
 
