@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import anyio
@@ -280,21 +279,32 @@ def _tasks_of_machine() -> int:
 def usage_of(pid: int) -> Usage | None:
     """What process `pid` uses, or None where it has gone: proc_pid_status(5), proc_pid_stat(5)."""
     try:
-        status = Path(f"/proc/{pid}/status").read_bytes()
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        status, stat = _read(f"/proc/{pid}/status"), _read(f"/proc/{pid}/stat")
     except OSError:
         return None
-    values = dict(line.split(b":", 1) for line in status.splitlines() if b":" in line)
     fields = stat[stat.rindex(b")") + 2 :].split()
     return Usage(
-        private=_kib(values, b"RssAnon") + _kib(values, b"VmSwap"),
-        shared=_kib(values, b"RssShmem"),
-        tasks=int(values.get(b"Threads", b"1")),
+        private=(_number(status, b"RssAnon") + _number(status, b"VmSwap")) * 1024,
+        shared=_number(status, b"RssShmem") * 1024,
+        tasks=_number(status, b"Threads") or 1,
         cpu=(int(fields[11]) + int(fields[12])) / _TICKS,
         busy=sum(map(int, fields[11:15])) / _TICKS,
     )
 
 
-def _kib(values: dict[bytes, bytes], name: bytes) -> int:
-    """A size of /proc/PID/status in bytes; a zombie has none."""
-    return int(values[name].split()[0]) * 1024 if name in values else 0
+def _read(path: str) -> bytes:
+    """A file of a process's, which is short. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 65536)
+    finally:
+        os.close(fd)
+
+
+def _number(status: bytes, name: bytes) -> int:
+    """That of `name` in /proc/PID/status, sizes in KiB; 0 where it has none, as a zombie has no memory.
+
+    What the process calls itself stands before all of them, and its line feeds are escaped.
+    """
+    at = status.find(b"\n%b:" % name)
+    return int(status[at + len(name) + 2 : status.index(b"\n", at + 1)].split()[0]) if at >= 0 else 0

@@ -24,6 +24,9 @@ _PATIENCE: Final = 600.0
 _AT_ONCE: Final = 10_000
 """Entries that are looked at in one go."""
 
+_SMALL: Final = 64 * 1024
+"""Bytes of a directory itself; an empty one that is larger has held a thousand entries or more."""
+
 _BLOCK: Final = 4096
 _DEEPEST: Final = 100
 """Levels that are measured; each costs a descriptor."""
@@ -48,11 +51,17 @@ def seal(directory: Path) -> None:
 def remove_if_empty(directory: Path, inner: Collection[str]) -> bool:
     """Remove `directory` where all that is in it is the empty directories `inner`; whether it is gone.
 
-    It takes next to no time. What cannot be removed this way is no error: some of `inner` may be gone then.
+    It takes next to no time, so it need not be in a thread: one that has been large is left alone, for a file system such
+    as ext4 looks through all the blocks that it once had. What cannot be removed this way is no error: some of `inner`
+    may be gone then.
     """
     try:
         with _opened(str(directory), None) as fd:
+            if os.fstat(fd).st_size > _SMALL:
+                return False
             for name in inner:
+                if os.stat(name, dir_fd=fd, follow_symlinks=False).st_size > _SMALL:
+                    return False
                 os.rmdir(name, dir_fd=fd)
         directory.rmdir()
     except OSError:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from common.config.model import SupervisorSettings
+from supervisor import wiping
 from supervisor.environment import child_environment, for_session
 from supervisor.places import PlaceError, sessions_directory
 from supervisor.rooms import Room, Rooms, wipe_leftovers
@@ -78,6 +79,18 @@ async def test_one_in_which_something_was_left_has_to_be_wiped(
     rooms.close_room(room)
     assert not rooms.remove_empty(room)
     assert (room.path / left).exists()
+    await rooms.wipe(room)
+    assert list(rooms.base.iterdir()) == []
+
+
+async def test_one_that_has_held_much_is_not_looked_through_while_others_wait(
+    rooms: Rooms, settings: SupervisorSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wiping, "_SMALL", -1)  # how large one that was emptied stays is the file system's
+    room = rooms.make(settings.servers["own"])
+    rooms.close_room(room)
+    assert not rooms.remove_empty(room)
+    assert room.home.is_dir()
     await rooms.wipe(room)
     assert list(rooms.base.iterdir()) == []
 
