@@ -23,7 +23,7 @@ from gateway.personal import NOTHING, Personal
 from gateway.rawjson import Members
 from gateway.relay import Relay
 from gateway.sharing.whose import changed
-from gateway.unused import arm_unused
+from gateway.unused import Unused
 
 
 class Door(Enum):
@@ -107,7 +107,7 @@ class Session:
         """Why its child could not be had, for who waited for it, too."""
         self._starting: anyio.Lock | None = None
         """Held by who starts the child, or shakes hands with it; there is none in between."""
-        self._on_forget = on_forget or arm_unused(self).cancel
+        self._on_forget = on_forget or Unused(self).cancel
 
     def __repr__(self) -> str:
         return f"<Session {masked(self.id)} {self.door.value} {self._relay or self.ended or 'without a child'!r}>"

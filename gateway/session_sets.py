@@ -11,7 +11,7 @@ from gateway.identity.principal import Principal
 from gateway.identity.who import Who
 from gateway.personal import personal
 from gateway.session import Session, not_found
-from gateway.unused import arm_unused
+from gateway.unused import Unused
 
 GET_AN_ID: Final = "get a new id from GET /api/sessionid"
 """What somebody is told to do whose id is none, or no longer."""
@@ -44,7 +44,7 @@ class SessionSet:
         self._table = table
         self.owner: tuple[object, ...] = (principal,)
         self._by_server: dict[str, Session] = {}
-        self._unused_timer = arm_unused(self)
+        self._unused = Unused(self)
         self._calls = 0
         self._over: Reason | None = None
 
@@ -114,9 +114,8 @@ class SessionSet:
 
     def rest(self) -> None:
         """Let the time in which it must be used begin anew."""
-        self._unused_timer.cancel()
         if self.ended is None:
-            self._unused_timer = arm_unused(self)
+            self._unused.begin_anew()
 
     def begin_call(self) -> None:
         """A call of it is made, which may go on after the request that made it was answered, with a question."""
@@ -138,7 +137,7 @@ class SessionSet:
         """End all of it. May be called again."""
         if self.ended is None:
             self.ended = reason
-            self._unused_timer.cancel()
+            self._unused.cancel()
             for session in tuple(self._by_server.values()):
                 session.end(reason)
             self._table.remove_set(self, reason)

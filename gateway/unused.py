@@ -13,6 +13,10 @@ UNUSED: Final = 300.0
 """Seconds after which an id without a child ends, if nothing was asked of it."""
 
 
+RESOLUTION: Final = 0.002
+"""Seconds by which a loop's timer may come too early."""
+
+
 class Usable(Protocol):
     """What has an id: a session, or a session set."""
 
@@ -24,12 +28,40 @@ class Usable(Protocol):
         """End it."""
 
 
-def arm_unused(idle: Usable) -> asyncio.TimerHandle:
-    """End `idle` after UNUSED seconds, unless it is in use then."""
-    # In a context of its own: the caller's holds the whole request.
-    return asyncio.get_running_loop().call_later(UNUSED, _end_unused, idle, context=Context())
+class Unused:
+    """Ends `idle` once it was not in use for UNUSED seconds after it was made, or `begin_anew` was called."""
 
+    __slots__ = ("_idle", "_loop", "_since", "_timer")
 
-def _end_unused(idle: Usable) -> None:
-    if not idle.in_use:
-        idle.end(Reason.UNUSED)
+    def __init__(self, idle: Usable) -> None:
+        self._idle = idle
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self.begin_anew()
+
+    def __repr__(self) -> str:
+        return f"<Unused {self._idle!r}>"
+
+    def begin_anew(self) -> None:
+        """Its time begins now. With every call: so a timer that runs is left alone, and finds out when it is due."""
+        self._since = self._loop.time()
+        if self._timer is None:
+            self._arm(UNUSED)
+
+    def cancel(self) -> None:
+        """It is not ended any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _arm(self, seconds: float) -> None:
+        # In a context of its own: the caller's holds the whole request.
+        self._timer = self._loop.call_later(seconds, self._due, context=Context())
+
+    def _due(self) -> None:
+        self._timer = None
+        left = self._since + UNUSED - self._loop.time()
+        if left > RESOLUTION:
+            self._arm(left)
+        elif not self._idle.in_use:
+            self._idle.end(Reason.UNUSED)

@@ -51,7 +51,7 @@ class Asked:
 
     def without_body(self) -> "Asked":
         """The same without what the child was sent: who waits for minutes, and on no connection, must not cost much."""
-        return replace(self, legacy=replace(self.legacy, params=b""), responses={}, arguments=b"")
+        return replace(self, legacy=msgspec.structs.replace(self.legacy, params=b""), responses={}, arguments=b"")
 
     def digest(self) -> bytes:
         """What a retry must have in common with the first try; the order of members is none of it."""
