@@ -44,12 +44,15 @@ async def _read(asked: Asked, limit: int) -> bytes:
         raise too_large(limit)
     chunks: list[bytes] = []
     size = 0
-    async for chunk in asked.body:
-        size += len(chunk)
-        if size > limit:
-            raise too_large(limit)
-        chunks.append(chunk)
-    return b"".join(chunks)
+    try:
+        async for chunk in asked.body:
+            size += len(chunk)
+            if size > limit:
+                raise too_large(limit)
+            chunks.append(chunk)
+        return b"".join(chunks)
+    finally:
+        chunks.clear()  # whoever hangs up before the end is an exception, which keeps this frame for a while
 
 
 def too_large(limit: int) -> GatewayError:

@@ -66,6 +66,7 @@ def install(app: Quart, checks: Checks) -> None:
     app.before_websocket(check)
     app.after_request(_finish)
     app.after_websocket(_finish_handshake)
+    app.teardown_request(_let_go)
 
 
 def asked() -> Asked:
@@ -134,6 +135,15 @@ async def _finish(response: Response) -> Response:
         raise
     _mark(response)
     return response
+
+
+async def _let_go(_: BaseException | None) -> None:
+    """The body of a request that is over is of no more use, but what there was of the request is in a cycle with Quart's
+    own, and it may be long before the collector comes.
+    """
+    found: Asked | None = g.get("asked")
+    if found is not None:
+        found.body = b""
 
 
 async def _finish_handshake(response: ResponseTypes | None) -> ResponseTypes | None:

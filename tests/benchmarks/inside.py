@@ -74,12 +74,12 @@ class Streamable:
     def __init__(self, port: int) -> None:
         self._connection = _Connection(port)
         headers, _ = self._connection.ask("POST", "/light/mcp", request(0, "initialize", HELLO), **BOTH)
-        self._headers = {**BOTH, "Mcp_Session_Id": headers["Mcp-Session-Id"]}
-        self._connection.ask("POST", "/light/mcp", notification("notifications/initialized"), **self._headers)
+        self.headers = {**BOTH, "Mcp-Session-Id": headers["Mcp-Session-Id"], "Content-Type": "application/json"}
+        self._connection.ask("POST", "/light/mcp", notification("notifications/initialized"), **self.headers)
         self.close = self._connection.close
 
     def call(self) -> None:
-        _, body = self._connection.ask("POST", "/light/mcp", call(1, "echo", text="hello"), **self._headers)
+        _, body = self._connection.ask("POST", "/light/mcp", call(1, "echo", text="hello"), **self.headers)
         assert b"hello" in body
 
     def end(self) -> None:
@@ -89,10 +89,10 @@ class Streamable:
 
     def as_events(self) -> None:
         """From now on take event streams alone."""
-        self._headers["Accept"] = "text/event-stream"
+        self.headers["Accept"] = "text/event-stream"
 
     def large(self, size: int) -> int:
-        return len(self._connection.ask("POST", "/light/mcp", call(1, "big", bytes=size), **self._headers)[1])
+        return len(self._connection.ask("POST", "/light/mcp", call(1, "big", bytes=size), **self.headers)[1])
 
 
 class Sse:
