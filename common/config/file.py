@@ -32,6 +32,7 @@ from common.config.values import (
     Directory,
     DrainTimeout,
     HostName,
+    InstallTimeout,
     NodeName,
     NonEmpty,
     PersonalHeader,
@@ -103,7 +104,7 @@ class ConfigFile(SessionLimits, Isolation, Protocol, Answers, Sharing, Warm, War
     runtime_dir: Directory | None = None
     sessions_dir: Directory | None = None
     caches_dir: Directory | None = None
-    install_timeout: Annotated[Duration, Field(le=600)] = 60.0
+    install_timeout: InstallTimeout = 60.0
     limits: Limits = Limits()
     servers: dict[ServerName, ServerEntry] = Field(min_length=1)
     access: AccessOfFile = None

@@ -157,14 +157,28 @@ def _uid_range(value: object) -> object:
     return int(match[1]), int(match[2])
 
 
+def _at_most(longest: float) -> AfterValidator:
+    """For a duration of `longest` seconds, or less."""
+
+    def check(value: float) -> float:
+        if value > longest:
+            raise ValueError(f"expected {longest:g}s or less")
+        return value
+
+    return AfterValidator(check)
+
+
 LEAST_LOOK: Final = 10
 """Seconds between two looks at a server, at the least."""
 
 LookInterval = Annotated[Duration, Field(ge=LEAST_LOOK)]
 """Long enough that looking at a server is no load: each look costs a start of it."""
 
-DrainTimeout = Annotated[Duration, Field(le=30)]
+DrainTimeout = Annotated[Duration, _at_most(30), Field(le=30)]
 """Short enough for whoever waits for the gateway's end: the launcher, and the unit's TimeoutStopSec=."""
+
+InstallTimeout = Annotated[Duration, _at_most(600), Field(le=600)]
+"""Who waits for the gateway's start may wait for that long, too."""
 
 NodeName = Annotated[str, AfterValidator(_node_name)]
 ServerName = Annotated[str, AfterValidator(_server_name)]

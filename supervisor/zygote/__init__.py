@@ -14,6 +14,7 @@ What makes it safe, and what the supervisor sees to itself, for a zygote runs th
 * Only then, while it waits, it is moved into the session's cgroup and given the session's tag, by the supervisor; and
   only after that it is told its environment, and given its pipes, over a socket that the zygote has closed. So a
   session's values never pass through the zygote, and all that a session starts bears its marks.
+* One fork is made ahead, and waits as a blank does: it has run nothing, and bears the zygote's marks, so it ends with it.
 * Whatever goes wrong, the session is started as without a zygote, and the zygote is made anew.
 
 Not where each session has its own user id (`uid_range`), a sandbox or a PID namespace: a fork cannot get into those.

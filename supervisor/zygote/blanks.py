@@ -67,6 +67,11 @@ class Blank:
     def __repr__(self) -> str:
         return f"<Blank pid {self._process.pid}>"
 
+    @property
+    def is_well(self) -> bool:
+        """Whether it still waits."""
+        return look(self._process.pid) == self._process
+
     def close(self) -> None:
         """May be called again."""
         self._connection.close()

@@ -38,7 +38,11 @@ PR_SET_DUMPABLE = 4
 LONGEST = 1 << 16
 """Bytes of a message."""
 
-LAZY = {"anyio": ("anyio._backends._asyncio",), "asyncio": ("asyncio.runners",), "mcp": ("argparse", "rich.logging")}
+LAZY = {
+    "anyio": ("anyio._backends._asyncio",),
+    "asyncio": ("asyncio.runners",),
+    "mcp": ("argparse", "rich.logging", "rich.console", "rich._fileno"),
+}
 """What is imported only when such modules are used, which every server does; none of it starts anything."""
 
 libc = ctypes.CDLL(None, use_errno=True)

@@ -44,6 +44,9 @@ FIRST_REST: Final = 1.0
 LONGEST_REST: Final = 60.0
 """Seconds between the end of one and the start of the next, twice as long each time."""
 
+AHEAD: Final = 0.2
+"""Seconds after a session was given the fork that waited, until the next one is made: by then it is through its start."""
+
 
 @dataclass(eq=False)
 class _Kept:
@@ -57,6 +60,10 @@ class _Kept:
     """It was reaped."""
     over: anyio.Event = field(default_factory=anyio.Event)
     """It is to be ended, or has ended."""
+    ahead: Blank | None = None
+    """A fork that waits for the next session."""
+    forks_ahead: bool = False
+    """Whether one is being made."""
 
 
 class Zygotes:
@@ -147,13 +154,36 @@ class Zygotes:
             logger.info("server {}: its program on disk is another one; making its zygote anew", spec.name)
         else:
             try:
-                return await self._fork_of(kept)
+                return self._take_ahead(kept) or await self._fork_of(kept)
             except (NoFork, OSError) as error:
                 logger.warning("server {}: started without its zygote: {}", spec.name, error)
         if self._kept.get(spec.name) is kept:
             del self._kept[spec.name]
         kept.over.set()
         return None
+
+    def _take_ahead(self, kept: _Kept) -> Blank | None:
+        """The fork that waits, where there is one; another is made for the next session."""
+        blank, kept.ahead = kept.ahead, None
+        if not kept.forks_ahead:
+            kept.forks_ahead = True
+            self._tasks.start_soon(self._fork_ahead, kept, AHEAD, name=f"fork {kept.spec.name} ahead")
+        if blank is not None and not blank.is_well:
+            blank.close()
+            return None
+        return blank
+
+    async def _fork_ahead(self, kept: _Kept, pause: float) -> None:
+        """Have a fork wait for the next session, after `pause` seconds. What goes wrong the next session will meet."""
+        try:
+            with anyio.move_on_after(pause):
+                await kept.over.wait()
+            if not kept.over.is_set():
+                kept.ahead = await self._fork_of(kept)
+        except (NoFork, OSError) as error:
+            logger.debug("server {}: no fork ahead: {}", kept.spec.name, error)
+        finally:
+            kept.forks_ahead = False
 
     @staticmethod
     async def _fork_of(kept: _Kept) -> Blank:
@@ -228,11 +258,15 @@ class Zygotes:
                 _close_off(room)
                 self._kept[spec.name] = kept
                 logger.info("server {}: its zygote pid {} is ready", spec.name, zygote.process.pid)
+                kept.forks_ahead = True
+                self._tasks.start_soon(self._fork_ahead, kept, 0.0, name=f"fork {spec.name} ahead")
                 await kept.over.wait()
         except Refused as refused:
             raise Refused(redact(" ".join(str(refused).split()))) from None
         finally:
             kept.over.set()
+            if kept.ahead is not None:
+                kept.ahead.close()
             if self._kept.get(spec.name) is kept:
                 del self._kept[spec.name]
             with anyio.CancelScope(shield=True):

@@ -93,6 +93,8 @@ def problems(loaded: Loader) -> Complainer:
         ("auth: {bearer: {tokens: [t], token: t}}", "auth.bearer.token: unknown key; did you mean 'tokens'?"),
         ("port: many", "port: expected a whole number"),
         ("port: 3000.5", "port: expected a whole number"),
+        ("install_timeout: 20m", "install_timeout: expected 600s or less"),
+        ("drain_timeout: 1m", "drain_timeout: expected 30s or less"),
         ("port: 70000", "port: expected a value less than or equal to 65535"),
         ("port: -1", "port: expected a value greater than or equal to 0"),
         ("port: true", "port: expected a whole number"),

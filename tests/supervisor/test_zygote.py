@@ -17,6 +17,7 @@ from textwrap import dedent
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from loguru import logger
 
@@ -73,6 +74,16 @@ def subreaper() -> Iterator[None]:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     yield
     prctl(PR_SET_CHILD_SUBREAPER, 0)
+
+
+@pytest.fixture(autouse=True)
+def none_ahead(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No fork is made before a session asks for one, so that each test knows which it gets; unless it is about those."""
+
+    async def none(*_: object) -> None: ...
+
+    if "ahead" not in request.node.name:
+        monkeypatch.setattr(zygotes.Zygotes, "_fork_ahead", none)
 
 
 @pytest.fixture
@@ -163,6 +174,15 @@ class Running:
 
     async def open(self, name: str = "fs", user: str = "", **values: str) -> Session:
         return Session(self.children, *await self.children.open(name, "test", user, values))
+
+    async def ahead(self) -> int:
+        """The pid of the fork that waits for the next session, once there is one."""
+        with anyio.fail_after(PATIENCE):
+            while not (
+                found := [kept.ahead for kept in self.children.zygotes._kept.values() if kept.ahead is not None]
+            ):
+                await anyio.lowlevel.checkpoint()
+        return found[0]._process.pid
 
     @property
     def zygote(self) -> int:
@@ -356,6 +376,53 @@ async def test_at_its_end_threads_are_waited_for_and_exit_functions_run(tmp_path
         os.write(session.stdin, json.dumps(dedent(ask)).encode() + b"\n")
         assert await session.line() in (b"in a thread\n", b"in a thread\nat exit\n")
         await session.end()
+
+
+# One that was made ahead.
+
+
+async def test_a_fork_that_was_made_ahead_is_the_next_session_and_another_is_made(
+    tmp_path: Path, said: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zygotes, "AHEAD", 0.0)
+    async with ready(server(tmp_path), said) as it:
+        first = await it.ahead()
+        session = await it.open()
+        assert session.is_forked
+        assert session.child.pid == first
+        assert await session.ask("[os.getpid(), heavy.PID]") == [first, it.zygote]
+        seen = look(first)
+        assert seen is not None
+        assert seen.tag == session.child.tree.tag
+        second = await it.ahead()
+        assert second != first
+        other = await it.open()
+        assert await other.ask("[os.getpid(), sys.argv]") == [second, [str(tmp_path / "server")]]
+        for each in (session, other):
+            assert await each.end() == Exit(code=0)
+
+
+async def test_a_fork_ahead_that_was_killed_is_nobodys_session(tmp_path: Path, said: Log) -> None:
+    async with ready(server(tmp_path), said) as it:
+        killed = await it.ahead()
+        os.kill(killed, signal.SIGKILL)
+        os.waitid(os.P_PID, killed, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - and the reaper has not heard of it
+        session = await it.open()
+        assert session.is_forked
+        assert await session.ask("os.getpid()") == session.child.pid != killed
+        assert await session.end() == Exit(code=0)
+
+
+async def test_a_fork_ahead_ends_with_its_zygote(tmp_path: Path, said: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zygotes, "FIRST_REST", 0.0)
+    async with ready(server(tmp_path), said) as it:
+        with watching(await it.ahead()) as [waits]:
+            os.kill(it.zygote, signal.SIGKILL)
+            await waits.ended()
+        await said.has("is ready", times=2)
+        with watching(await it.ahead()) as [waits]:
+            await it.children.zygotes.stop()
+            await waits.ended()
 
 
 # That nothing of it is left.
