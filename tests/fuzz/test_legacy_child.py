@@ -4,6 +4,7 @@ import itertools
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -16,6 +17,8 @@ from gateway.translation.steps import Hear, Hold, Say, Step, StepAside, Wake
 from tests.fuzz.test_translation import message, one_or_odd
 from tests.gateway.translation.playbook import CAPABILITIES, EVERYTHING, INFO, LEVEL, SUBSCRIPTION, VERSION, WELCOME
 from tests.support.fuzz import OBJECTS, VALUES
+
+pytestmark = pytest.mark.slow
 
 METHODS = st.sampled_from(
     f"tools/call tools/call tools/call tools/list resources/read prompts/get ping {DISCOVER} {LISTEN} x".split()

@@ -220,6 +220,14 @@ async def ready(spec: ServerSpec, said: Log, ground: Ground | None = None) -> As
         yield it
 
 
+async def serves_without_a_fork(it: Running) -> None:
+    """A session is started as any other server's, and answers."""
+    session = await it.open()
+    assert not session.is_forked
+    assert await session.ask("1") == 1
+    await session.end()
+
+
 # What a session is.
 
 
@@ -488,10 +496,7 @@ async def test_a_zygote_that_hangs_costs_nobody_a_session(
 async def test_an_import_that_hangs_is_waited_for_by_nobody(tmp_path: Path, said: Log) -> None:
     hang = "if os.environ.get('MCP_GATEWAY_TREE', '').split('.')[1][:4] == 'ffff': time.sleep(1000)"
     async with running(server(tmp_path, hang), said) as it:
-        session = await it.open()
-        assert not session.is_forked
-        assert await session.ask("1") == 1
-        await session.end()
+        await serves_without_a_fork(it)
 
 
 @pytest.mark.parametrize(
@@ -519,10 +524,7 @@ async def test_an_import_that_leaves_what_cannot_be_forked_is_refused(
         told = await said.has("its sessions are started without a zygote")
         assert told.startswith("WARNING server fs: ")
         assert why in told
-        session = await it.open()
-        assert not session.is_forked
-        assert await session.ask("1") == 1
-        await session.end()
+        await serves_without_a_fork(it)
 
 
 async def test_an_import_that_takes_too_long_is_given_up(
@@ -591,10 +593,7 @@ async def test_a_fork_that_goes_before_it_is_dressed_costs_nobody_a_session(
 
     monkeypatch.setattr(blanks, "fork", killed)
     async with ready(server(tmp_path), said) as it:
-        session = await it.open()
-        assert not session.is_forked
-        assert await session.ask("1") == 1
-        await session.end()
+        await serves_without_a_fork(it)
 
 
 async def test_a_fork_that_is_killed_between_its_tag_and_its_first_word_costs_nobody_a_session(

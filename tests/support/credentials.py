@@ -1,14 +1,13 @@
 """Users who bring a credential of their own, and what each door says of it."""
 
 import json
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
 
-from tests.support.gateway import Gateway, light
+from tests.support.gateway import NO_TLS, Gateway, light
 from tests.support.processes import PATIENCE
 from tests.support.rawmcp import HELLO, call, request
 from tests.support.rawmodern import call as modern_call
@@ -20,10 +19,6 @@ PERSONAL: dict[str, Any] = {"headers": [HEADER], "env": {"PLAIN_NAME": f"${{head
 
 SHARED = light(**PERSONAL, allow_shared_uid=True)
 """The light server, for tests in which all children run as we do."""
-
-
-_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""For clients of plain HTTP: one that reads the system's certificates takes longer to make than the calls do."""
 
 
 def seen(message: Any) -> str:
@@ -39,7 +34,7 @@ def seen(message: Any) -> str:
 async def user(gateway: Gateway, secret: str | None = None, **headers: str) -> AsyncIterator[httpx2.AsyncClient]:
     """A user's own client, which bears `secret` with each request, if any."""
     own = headers if secret is None else {**headers, HEADER: secret}
-    async with httpx2.AsyncClient(base_url=gateway.url, timeout=PATIENCE, headers=own, verify=_NO_TLS) as http:
+    async with httpx2.AsyncClient(base_url=gateway.url, timeout=PATIENCE, headers=own, verify=NO_TLS) as http:
         yield http
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx2
 
-from tests.support.gateway import Gateway
+from tests.support.gateway import NO_TLS, Gateway
 from tests.support.processes import PATIENCE
 from tests.support.rawmcp import BOTH, Events
 from tests.support.rawmcp import request as plain_request
@@ -74,7 +74,7 @@ class Modern:
 @asynccontextmanager
 async def client_of(gateway: Gateway, server: str, **headers: str) -> AsyncIterator[Modern]:
     """A client with connections and cookies of its own."""
-    async with httpx2.AsyncClient(base_url=gateway.url, timeout=PATIENCE) as http:
+    async with httpx2.AsyncClient(base_url=gateway.url, timeout=PATIENCE, verify=NO_TLS) as http:
         yield Modern(http, f"/{server}/mcp", **headers)
 
 
