@@ -84,7 +84,7 @@ class Streamable:
 
     def end(self) -> None:
         """End the session, and hang up."""
-        self._connection.ask("DELETE", "/light/mcp", **self._headers)
+        self._connection.ask("DELETE", "/light/mcp", **self.headers)
         self.close()
 
     def as_events(self) -> None:
