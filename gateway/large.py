@@ -111,6 +111,8 @@ class LargeLine:
     """How many of its bytes belong to neither its result nor its error."""
     says: _Result = _UNKNOWN
     """What its result says of itself."""
+    ends: tuple[bytes, bytes] = (b"", b"")
+    """Both ends of its outline."""
     fault: Malformed | None = None
 
     def __bytes__(self) -> bytes:
@@ -119,12 +121,14 @@ class LargeLine:
     def answer(self) -> LargeAnswer | None:
         """The answer that it is, to a request with a number for an id; None where its envelope is not a usual one.
 
-        What stands before the result, from the first byte on, and behind it, up to the last, is matched as a whole, and
-        is all that does not belong to it. So there is no member but these.
+        What stands before the result, from the first byte on, and behind it, up to the last, is matched as a whole,
+        stands in the outline as it is, and is all that does not belong to it. So there is no member but these.
         """
         head, tail = _HEAD.match(self.head), _TAIL.search(self.tail)
         if head is None or tail is None or head.end() + len(tail[0]) != self.outside:
             return None
+        if not (self.ends[0].startswith(head[0]) and self.ends[1].endswith(tail[0])):
+            return None  # a run has a part of it, so it is not known what was counted in its place
         around = head[0] + tail[0]
         ids = _IDS.findall(around)
         if len(ids) != 1 or len(_VERSIONS.findall(around)) != 1:
@@ -174,7 +178,8 @@ class LargeLineBegun:
         if self._fault is None:
             try:
                 outside, says = _known(self._outline)
-                return LargeLine(self._size, self.head, self.tail, Rope(self._pieces), outside, says)
+                ends = bytes(self._outline.kept[:ENDS]), bytes(self._outline.kept[-ENDS:])
+                return LargeLine(self._size, self.head, self.tail, Rope(self._pieces), outside, says, ends)
             except NotJson as error:
                 self._fault = error
         return LargeLine(self._size, self.head, self.tail, fault=self._fault)

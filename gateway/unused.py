@@ -34,7 +34,7 @@ class Unused:
     __slots__ = ("_idle", "_loop", "_since", "_timer")
 
     def __init__(self, idle: Usable) -> None:
-        self._idle = idle
+        self._idle: Usable | None = idle
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self.begin_anew()
@@ -49,10 +49,11 @@ class Unused:
             self._arm(UNUSED)
 
     def cancel(self) -> None:
-        """It is not ended any more."""
+        """It has ended, and is not ended any more. Nothing else is called after this."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._idle = None  # which knows this one: else both would wait for the collector
 
     def _arm(self, seconds: float) -> None:
         # In a context of its own: the caller's holds the whole request.
@@ -63,5 +64,5 @@ class Unused:
         left = self._since + UNUSED - self._loop.time()
         if left > RESOLUTION:
             self._arm(left)
-        elif not self._idle.in_use:
+        elif self._idle is not None and not self._idle.in_use:
             self._idle.end(Reason.UNUSED)

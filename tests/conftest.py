@@ -90,6 +90,14 @@ def leaves_empty_cgroups() -> Iterator[None]:
 
 
 @pytest.fixture
+def without_collector() -> Iterator[None]:
+    """For a test of what goes with its last reference."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.fixture
 async def no_task_leaks(anyio_backend: str) -> AsyncIterator[None]:
     """Fail a test that leaves a task running."""
     before = asyncio.all_tasks()

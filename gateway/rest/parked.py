@@ -267,6 +267,7 @@ class Call:
         try:
             return await asking.answer_until(is_left)
         except GatewayError as error:
+            self._answered(self._task)  # to tell it may take a while, in which nobody is to answer for it, or ask of it
             told = await self._told(error)
         raise told
 
@@ -310,11 +311,16 @@ class Call:
         self._over(task)
 
     def _over(self, task: "asyncio.Future[Result] | None") -> None:
+        self._asking = None  # which knows this call: else both would wait for the collector
+        self._answered(task)
+        self.session_set.end_call()
+        self._news.ring()
+
+    def _answered(self, task: "asyncio.Future[Result] | None") -> None:
+        """The child has no more to say about it. May be called again."""
         self._parked.finish(self, task)
         if self._asked:
             self._hand_over(self._parked.newest(self.caller))
-        self.session_set.end_call()
-        self._news.ring()
 
     def _hand_over(self, heir: "Call | None") -> None:
         """Nothing is asked here any more: what is open goes over to `heir`, which it may be about, or is declined."""

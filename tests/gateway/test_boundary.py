@@ -105,7 +105,7 @@ def test_the_supervisor_never_imports_the_gateway() -> None:
 
 
 def test_what_the_gateway_imports_of_the_supervisor_imports_nothing_more_of_it() -> None:
-    shared = ("protocol", "greeting", "outgoing", "renewals")
+    shared = ("protocol", "greeting", "incoming", "outgoing", "renewals")
     for module in (*shared, "client"):
         names = {name for name, _ in imports(ROOT / "supervisor" / f"{module}.py") if within(name, "supervisor")}
         assert not {name for name in names if not within(name, *(f"supervisor.{each}" for each in shared))}

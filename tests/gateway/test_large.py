@@ -8,7 +8,7 @@ import pytest
 
 from gateway.framing import LineSplitter, Oversized
 from gateway.jsonrpc import Malformed, Response, decode, encode
-from gateway.large import LARGE, LargeAnswer, LargeLine, pieces
+from gateway.large import LARGE, PIECE, LargeAnswer, LargeLine, pieces
 from gateway.outline import Outline
 
 LONG = 2 * LARGE
@@ -95,6 +95,17 @@ def test_what_is_written_in_no_usual_way_is_read_as_a_whole(message: bytes) -> N
     assert line.fault is None
     assert line.answer() is None
     assert bytes(line) == message
+
+
+@pytest.mark.parametrize("behind", [b',"id":7,"jsonrpc":"2.0"}', b',"result":{},"jsonrpc":"2.0"}'])
+def test_a_child_cannot_hide_a_part_of_the_envelope_among_many_members(behind: bytes) -> None:
+    # A run of them is left out of the outline, so white space makes its size any that is looked for.
+    more = b',"x":1'
+    for spaces in range(64):
+        before = b'{"id":5,' + b" " * spaces + b'"result":0'
+        count, rest = divmod(PIECE - len(before), len(more))
+        message = before + b" " * rest + more * count + behind
+        assert read(message).answer() is None, spaces
 
 
 def test_what_looks_like_an_envelope_within_a_text_is_none() -> None:

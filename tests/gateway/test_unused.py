@@ -1,5 +1,7 @@
 """The time in which an id without a child must be used."""
 
+import weakref
+
 import anyio
 import pytest
 
@@ -13,6 +15,8 @@ pytestmark = pytest.mark.anyio
 
 class Idle:
     """What has an id; why it ended."""
+
+    time: Unused
 
     def __init__(self, *, in_use: bool = False) -> None:
         self.in_use = in_use
@@ -47,11 +51,22 @@ async def test_what_is_in_use_goes_on_and_its_time_may_begin_anew(monkeypatch: p
     monkeypatch.setattr(unused, "UNUSED", 0.0)
     idle = Idle(in_use=True)
     time = Unused(idle)
-    time.cancel()
-    time._due()
+    with anyio.fail_after(PATIENCE):
+        while time._timer is not None:
+            await anyio.lowlevel.checkpoint()
     assert idle.reasons == []
     idle.in_use = False
     time.begin_anew()
     with anyio.fail_after(PATIENCE):
         await idle.ended.wait()
     assert idle.reasons == [Reason.UNUSED]
+
+
+@pytest.mark.usefixtures("without_collector")
+async def test_what_has_ended_waits_for_no_collector() -> None:
+    idle = Idle()
+    idle.time = Unused(idle)
+    idle.time.cancel()
+    gone = weakref.ref(idle)
+    del idle
+    assert gone() is None

@@ -1,6 +1,7 @@
 """Calls that wait for an answer to a question: who is told what, and when it is over."""
 
 import asyncio
+import weakref
 from collections.abc import Coroutine
 from typing import Any, cast
 
@@ -61,6 +62,7 @@ class Bench:
         self.outbox = Outbox()
         self.is_made = self.at_once = self.cancelled = False
         self.first: tuple[bytes, ...] = ()
+        self.result = b'"result":{}'
 
     def ask(self, id_: bytes = b'"q"', method: str = "elicitation/create") -> None:
         self.child.questions.add(id_)
@@ -71,7 +73,7 @@ class Bench:
         if not self.is_made:
             self.at_once = True
         else:
-            self.outbox.put(b'{"jsonrpc":"2.0","id":1,"result":{}}')
+            self.outbox.put(b'{"jsonrpc":"2.0","id":1,%b}' % self.result)
             self.outbox.close()
 
     def make(self) -> Asking:
@@ -208,6 +210,36 @@ async def test_a_result_that_comes_with_a_question_is_the_answer_and_the_questio
     bench.answer()
     assert await bench.call.answer_or_ask(bench.make) == b"{}"
     assert [answer.result for answer in bench.child.heard] == [b'{"action":"decline"}']
+    assert bench.set.calls == 0
+
+
+async def test_a_call_that_is_over_waits_for_no_collector(without_collector: None) -> None:
+    bench = Bench(Parked())
+    bench.answer()
+    await bench.call.answer_or_ask(bench.make)
+    gone = weakref.ref(bench.call)
+    del bench.call
+    assert gone() is None
+
+
+async def test_while_an_error_is_told_its_call_has_no_question_and_takes_none_over() -> None:
+    parked = Parked()
+    bench = Bench(parked)
+    bench.first = (b'"p"',)
+    bench.at_once, bench.result = True, b'"error":{"code":-32602,"message":"no"}'
+    second = Bench(parked, child=bench.child)
+
+    async def told(error: GatewayError) -> GatewayError:
+        assert parked.of(ANN, None) == []
+        assert [answer.result for answer in bench.child.heard] == [b'{"action":"decline"}']
+        await second.parked()
+        second.call.give_up()
+        await second.over()
+        assert len(bench.child.heard) == 2
+        return error
+
+    with pytest.raises(GatewayError, match="no"):
+        await bench.call.answer_or_ask(bench.make, told)
     assert bench.set.calls == 0
 
 
