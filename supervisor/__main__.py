@@ -56,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parse(argv)
     # A SIGHUP waits until there is somebody who can follow it.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever started us may not have waited for children; we do
     if arguments.parent:
         die_with_parent(arguments.parent, signal.SIGTERM)
     try:

@@ -85,6 +85,8 @@ def _try(wanted: Sandbox, spec: ServerSpec, identities: Identities) -> str | Non
     programs = find_programs()
     if "bwrap" not in programs:
         return "bubblewrap is not installed; on Debian, 'apt-get install bubblewrap' does it"
+    if "setpriv" not in programs:
+        return "setpriv is not installed; on Debian, 'apt-get install util-linux' does it"
     try:
         identity = identities.acquire(spec)
     except AllInUse:

@@ -29,6 +29,7 @@ class Incoming:
 
     def __init__(self, stream: anyio.abc.UNIXSocketStream) -> None:
         self._socket = stream.extra(anyio.abc.SocketAttribute.raw_socket)
+        self._fd = self._socket.fileno()
         self._loop = asyncio.get_running_loop()
         self._came: Portion | None = None
         self._error: Exception | None = None
@@ -70,9 +71,9 @@ class Incoming:
             return
         self._is_watched = wanted
         if wanted:
-            self._loop.add_reader(self._socket.fileno(), self._read)
+            self._loop.add_reader(self._fd, self._read)
         else:
-            self._loop.remove_reader(self._socket.fileno())
+            self._loop.remove_reader(self._fd)
 
     def _read(self) -> None:
         if self._came is not None:  # it is slow to be taken; whoever takes it has the socket watched again

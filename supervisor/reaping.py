@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from supervisor import cgroups
 from supervisor.cgroups import CgroupError
-from supervisor.wrapper import Inside, Wrapping, wrap
+from supervisor.wrapper import Inside, Wrapping, without_shim, wrap
 
 Wanted = Literal["auto", "cgroup", "namespace", "tagged"]
 Mode = Literal["cgroup", "namespace", "tagged"]
@@ -107,16 +107,12 @@ def _usable(programs: dict[str, str], wrapper: Wrapper) -> dict[str, str]:
             return programs
     if wrapper == "shim":
         raise ReapingError(f"wrapper: shim: {SHIM} was not built (that needs a C compiler), or does not run here")
-    return _without_shim(programs)
-
-
-def _without_shim(programs: Mapping[str, str]) -> dict[str, str]:
-    return {name: path for name, path in programs.items() if name != "shim"}
+    return without_shim(programs)
 
 
 def _alternatives(programs: dict[str, str], wrapper: Wrapper) -> list[dict[str, str]]:
     """What to make a namespace with: a machine may let `unshare` do it, and no other program (AppArmor)."""
-    return [programs] if "shim" not in programs or wrapper == "shim" else [programs, _without_shim(programs)]
+    return [programs] if "shim" not in programs or wrapper == "shim" else [programs, without_shim(programs)]
 
 
 def _namespace(programs: Mapping[str, str]) -> Inside | None:

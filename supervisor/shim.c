@@ -303,6 +303,8 @@ static void __attribute__((noreturn)) be_init(
     if (CALL(read, leader_lives[0], &byte, 1, 0, 0) != -EAGAIN)
         leave(GONE);
     must(CALL(close, leader_lives[0], 0, 0, 0, 0), "cannot close a pipe");
+    /* It may be the command's user, who could stop it, or write into its memory that it is to outlive the leader. */
+    must(CALL(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0), "cannot be closed to its command"); /* an exec opens that again */
     long command = must(CALL(clone, SIGCHLD, 0, 0, 0, 0), "cannot fork");
     if (command == 0) {
         must(CALL(rt_sigprocmask, SIG_SETMASK, signals, 0, sizeof *signals, 0), "cannot take signals");

@@ -29,7 +29,7 @@ from supervisor.rooms import Room
 from supervisor.seal import set_tag
 from supervisor.tags import TOKEN, token
 from supervisor.users import Identity
-from supervisor.wrapper import Wrapping, wrap
+from supervisor.wrapper import Wrapping, without_shim, wrap
 from supervisor.zygote.blanks import Blank, Forked, Given
 from supervisor.zygote.programs import NoProgram, Program, understand
 
@@ -68,7 +68,7 @@ def spawn(spec: ServerSpec, tag: int, wrapping: Wrapping, programs: Mapping[str,
     pipes: list[int] = []
     try:
         pipes = _pipes(room)
-        argv = wrap([ready.command, *ready.spec.args], wrapping, os.getpid(), programs)
+        argv = _wrapped([ready.command, *ready.spec.args], wrapping, programs)
         process = _start(ready.spec, argv, ready.environment, pipes, tag)
     except (OSError, ValueError) as error:  # a ValueError for what the kernel could never take: a NUL, a surrogate
         close_all(pipes)
@@ -132,7 +132,7 @@ def spawn_zygote(spec: ServerSpec, tag: int, wrapping: Wrapping, programs: Mappi
         _give([child_err], room.identity)
         with _inherited_tag(tag):
             process = subprocess.Popen(
-                wrap(argv, wrapping, os.getpid(), programs),
+                _wrapped(argv, wrapping, programs),
                 stdin=theirs.fileno(),
                 stdout=child_err,
                 stderr=child_err,
@@ -178,6 +178,13 @@ def _ready(spec: ServerSpec, room: Room, tag: int) -> _Ready:
     return _Ready(here, environment, command)
 
 
+def _wrapped(command: list[str], wrapping: Wrapping, programs: Mapping[str, str]) -> list[str]:
+    """`command` with what is around it: shells, where the shim has gone since we looked, for it is installed anew."""
+    if "shim" in programs and not os.access(programs["shim"], os.X_OK):
+        programs = without_shim(programs)
+    return wrap(command, wrapping, os.getpid(), programs)
+
+
 def _pipes(room: Room) -> list[int]:
     """Both ends of three pipes, for a child that lives in `room`. Raises OSError, and then none is open."""
     pipes: list[int] = []
@@ -210,7 +217,7 @@ def run_helper(
     """
     with _inherited_tag(tag):
         return subprocess.Popen(
-            wrap(argv, Wrapping(), os.getpid(), programs),
+            _wrapped(argv, Wrapping(), programs),
             stdin=subprocess.DEVNULL,
             stdout=output[0],
             stderr=output[1],

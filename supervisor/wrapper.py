@@ -20,6 +20,7 @@ So `setpriv` asks again, and only then the init looks whether the leader lives. 
 but it has inherited a descriptor of the leader's /proc/PID/stat, which cannot be read once the leader was reaped.
 """
 
+import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -88,8 +89,8 @@ class Wrapping:
 def wrap(command: Sequence[str], wrapping: Wrapping, parent: int, programs: Mapping[str, str]) -> list[str]:
     """The whole command line. `parent` is the supervisor's pid; `programs` has the paths of those that are there.
 
-    With neither `shim` nor `setpriv` there is no parent-death signal and no change of user; without the others, no
-    namespace.
+    With neither `shim` nor `setpriv` there is no parent-death signal; without the others, no namespace. Raises OSError
+    for a change of user that nothing can make.
     """
     if "shim" in programs and wrapping.inside is not Inside.BUBBLEWRAP and "/" in command[0]:
         return [programs["shim"], _FORM, *_shim_options(wrapping, parent), "--", *command]
@@ -109,6 +110,11 @@ def wrap(command: Sequence[str], wrapping: Wrapping, parent: int, programs: Mapp
     if wrapping.cgroup is not None:
         line = [programs["sh"], "-c", MOVE_IN, wrapping.cgroup, *line]
     return line
+
+
+def without_shim(programs: Mapping[str, str]) -> dict[str, str]:
+    """`programs`, with which shells do what the shim would."""
+    return {name: path for name, path in programs.items() if name != "shim"}
 
 
 def _shim_options(wrapping: Wrapping, parent: int) -> list[str]:
@@ -139,6 +145,8 @@ def _maker(wrapping: Wrapping, programs: Mapping[str, str]) -> list[str]:
 
 def _setpriv(wrapping: Wrapping, programs: Mapping[str, str]) -> list[str]:
     if "setpriv" not in programs:
+        if wrapping.uid is not None or wrapping.gid is not None:
+            raise OSError(errno.ENOENT, "without setpriv (util-linux) nobody becomes another user")
         return []
     options = ["--pdeathsig", "KILL"]
     if wrapping.uid is not None:

@@ -63,6 +63,13 @@ def test_a_sandbox_without_bubblewrap_is_told(tmp_path: Path, monkeypatch: pytes
     ]
 
 
+def test_a_sandbox_without_setpriv_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bwrap").symlink_to("/usr/bin/bwrap")
+    monkeypatch.setattr(reaping, "_PATH", str(tmp_path))
+    [line] = problems(tmp_path, "sandbox: bubblewrap\nservers: {a: {command: x}}\n")
+    assert "setpriv is not installed; on Debian, 'apt-get install util-linux' does it" in line
+
+
 def test_a_bubblewrap_that_is_not_permitted_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bwrap").write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
     (tmp_path / "bwrap").chmod(0o755)

@@ -233,6 +233,17 @@ def test_a_user_of_ones_own_cannot_look_into_the_init(programs: Programs) -> Non
         assert leader.wait(PATIENCE) == 1
 
 
+@with_shim
+def test_a_command_in_a_user_namespace_cannot_change_its_init(programs: Programs) -> None:
+    # It has the init's user, so nothing else stands between them; it could have the init outlive the supervisor.
+    wrapping = Wrapping(inside=Inside.USER_NAMESPACE, uid=NOBODY, gid=NOBODY)
+    script = "cat /proc/1/environ; : >> /proc/1/mem"
+    command = wrap(["/bin/sh", "-c", script], wrapping, os.getpid(), programs)
+    with saying(command) as (leader, says):
+        assert all_of(says).count(b"Permission denied") == 2
+        assert leader.wait(PATIENCE) == 2
+
+
 @pytest.mark.parametrize("inside", NAMESPACES)
 @pytest.mark.parametrize("uid", [None, NOBODY])
 @with_shim

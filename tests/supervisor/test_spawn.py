@@ -189,6 +189,11 @@ async def test_a_child_that_reads_to_the_end_ends_when_its_stdin_is_closed() -> 
         assert await all_of(child.stdout) == "bye\n"
 
 
+async def test_a_shim_that_is_being_installed_anew_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(wrapper, "shim", "/nowhere/mcp-shim")
+    assert await said_by(script("echo here")) == ["here"]
+
+
 def test_the_owners_ends_are_close_on_exec() -> None:
     with running(script("cat")) as child:
         assert not any(os.get_inheritable(fd) for fd in (child.stdin, child.stdout, child.stderr))

@@ -85,7 +85,7 @@ def test_new_privileges_may_be_allowed() -> None:
 
 
 def test_without_setpriv_a_child_is_still_limited_and_its_parent_checked() -> None:
-    assert line(Wrapping(uid=7), {"sh": "/SH"}) == [*CHECK, *COMMAND]
+    assert line(Wrapping(), {"sh": "/SH"}) == [*CHECK, *COMMAND]
 
 
 @pytest.mark.parametrize(
@@ -316,3 +316,11 @@ def test_a_child_that_cannot_join_its_cgroup_is_not_started(tmp_path: Path, prog
 def test_a_child_joins_its_cgroup_before_anything_else(tmp_path: Path, programs: Programs) -> None:
     (tmp_path / "procs").touch()
     assert said("cat " + str(tmp_path / "procs"), Wrapping(cgroup=str(tmp_path / "procs")), programs) == ["0"]
+
+
+def test_without_setpriv_nobody_is_started_as_the_user_that_nobody_could_become() -> None:
+    programs = {"sh": "/bin/sh", "bwrap": "/usr/bin/bwrap"}
+    for inside in (Inside.NOTHING, Inside.BUBBLEWRAP):
+        with pytest.raises(OSError, match="setpriv"):
+            wrap(["true"], Wrapping(uid=1234, inside=inside), 1, programs)
+        assert wrap(["true"], Wrapping(inside=inside), 1, programs)
