@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -12,6 +13,8 @@ from gateway.translation.modern_child.listening import MAX_SUBSCRIPTIONS
 from gateway.translation.modern_child.rounds import MAX_QUESTIONS
 from gateway.translation.steps import Hear, Say, Step, StepAside, Wake
 from tests.support.fuzz import OBJECTS, VALUES
+
+pytestmark = pytest.mark.slow
 
 META = "io.modelcontextprotocol/"
 URIS = st.sampled_from(["file:///a", "file:///b", "", 1, None])

@@ -71,6 +71,7 @@ async def test_wherever_a_request_is_cut_it_is_answered_alike(here: Served, clie
     assert len(here.doors.heard) == len(data) - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/hot/echo", "/cold"])
 async def test_a_request_of_single_bytes_is_answered_by_whomever(client: Client, path: str) -> None:
     for byte in post(path, b"{}"):
